@@ -1,0 +1,188 @@
+"""Isolated processes, one per build, forked from a server that has imported torch and transformers once.
+
+A process that raises, hangs, dies or answers with garbage costs one observation and is replaced.
+"""
+
+import atexit
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from packaging.version import Version
+
+from headcount.builds import Overlay
+from headcount.configs import Config
+from headcount.matrix import Cell
+from headcount.observations import Ending, Observation, Phase
+
+#: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
+IMPORT_TIMEOUT = 120.0
+CELL_TIMEOUT = 60.0
+FULL_SIZE_TIMEOUT = 300.0
+
+#: An answer longer than this, in bytes, is garbage.
+ANSWER_LIMIT = 16_000_000
+
+_PRELOADED = ["headcount.worker", "headcount.models.vit"]
+_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass
+class _Child:
+    """A live process that has imported one build."""
+
+    overlay: Overlay
+    process: BaseProcess
+    connection: Connection
+    log: str
+    greeting: Observation | None = None
+
+
+class Engine:
+    """Runs cells on builds, each build in a process of its own. Close it, or use it as a context.
+
+    One process is kept, for the build used last: ask build by build.
+    """
+
+    def __init__(self, cell_timeout: float = CELL_TIMEOUT, import_timeout: float = IMPORT_TIMEOUT) -> None:
+        self._cell_timeout = cell_timeout
+        self._import_timeout = import_timeout
+        self._child: _Child | None = None
+        self._context = _context()
+        atexit.register(self.close)
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, overlay: Overlay, cell: Cell, *, fresh: bool = False) -> Observation:
+        """What a build does with a cell. Whatever happens to the process, an observation comes back.
+
+        Args:
+            fresh: use a process that has run nothing before.
+        """
+        missing = unpromised(overlay.version, cell.config)
+        if missing:
+            return Observation(Ending.NOT_APPLICABLE, detail=missing)
+        if fresh or (self._child is not None and self._child.overlay.path != overlay.path):
+            self.close()
+        child = self._child or self._start(overlay)
+        self._child = child
+        if child.greeting is None:
+            child.greeting = self._receive(child, self._import_timeout, Phase.IMPORT)
+        if child.greeting.ending is not Ending.FINISHED:
+            return child.greeting
+        try:
+            child.connection.send(cell)
+        except OSError:
+            return self._lost(child, Phase.CONSTRUCT)
+        observation = self._receive(child, FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout)
+        if cell.model.full_size:
+            self.close()  # its memory does not come back otherwise
+        return observation
+
+    def close(self) -> None:
+        """End the process and whatever it started."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        child.connection.close()
+        _kill(child.process)
+        with contextlib.suppress(OSError):
+            os.unlink(child.log)
+
+    def _start(self, overlay: Overlay) -> _Child:
+        from headcount.worker import serve  # noqa: PLC0415 - imports torch where processes are spawned
+
+        ours, theirs = self._context.Pipe()
+        handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
+        os.close(handle)
+        with _environment(_SINGLE_THREADED):
+            process = self._context.Process(target=serve, args=(theirs, overlay, log), daemon=True)  # type: ignore[attr-defined]
+            process.start()
+        theirs.close()
+        return _Child(overlay, process, ours, log)
+
+    def _receive(self, child: _Child, timeout: float, phase: Phase = Phase.CONSTRUCT) -> Observation:
+        try:
+            if not child.connection.poll(timeout):
+                self.close()
+                return Observation(Ending.TIMEOUT, phase, detail=f"no answer within {timeout:g} s")
+            answer = child.connection.recv_bytes(ANSWER_LIMIT)
+        except (EOFError, OSError):
+            return self._lost(child, phase)
+        try:
+            return Observation.from_json(json.loads(answer))
+        except (ValueError, RecursionError) as error:
+            self.close()
+            return Observation(Ending.GARBAGE, phase, detail=str(error)[:200])
+
+    def _lost(self, child: _Child, phase: Phase) -> Observation:
+        """The process went away before it answered."""
+        child.process.join(1)
+        code = child.process.exitcode
+        printed = _tail(child.log)
+        self.close()
+        if code is not None and code < 0:
+            detail = f"killed by {signal.Signals(-code).name}"
+        else:
+            detail = f"exited with status {code}"
+        return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
+
+
+def unpromised(version: str, config: Config) -> str:
+    """What a config needs that a release of this version never promised; "" if there is nothing."""
+    release = Version(version)
+    lacking = [f"{name} came with {since}" for name, since in config.needs().items() if release < Version(since)]
+    return "; ".join(lacking)
+
+
+def _context() -> BaseContext:
+    """Fork from a server where there is fork, spawn where there is none."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    return context
+
+
+def _kill(process: BaseProcess) -> None:
+    """Kill a process and its process group, which is its own (see `worker.serve`)."""
+    if process.pid is not None and hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(process.pid) == process.pid:
+                os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join(5)
+
+
+def _tail(path: str, limit: int = 2_000) -> str:
+    with contextlib.suppress(OSError):
+        return Path(path).read_bytes()[-limit:].decode("utf-8", "replace")
+    return ""
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for what is started inside; the server inherits them when it starts."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,151 @@
+"""Which cells: the product of the core axes, a covering array of the rest against it, and known corners.
+
+Collected by pytest in every worker process, so: no torch, no build, and the same order each time.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cache
+from itertools import product
+from typing import Any
+
+import covertable
+
+from headcount.configs import Config, Criterion, Second
+from headcount.models import VIT_BASE, Model
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A model and a call of the pruner on it; what every build is asked."""
+
+    model: Model
+    config: Config
+
+    @property
+    def id(self) -> str:
+        """Readable, unique in the matrix, and made so that `-k` selects by any axis."""
+        return f"{self.model.id}-{self.config.id}"
+
+
+#: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
+CORE: Mapping[str, tuple[Any, ...]] = {
+    "global_pruning": (False, True),
+    "prune_num_heads": (True, False),
+    "prune_head_dims": (False, True),
+    "head_pruning_ratio": (Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(2, 5), Fraction(9, 10)),
+    "pruning_ratio": (Fraction(1, 2), Fraction(0)),
+    "iterative_steps": (1, 3),
+}
+
+#: Everything else that touches heads, one departure from the defaults at a time. `heads` is the model's.
+EXTRAS: tuple[Mapping[str, Any], ...] = (
+    {"heads": 3},
+    {"heads": 10},
+    {"heads": 12},
+    {"heads": 25},
+    {"head_pruning_ratio_dict": ((("attention.0",), Fraction(2, 3)),)},
+    {"head_pruning_ratio_dict": ((("query.0",), Fraction(2, 3)),)},
+    {"pruning_ratio_dict": ((("mlp.0",), Fraction(1, 4)),)},
+    {"pruning_ratio_dict": ((("mlp.0", "mlp.1"), Fraction(1, 4)),)},
+    {"max_pruning_ratio": Fraction(1, 4)},
+    {"round_to": 4},
+    {"round_to": 16},
+    {"isomorphic": True},
+    {"ignored_layers": ("bottleneck",)},
+    {"ignored_layers": ("qkv.0",)},
+    {"num_heads": "q"},
+    {"num_heads": "kv"},
+    *({"importance": criterion} for criterion in Criterion if criterion is not Criterion.MAGNITUDE),
+    {"interactive": True},
+    {"second": Second.SAME},
+    {"second": Second.OTHER},
+    {"frozen": True},
+    {"training": True},
+)
+
+#: The core axes that every extra is varied against.
+_AGAINST: Mapping[str, tuple[Any, ...]] = {
+    "global_pruning": (False, True),
+    "prune_num_heads": (True, False),
+    "prune_head_dims": (False, True),
+    "head_pruning_ratio": (Fraction(1, 3), Fraction(1, 2)),
+    "pruning_ratio": (Fraction(1, 2), Fraction(0)),
+    "iterative_steps": (1, 3),
+}
+
+_PLAIN_HEADS = Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 2))
+
+#: Calls with a history, or with arithmetic that floats get wrong.
+CORNERS: tuple[Cell, ...] = (
+    # Upstream issue 411: five steps; and the 12 heads on which the overshoot shows (facts of the releases).
+    Cell(Model(), replace(_PLAIN_HEADS, iterative_steps=5)),
+    Cell(Model(heads=12), replace(_PLAIN_HEADS, iterative_steps=5)),
+    Cell(Model(), replace(_PLAIN_HEADS, iterative_steps=5, global_pruning=True)),
+    # 0.28 * 25 is 7.000000000000001, and 10 * (1 - 0.9) is 0.9999999999999998: whole numbers, but not in floats.
+    Cell(Model(heads=25), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(7, 25))),
+    Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(9, 10))),
+    Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(9, 10), global_pruning=True)),
+    # All heads, more than all, and fewer than none.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=ratio, global_pruning=everywhere))
+        for ratio in (Fraction(1), Fraction(3, 2), Fraction(-1, 2))
+        for everywhere in (False, True)
+    ),
+    # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
+    Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("bottleneck",), pruning_ratio=Fraction(1, 10))),
+)
+
+#: The call of upstream issue 410, word for word, on the model it was reported for.
+ISSUE_410 = Cell(
+    VIT_BASE,
+    Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 3)),
+)
+
+
+def core() -> list[Cell]:
+    """The full product of the core axes on the smallest model."""
+    return [Cell(Model(), Config(**dict(zip(CORE, values, strict=True)))) for values in product(*CORE.values())]
+
+
+def covering() -> list[Cell]:
+    """Rows in which every extra meets every value of every core axis.
+
+    The first rows are the plain call, heads and channels in one step, for each extra in both scopes:
+    there no defect of another axis can hide one of the extra's own.
+    """
+    plain = {"prune_num_heads": True, "pruning_ratio": Fraction(1, 2), "iterative_steps": 1}
+    seeds = [
+        {"extra": index, "global_pruning": everywhere, **plain}
+        for index in range(len(EXTRAS))
+        for everywhere in (False, True)
+    ]
+    rows = covertable.make({"extra": list(range(len(EXTRAS))), **{k: list(v) for k, v in _AGAINST.items()}}, presets=seeds)
+    cells = [_covering_cell(dict(row)) for row in rows]
+    return sorted(cells, key=lambda cell: cell.id)
+
+
+def _covering_cell(row: dict[str, Any]) -> Cell:
+    extra = dict(EXTRAS[row.pop("extra")])
+    model = Model(heads=extra.pop("heads", Model.heads))
+    return Cell(model, Config(**row, **extra))
+
+
+@cache
+def default_cells() -> tuple[Cell, ...]:
+    """The default matrix for one build, without the full-size cell."""
+    return tuple(dict.fromkeys([*core(), *covering(), *CORNERS]))
+
+
+def by_id(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Cells by id.
+
+    Raises:
+        ValueError: two cells have the same id.
+    """
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if found.setdefault(cell.id, cell) != cell:
+            raise ValueError(f"two cells are called {cell.id}")
+    return found

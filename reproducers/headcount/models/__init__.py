@@ -1,0 +1,95 @@
+"""Which ViT: the arithmetic of a model, without torch, and the registry of family adapters.
+
+A `Model` is numbers only, so that the matrix can be collected and the oracle can count without
+importing torch. Building the real network is the adapter's business (`adapter(model)`), and happens
+only inside a worker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+#: Family -> the module with its adapter. To add a family, add a file and a line here.
+FAMILIES: Mapping[str, str] = {"vit": "headcount.models.vit"}
+
+#: The least important head's share of the most important one's. Wide enough that the ranking of
+#: the planted heads survives every criterion's normalisation.
+PLANTED_RANGE = 64.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """The shape of a ViT with an image classifier on top.
+
+    Attributes:
+        family: which adapter builds it; a key of `FAMILIES`.
+        layers: transformer blocks.
+        heads: attention heads per block.
+        head_dim: channels per head; `width` is `heads * head_dim`.
+        mlp: hidden channels of each block's MLP.
+        labels: outputs of the classifier.
+        image, patch: pixels along one side.
+        full_size: whether this is a model of everyday size, which costs seconds and a gigabyte.
+    """
+
+    family: str = "vit"
+    layers: int = 2
+    heads: int = 6
+    head_dim: int = 8
+    mlp: int = 72
+    labels: int = 10
+    image: int = 8
+    patch: int = 4
+    full_size: bool = False
+
+    @property
+    def width(self) -> int:
+        """Channels of the residual stream."""
+        return self.heads * self.head_dim
+
+    @property
+    def id(self) -> str:
+        """The name in cell ids: `vit`, `vit12h`, `vit_base`."""
+        if self.full_size:
+            return f"{self.family}_base"
+        return self.family if self.heads == Model.heads else f"{self.family}{self.heads}h"
+
+
+#: ViT-B/16 at 224 px with the default 1000 ImageNet labels replaced by upstream issue 410's 100.
+VIT_BASE = Model(layers=12, heads=12, head_dim=64, mlp=3072, labels=100, image=224, patch=16, full_size=True)
+
+
+def adapter(model: Model) -> ModuleType:
+    """The adapter module of a model's family. Imports torch and transformers: workers only."""
+    return import_module(FAMILIES[model.family])
+
+
+@cache
+def planted_heads(model: Model) -> tuple[tuple[float, ...], ...]:
+    """Importance planted into each head, [layer][head], as a factor on its squared weights.
+
+    All `layers * heads` levels differ by one constant ratio. They are dealt to the layers back and
+    forth, like cards, so that every layer has nearly the same mean: criteria normalise by that
+    mean, and the ranking over all layers must survive it.
+    """
+    total = model.layers * model.heads
+    ratio = PLANTED_RANGE ** (1 / max(total - 1, 1))
+    hands: list[list[float]] = [[] for _ in range(model.layers)]
+    for turn in range(model.heads):
+        levels = range(turn * model.layers, (turn + 1) * model.layers)
+        for hand, level in zip(hands, levels if turn % 2 == 0 else reversed(levels), strict=True):
+            hand.append(ratio**level)
+    return tuple(tuple(hand[i] for i in shuffled(model.heads, salt=layer)) for layer, hand in enumerate(hands))
+
+
+@cache
+def planted_channels(size: int, salt: int) -> tuple[float, ...]:
+    """Importance planted into each of `size` channels that compete: factors from 1 to 4, shuffled."""
+    return tuple(4.0 ** (rank / max(size - 1, 1)) for rank in shuffled(size, salt))
+
+
+def shuffled(size: int, salt: int) -> tuple[int, ...]:
+    """A permutation of `range(size)` that is the same on every machine and Python."""
+    return tuple(sorted(range(size), key=lambda i: ((i + 1) * 2654435761 + (salt + 1) * 40503) % 4294967291))

@@ -1,0 +1,143 @@
+"""What was seen when a build pruned a cell: plain facts, no judgement, and nothing but JSON.
+
+Observations cross the border from a foreign process as JSON, never as pickles, and are checked on
+arrival: a build can say nothing through them that makes the parent do anything.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+
+class Phase(StrEnum):
+    """What the worker was doing; the last one it reached is where a failure belongs."""
+
+    IMPORT = "import"
+    CONSTRUCT = "construct"
+    STEP = "step"
+    SECOND = "second"
+    FORWARD = "forward"
+    MEASURE = "measure"
+
+
+class Ending(StrEnum):
+    """How the cell's run ended."""
+
+    FINISHED = "finished"  # pruned; what follows can be judged
+    RAISED = "raised"  # the build, or the model it left, raised an exception
+    TIMEOUT = "timeout"
+    KILLED = "killed"  # the process died: a signal, or an exit of its own
+    GARBAGE = "garbage"  # the process answered with something that is no observation
+    UNIMPORTABLE = "unimportable"  # the build cannot be imported, or is not the one it claims to be
+    NOT_APPLICABLE = "not-applicable"  # the release never promised such a parameter
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception that came out of the build, or out of the model it left.
+
+    Attributes:
+        type: the exception's class name.
+        message: its text, cut to 500 characters.
+        frame: `module.function` of the innermost frame inside torch_pruning, "" if there is none.
+        traceback: the last lines, for people.
+    """
+
+    type: str
+    message: str
+    frame: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One cell on one build. Every index is an index of the *dense* model, found by the weight's value.
+
+    Attributes:
+        ending, phase: how far it went.
+        failure: set if `ending` is RAISED or UNIMPORTABLE.
+        detail: a signal, an exit status, a claim that does not hold.
+        reported: per block, the pruner's own `num_heads` for q, k and v; None where it was not listed.
+        kept: role -> surviving indices; roles are `width`, `labels`, `mlp.0`, and per block `q.0`,
+            `k.0`, `v.0` (rows of the projections) and `o.0` (columns of the output projection).
+            Rule 3 to 5 count them, rule 7 compares them with what was planted.
+        sizes: role -> channels in the dense model.
+        strays: weights that are not the dense model's, or disagree with their neighbours. Rule 6.
+        output_failure: the forward pass with the head counts updated raised this. Rule 1.
+        output_shape: of the logits after pruning.
+        output_gap: largest difference to the dense model with the removed parts masked, relative
+            to the largest logit; None where the width was touched. Rule 8.
+        effects: side effects on the model, its parameters or another pruner. Rule 11.
+        attributes, parameters: names the constructed pruner has, names its constructor takes.
+        seconds: of the build's own work, by phase.
+        printed: the end of what the build wrote to stdout and stderr, kept for failures only.
+    """
+
+    ending: Ending
+    phase: Phase = Phase.IMPORT
+    failure: Failure | None = None
+    detail: str = ""
+    reported: tuple[tuple[int | None, ...], ...] = ()
+    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+    output_failure: Failure | None = None
+    output_shape: tuple[int, ...] = ()
+    output_gap: float | None = None
+    effects: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    printed: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields that differ from their defaults."""
+        return {key: value for key, value in asdict(self).items() if value not in (None, "", (), {})}
+
+    @classmethod
+    def from_json(cls, data: object) -> "Observation":
+        """The observation in a decoded JSON object.
+
+        Raises:
+            ValueError: the data is not one: an unknown field, or a value of another type.
+        """
+        observation: Observation = _checked(cls, data, "observation")
+        return observation
+
+
+def _checked(kind: Any, data: object, where: str) -> Any:
+    """`data` as a value of type `kind`, rebuilt from scratch.
+
+    Raises:
+        ValueError: it is no such value.
+    """
+    origin, args = get_origin(kind), get_args(kind)
+    if origin in (UnionType, Union):
+        if data is None and NoneType in args:
+            return None
+        return _checked(next(arg for arg in args if arg is not NoneType), data, where)
+    if origin is tuple and isinstance(data, list | tuple):
+        return tuple(_checked(args[0], item, where) for item in data)
+    if origin is Mapping and isinstance(data, dict):
+        return {_checked(args[0], key, where): _checked(args[1], value, where) for key, value in data.items()}
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(data, str):
+        return kind(data)
+    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__") and isinstance(data, dict):
+        hints = get_type_hints(kind)
+        if unknown := data.keys() - hints.keys():
+            raise ValueError(f"{where} has unknown fields {sorted(map(repr, unknown))[:3]}")
+        missing = [f.name for f in fields(kind) if f.name not in data and f.name in _required(kind)]
+        if missing:
+            raise ValueError(f"{where} lacks {missing}")
+        return kind(**{key: _checked(hints[key], value, f"{where}.{key}") for key, value in data.items()})
+    if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
+        return float(data)
+    if kind in (int, str) and type(data) is kind:
+        return data
+    raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
+
+
+def _required(kind: Any) -> set[str]:
+    return {"ending"} if kind is Observation else {"type", "message"}

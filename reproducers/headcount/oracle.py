@@ -1,0 +1,301 @@
+"""What the documentation promises for a cell, by arithmetic alone.
+
+Nothing here has ever seen a pruner: an `Expectation` is computed from the model's numbers and the
+call's parameters, with exact fractions. Where the documentation leaves a choice, every choice is in
+the sets of allowed counts, and a comment says which choice it is. The rules are numbered as in the
+design; upstream's sentences are quoted where they decide something.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from headcount.configs import Config, Criterion, Scope, Second
+from headcount.models import Model, planted_channels, planted_heads
+
+Counts = frozenset[int]
+
+
+@dataclass(frozen=True)
+class Total:
+    """Channels or heads that are ranked together: how many of them may be kept in all."""
+
+    name: str
+    roles: tuple[str, ...]
+    kept: Counts
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What may be left of a model. Counts are of what is kept.
+
+    Attributes:
+        head_dim: channels per head of the dense model: which head a channel belongs to.
+        may_refuse: an exception is a proper answer to this call (rule 10), or leaving all as it was.
+        heads: per block, the allowed head counts (rules 3, 4).
+        head_dims: per block, the allowed channels per head (rules 4, 5).
+        channels: `width`, `labels` and `mlp.N` -> the allowed counts (rule 5).
+        head_total: over the blocks that are ranked together, or None (rule 3, global).
+        channel_totals: likewise for channels; a block's head dims have the role `dims.N` (rule 5).
+        head_importance: per block and head, or None where the criterion cannot be planted (rule 7).
+        across: whether heads of different blocks compete in the planted order (rule 7, global).
+        channel_importance: role -> importance of each channel, for the roles that can be planted.
+        round_to: kept channels are a multiple of it (rule 10); head dims per head or per layer.
+    """
+
+    head_dim: int
+    may_refuse: bool
+    heads: tuple[Counts, ...]
+    head_dims: tuple[Counts, ...]
+    channels: Mapping[str, Counts]
+    head_total: Total | None
+    channel_totals: tuple[Total, ...]
+    head_importance: tuple[tuple[float, ...], ...] | None
+    across: bool
+    channel_importance: Mapping[str, tuple[float, ...]]
+    round_to: int | None
+
+
+def expect(model: Model, config: Config) -> Expectation:
+    """The expectation of a cell: one pruner, or two in a row on the same model."""
+    nonsense = not 0 <= config.head_pruning_ratio <= 1
+    if nonsense:
+        # "Refused" may also be read as brought into range, as a release does with min(ratio, 1).
+        config = replace(config, head_pruning_ratio=min(max(config.head_pruning_ratio, Fraction(0)), Fraction(1)))
+    rounds = 2 if config.second is Second.SAME else 1
+    importance = planted_heads(model) if config.importance in _RANKED else None
+    return Expectation(
+        head_dim=model.head_dim,
+        may_refuse=nonsense or config.head_pruning_ratio == 1,
+        heads=_heads(model, config, rounds),
+        head_dims=_head_dims(model, config, rounds),
+        channels=_channels(model, config, rounds),
+        head_total=_head_total(model, config, rounds),
+        channel_totals=_channel_totals(model, config, rounds),
+        head_importance=importance,
+        across=config.importance in _RANKED_ACROSS and config.global_pruning,
+        channel_importance=_channel_importance(model) if importance is not None else {},
+        round_to=config.round_to,
+    )
+
+
+#: Criteria under which a larger planted factor is a larger score. FPGM looks for the median,
+#: OBDC and activation at what the data do, BN scale at layers that a ViT has none of.
+_RANKED = {Criterion.MAGNITUDE, Criterion.GROUP_NORM, Criterion.L1, Criterion.LAMP, Criterion.TAYLOR, Criterion.HESSIAN}
+
+#: Those whose scores of different layers compare as planted: plain norms over the layer's mean.
+#: LAMP is "layer-adaptive", and a power of the norm shifts the layers' means.
+_RANKED_ACROSS = {Criterion.MAGNITUDE, Criterion.GROUP_NORM}
+
+
+# --- counts ------------------------------------------------------------------------------------
+
+
+def kept(count: int, ratio: Fraction, at_least: int = 1) -> Counts:
+    """How many of `count` may be left when a share `ratio` of them goes.
+
+    Between floor(count * ratio) and its ceiling may go: upstream's releases use either, and no
+    sentence says which. `at_least` are left unless all are to go, even against the ratio.
+    """
+    if ratio >= 1:
+        return frozenset({0, min(at_least, count)})
+    floor = min(at_least, count)
+    return frozenset(max(count - gone, floor) for gone in (math.floor(count * ratio), math.ceil(count * ratio)))
+
+
+def kept_from(counts: Iterable[int], ratio: Fraction, at_least: int = 1, rounds: int = 1) -> Counts:
+    """`kept` applied `rounds` times, to every count that may be there already."""
+    current = frozenset(counts)
+    for _ in range(rounds):
+        current = frozenset(left for count in current for left in kept(count, ratio, at_least))
+    return current
+
+
+def span(counts: Iterable[int]) -> Counts:
+    """Every count between the smallest and the largest."""
+    counts = tuple(counts)
+    return frozenset(range(min(counts), max(counts) + 1))
+
+
+# --- heads: rules 3 and 4 ----------------------------------------------------------------------
+
+
+def _heads(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
+    return tuple(_block_heads(model, config, rounds, index) for index in range(model.layers))
+
+
+def _block_heads(model: Model, config: Config, rounds: int, index: int) -> Counts:
+    if not _prunes_heads(config, index):
+        return frozenset({model.heads})
+    ratio = _head_ratio(config, index)
+    if _own_head_ratio(config, index) or not config.global_pruning:
+        # "max_pruning_ratio (float): the maximum pruning ratio": whether it bounds heads too is open.
+        capped = kept_from({model.heads}, min(ratio, config.max_pruning_ratio), rounds=rounds)
+        free = kept_from({model.heads}, ratio, rounds=rounds)
+        return span(capped | free) if capped != free else free
+    return frozenset(range(1 if ratio < 1 else 0, model.heads + 1))
+
+
+def _prunes_heads(config: Config, index: int) -> bool:
+    """Whether a block may lose heads at all. "prune_num_heads (bool): remove entire heads"."""
+    return config.prune_num_heads and f"qkv.{index}" not in config.ignored_layers and _head_ratio(config, index) > 0
+
+
+def _head_ratio(config: Config, index: int) -> Fraction:
+    own = _own_head_ratio(config, index)
+    return config.head_pruning_ratio if own is None else own
+
+
+def _own_head_ratio(config: Config, index: int) -> Fraction | None:
+    """ "head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio." """
+    for scope, ratio in config.head_pruning_ratio_dict:
+        if any(role.partition(".")[2] == str(index) for role in scope):
+            return ratio
+    return None
+
+
+def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
+    """Global: the blocks without a ratio of their own share one total. One head a block wins over it."""
+    ranked = [
+        index
+        for index in range(model.layers)
+        if _prunes_heads(config, index) and _own_head_ratio(config, index) is None
+    ]
+    if not config.global_pruning or not ranked:
+        return None
+    total = model.heads * len(ranked)
+    free = kept_from({total}, config.head_pruning_ratio, len(ranked), rounds)
+    capped = kept_from({total}, min(config.head_pruning_ratio, config.max_pruning_ratio), len(ranked), rounds)
+    allowed = span(free | capped) if free != capped else free
+    return Total("heads", tuple(f"heads.{index}" for index in ranked), allowed)
+
+
+# --- channels: rules 4, 5 and 10 ---------------------------------------------------------------
+
+
+def _head_dims(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
+    return tuple(
+        _channel_counts(model.head_dim, config, rounds, f"dims.{index}", loose=True)
+        if config.prune_head_dims and f"qkv.{index}" not in config.ignored_layers
+        else frozenset({model.head_dim})
+        for index in range(model.layers)
+    )
+
+
+def _channels(model: Model, config: Config, rounds: int) -> dict[str, Counts]:
+    channels = {"labels": frozenset({model.labels})}
+    # Ignored layers keep their outputs; the output projection and the second MLP layer write the width.
+    bottleneck = "bottleneck" in config.ignored_layers
+    channels["width"] = frozenset({model.width}) if bottleneck else _channel_counts(model.width, config, rounds, "width")
+    for index in range(model.layers):
+        channels[f"mlp.{index}"] = _channel_counts(model.mlp, config, rounds, f"mlp.{index}")
+    return channels
+
+
+def _channel_counts(size: int, config: Config, rounds: int, role: str, *, loose: bool = False) -> Counts:
+    """Allowed counts of one role on its own; what is ranked together has a `Total` besides.
+
+    Args:
+        loose: head dims. A cap or a rounding may count a head's channels or its layer's, so any
+            count up to the target is accepted and the multiple is checked where heads are known.
+    """
+    if _ranked_together(config, role):
+        smallest = size - math.ceil(size * min(Fraction(1), config.max_pruning_ratio))
+        return frozenset(range(max(smallest, 1), size + 1))
+    ratio = min(_channel_ratio(config, role), config.max_pruning_ratio)
+    allowed = kept_from({size}, ratio, rounds=rounds)
+    if loose and (config.max_pruning_ratio < 1 or config.round_to):
+        return frozenset(range(1, size + 1)) if config.round_to else frozenset(range(min(allowed), size + 1))
+    return _rounded(allowed, size, config.round_to)
+
+
+def _rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
+    """ "round channels to the nearest multiple of round_to": up or down. A layer left alone may stay."""
+    if multiple is None:
+        return allowed
+    near = {n for n in range(multiple, size + 1, multiple) for target in allowed if abs(n - target) < multiple}
+    return frozenset(near | ({size} if size in allowed else set()))
+
+
+def _channel_ratio(config: Config, role: str) -> Fraction:
+    own = _channel_scope(config, role)
+    return config.pruning_ratio if own is None else own[1]
+
+
+def _channel_scope(config: Config, role: str) -> tuple[Scope, Fraction] | None:
+    """ "pruning_ratio_dict: layer-specific pruning ratio. Will cover pruning_ratio if specified." """
+    return next((item for item in config.pruning_ratio_dict if role in item[0]), None)
+
+
+def _ranked_together(config: Config, role: str) -> bool:
+    own = _channel_scope(config, role)
+    if own is not None:
+        return len(own[0]) > 1
+    # "isomorphic (bool): enable isomorphic pruning": whether that needs global_pruning=True is said
+    # in one place and not in another, so without it both rankings are accepted.
+    return config.global_pruning or config.isomorphic
+
+
+def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, ...]:
+    sizes = _ranked_sizes(model, config)
+    totals = [
+        _total(" and ".join(scope), {role: model.mlp for role in scope}, ratio, config, rounds)
+        for scope, ratio in config.pruning_ratio_dict
+        if len(scope) > 1
+    ]
+    default = {
+        role: size
+        for role, size in sizes.items()
+        if _ranked_together(config, role) and _channel_scope(config, role) is None
+    }
+    if config.isomorphic and default:
+        # Same structure, same scope: the width by itself, all MLPs, all attentions.
+        kinds = sorted({role.partition(".")[0] for role in default})
+        scopes = [{role: size for role, size in default.items() if role.partition(".")[0] == kind} for kind in kinds]
+    else:
+        scopes = [default] if default else []
+    totals += [_total("all channels", scope, config.pruning_ratio, config, rounds) for scope in scopes]
+    return tuple(total for total in totals if total.roles)
+
+
+def _ranked_sizes(model: Model, config: Config) -> dict[str, int]:
+    """Everything that can lose channels: role -> entries in a ranking; a head dim goes in all heads at once."""
+    sizes = {} if "bottleneck" in config.ignored_layers else {"width": model.width}
+    for index in range(model.layers):
+        sizes[f"mlp.{index}"] = model.mlp
+        if f"qkv.{index}" not in config.ignored_layers:
+            sizes[f"dims.{index}"] = model.head_dim
+    return sizes
+
+
+def _total(name: str, sizes: dict[str, int], ratio: Fraction, config: Config, rounds: int) -> Total:
+    """What may be left of channels that are ranked together.
+
+    With `prune_head_dims=False` the head dims may be in the ranking without ever going, or not be
+    in it: "global channel sparsity" does not say. Rounding moves each role by less than a multiple.
+    """
+    bystanders = {role for role in sizes if role.startswith("dims.") and not config.prune_head_dims}
+    prunable = {role: size for role, size in sizes.items() if role not in bystanders}
+    count, idle = sum(prunable.values()), sum(sizes[role] for role in bystanders)
+    at_least = len(prunable)
+    alone = kept_from({count}, ratio, at_least, rounds)
+    among = kept_from({count + idle}, ratio, at_least, rounds)
+    # Among bystanders: of those that go, up to `idle` may fall on them and stay after all.
+    allowed = alone | {left for both in among for left in range(both - idle, both + 1)}
+    if config.isomorphic and not config.global_pruning:
+        each = [kept_from({size}, ratio, 1, rounds) for size in prunable.values()]
+        allowed |= {sum(map(min, each)), sum(map(max, each))}
+    slack = (config.round_to - 1) * len(prunable) if config.round_to else 0
+    low, high = max(min(allowed) - slack, at_least), max(allowed) + slack
+    if config.max_pruning_ratio < 1:
+        high = count  # "useful if over-pruning happens": a maximum only, so less may go
+    return Total(name, tuple(prunable), frozenset(range(low, min(high, count) + 1)))
+
+
+def _channel_importance(model: Model) -> dict[str, tuple[float, ...]]:
+    importance = {"width": planted_channels(model.width, 0)}
+    for index in range(model.layers):
+        importance[f"dims.{index}"] = planted_channels(model.head_dim, 1)
+        importance[f"mlp.{index}"] = planted_channels(model.mlp, 2 + index)
+    return importance

@@ -1,0 +1,314 @@
+"""Judge an observation by its expectation: one verdict, why, and a signature to tell failures apart."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from headcount.observations import Ending, Failure, Observation, Phase
+from headcount.oracle import Counts, Expectation, Total
+
+
+class Kind(StrEnum):
+    """What happened."""
+
+    OK = "ok"
+    CRASH = "crash"
+    BROKEN_FORWARD = "broken-forward"
+    WRONG_HEADS = "wrong-heads"
+    DESYNC = "desync"
+    WRONG_SHAPE = "wrong-shape"
+    WRONG_SELECTION = "wrong-selection"
+    WRONG_OUTPUT = "wrong-output"
+    SIDE_EFFECT = "side-effect"
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+    UNTESTABLE = "untestable"
+    NOT_APPLICABLE = "not-applicable"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What two occurrences of one failure have in common.
+
+    Attributes:
+        message: of the exception or the reason, with every number replaced by N.
+        frame: inside torch_pruning, for exceptions.
+    """
+
+    kind: Kind
+    exception: str = ""
+    message: str = ""
+    frame: str = ""
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (self.kind.value, self.exception, self.message, self.frame) if part)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement on one cell: its kind, a reason in one line ("" for ok), and the signature."""
+
+    kind: Kind
+    reason: str = ""
+    signature: Signature = Signature(Kind.OK)
+
+
+#: The output may differ by rounding where a matrix product has another shape; relative to the largest logit.
+OUTPUT_TOLERANCE = 1e-4
+
+_OK = Verdict(Kind.OK)
+
+
+def judge(expectation: Expectation, observation: Observation) -> Verdict:
+    """The verdict on what was observed.
+
+    Rules are asked in the order of cause and effect: a wrong head count makes a wrong output, and
+    is named first. The first that is broken decides.
+    """
+    if observation.ending is not Ending.FINISHED:
+        return _unfinished(expectation, observation)
+    if expectation.may_refuse and _untouched(observation):
+        return _OK
+    for rule in _RULES:
+        found = rule(expectation, observation)
+        if found is not None:
+            kind, reason = found
+            return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
+    if observation.output_failure is not None:
+        return _raised(Kind.BROKEN_FORWARD, observation.output_failure, Phase.FORWARD)
+    for rule in _LATER_RULES:
+        found = rule(expectation, observation)
+        if found is not None:
+            kind, reason = found
+            return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
+    return _OK
+
+
+def normalised(message: str) -> str:
+    """A message without what differs from run to run: numbers, addresses, all but the first line."""
+    first = message.strip().splitlines()[0] if message.strip() else ""
+    return re.sub(r"-?\d+(\.\d+)?", "N", re.sub(r"0x[0-9a-f]+", "0xN", first))[:200]
+
+
+def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
+    """Rule 1: no exception, unless the call may be refused."""
+    match observation.ending:
+        case Ending.RAISED if observation.failure is not None:
+            if expectation.may_refuse and observation.phase in (Phase.CONSTRUCT, Phase.STEP):
+                return _OK
+            return _raised(Kind.CRASH, observation.failure, observation.phase)
+        case Ending.UNIMPORTABLE if observation.failure is not None:
+            return _raised(Kind.UNTESTABLE, observation.failure, Phase.IMPORT)
+        case Ending.NOT_APPLICABLE:
+            kind = Kind.NOT_APPLICABLE
+        case Ending.TIMEOUT:
+            kind = Kind.TIMEOUT
+        case Ending.KILLED | Ending.GARBAGE:
+            kind = Kind.KILLED
+        case _:
+            kind = Kind.UNTESTABLE
+    reason = f"{observation.ending}: {observation.detail}"
+    return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
+
+
+def _raised(kind: Kind, failure: Failure, phase: Phase) -> Verdict:
+    where = f" in {failure.frame}" if failure.frame else ""
+    first = failure.message.strip().splitlines()[0] if failure.message.strip() else ""
+    reason = f"{failure.type} at {phase}{where}: {first}"
+    return Verdict(kind, reason, Signature(kind, failure.type, normalised(failure.message), failure.frame))
+
+
+def _untouched(observation: Observation) -> bool:
+    """Everything as it was, and the count says so: a refusal without an exception."""
+    return (
+        not observation.strays
+        and all(len(observation.kept.get(role, ())) == size for role, size in observation.sizes.items())
+        and _desync(observation) is None
+    )
+
+
+# --- what is in the weights --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Heads:
+    """One block's heads as its weights have them: surviving head -> its surviving channels in q, k, v or o."""
+
+    channels: Mapping[int, tuple[int, ...]]
+
+    @property
+    def dims(self) -> set[int]:
+        return {len(channels) for channels in self.channels.values()}
+
+
+def _block_heads(observation: Observation, role: str, head_dim: int) -> _Heads:
+    channels: dict[int, list[int]] = {}
+    for index in observation.kept.get(role, ()):
+        channels.setdefault(index // head_dim, []).append(index % head_dim)
+    return _Heads({head: tuple(found) for head, found in channels.items()})
+
+
+Finding = tuple[Kind, str] | None
+Rule = Callable[[Expectation, Observation], Finding]
+
+
+def _dense_weights(_: Expectation, observation: Observation) -> Finding:
+    """Rule 6, and the half of rule 5 that says consistently: every survivor is the dense weight, in its place."""
+    if observation.strays:
+        more = f" and {len(observation.strays) - 1} more" if len(observation.strays) > 1 else ""
+        return Kind.WRONG_SHAPE, f"weights do not fit together: {observation.strays[0]}{more}"
+    return None
+
+
+def _count_in_step(expectation: Expectation, observation: Observation) -> Finding:
+    """Rule 2: the pruner's own head count is the weights'."""
+    return _desync(observation, expectation.head_dim)
+
+
+def _desync(observation: Observation, head_dim: int | None = None) -> Finding:
+    for block, row in enumerate(observation.reported):
+        for name, reported in zip("qkv", row, strict=False):
+            role = f"{name}.{block}"
+            if reported is None:
+                continue
+            left = len(observation.kept.get(role, ()))
+            size = observation.sizes.get(role, 0)
+            if head_dim is None:
+                # Untouched weights: the count must divide them as it did, which only the dense count does.
+                if left != size or reported <= 0 or any(reported != other for other in row if other is not None):
+                    return Kind.DESYNC, f"block {block}: {name} is said to have {reported} heads"
+                continue
+            actual = len(_block_heads(observation, role, head_dim).channels)
+            if reported != actual:
+                return (
+                    Kind.DESYNC,
+                    f"block {block}: the pruner says {name} has {reported} heads, its {left} channels are of {actual}",
+                )
+    return None
+
+
+def _whole_heads(expectation: Expectation, observation: Observation) -> Finding:
+    """Rule 4: heads go whole, the same ones in q, k, v and the output projection."""
+    head_dim = expectation.head_dim
+    for block in range(len(expectation.heads)):
+        heads = {name: _block_heads(observation, f"{name}.{block}", head_dim) for name in "qkvo"}
+        for name, found in heads.items():
+            if len(found.dims) > 1:
+                return Kind.WRONG_HEADS, f"block {block}: heads of {name} keep {sorted(found.dims)} channels each"
+        for one, other in (("q", "k"), ("v", "o")):
+            if heads[one].channels != heads[other].channels:
+                return Kind.WRONG_HEADS, f"block {block}: {one} and {other} keep different channels"
+        if heads["q"].channels.keys() != heads["v"].channels.keys():
+            return Kind.WRONG_HEADS, f"block {block}: q and v keep different heads"
+    return None
+
+
+def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
+    """Rules 3, 4, 9 and 10: as many heads as the ratios say, in each block or in all."""
+    head_dim = expectation.head_dim
+    counts = [len(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(expectation.heads))]
+    total = expectation.head_total
+    if total is not None:
+        ranked = sum(counts[int(role.partition(".")[2])] for role in total.roles)
+        if ranked not in total.kept:
+            return Kind.WRONG_HEADS, f"{ranked} heads are left in all, {_said(total.kept)} should be"
+    for block, (count, allowed) in enumerate(zip(counts, expectation.heads, strict=True)):
+        if count not in allowed:
+            return Kind.WRONG_HEADS, f"block {block}: {count} heads are left, {_said(allowed)} should be"
+    return None
+
+
+def _channel_counts(expectation: Expectation, observation: Observation) -> Finding:
+    """Rules 4, 5, 9 and 10: head dims, width, MLP and labels."""
+    head_dim = expectation.head_dim
+    left = {role: len(observation.kept.get(role, ())) for role in expectation.channels}
+    for block, allowed in enumerate(expectation.head_dims):
+        heads = _block_heads(observation, f"q.{block}", head_dim)
+        dims = left[f"dims.{block}"] = min(heads.dims, default=0)
+        if dims not in allowed:
+            return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {_said(allowed)} should be left"
+        multiple = expectation.round_to
+        if multiple and dims != head_dim and dims % multiple and dims * len(heads.channels) % multiple:
+            return Kind.WRONG_SHAPE, f"block {block}: {len(heads.channels)} heads of {dims} dims, no multiple of {multiple}"
+    for role, allowed in expectation.channels.items():
+        if left[role] not in allowed:
+            return Kind.WRONG_SHAPE, f"{role}: {left[role]} channels are left, {_said(allowed)} should be"
+    return _totals(expectation.channel_totals, left)
+
+
+def _totals(totals: tuple[Total, ...], left: Mapping[str, int]) -> Finding:
+    for total in totals:
+        ranked = sum(left[role] for role in total.roles)
+        if ranked not in total.kept:
+            return Kind.WRONG_SHAPE, f"{total.name}: {ranked} are left, {_said(total.kept)} should be"
+    return None
+
+
+def _least_important(expectation: Expectation, observation: Observation) -> Finding:
+    """Rule 7: what went is what was planted as least important; a block's last head is not asked for."""
+    importance = expectation.head_importance
+    if importance is None:
+        return None
+    head_dim = expectation.head_dim
+    survivors = [set(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(importance))]
+    gone = [(value, block, head) for block, row in enumerate(importance) for head, value in enumerate(row) if head not in survivors[block]]
+    stays = [
+        (value, block, head)
+        for block, row in enumerate(importance)
+        for head, value in enumerate(row)
+        if head in survivors[block] and (len(survivors[block]) > 1 or not expectation.across)
+    ]
+    for block in {block for _, block, _ in gone}:
+        rivals = [item for item in stays if expectation.across and not _own_counts(expectation, block, item[1]) or item[1] == block]
+        worst = max(item for item in gone if item[1] == block)
+        best = min(rivals, default=worst)
+        if best[0] < worst[0]:
+            return Kind.WRONG_SELECTION, f"block {block}: head {worst[2]} went, the less important head {best[2]} of block {best[1]} stays"
+    return _least_important_channels(expectation, observation, head_dim)
+
+
+def _own_counts(expectation: Expectation, *blocks: int) -> bool:
+    """Whether one of the blocks is ranked by itself."""
+    total = expectation.head_total
+    return total is None or any(f"heads.{block}" not in total.roles for block in blocks)
+
+
+def _least_important_channels(expectation: Expectation, observation: Observation, head_dim: int) -> Finding:
+    for role, importance in expectation.channel_importance.items():
+        kind, _, block = role.partition(".")
+        if kind == "dims":
+            heads = _block_heads(observation, f"q.{block}", head_dim).channels.values()
+            kept = {channel for channels in heads for channel in channels}
+        else:
+            kept = set(observation.kept.get(role, ()))
+        gone = [value for channel, value in enumerate(importance) if channel not in kept]
+        if gone and kept and min(importance[channel] for channel in kept) < max(gone):
+            return Kind.WRONG_SELECTION, f"{role}: a channel went that is more important than one that stays"
+    return None
+
+
+def _masked_output(_: Expectation, observation: Observation) -> Finding:
+    """Rule 8: the output is the dense model's with the removed parts masked."""
+    gap = observation.output_gap
+    if gap is not None and not gap <= OUTPUT_TOLERANCE:
+        return Kind.WRONG_OUTPUT, f"the output differs from the masked dense model's by {gap:.1e} of its size"
+    return None
+
+
+def _no_effects(_: Expectation, observation: Observation) -> Finding:
+    """Rule 11: nothing else changed."""
+    if observation.effects:
+        return Kind.SIDE_EFFECT, observation.effects[0]
+    return None
+
+
+_RULES: tuple[Rule, ...] = (_dense_weights, _count_in_step, _whole_heads, _head_counts, _channel_counts)
+_LATER_RULES: tuple[Rule, ...] = (_least_important, _masked_output, _no_effects)
+
+
+def _said(counts: Counts) -> str:
+    low, high = min(counts), max(counts)
+    if low == high:
+        return str(low)
+    return f"{low} to {high}" if len(counts) == high - low + 1 else " or ".join(map(str, sorted(counts)))
