@@ -57,7 +57,9 @@ EXTRAS: tuple[Mapping[str, Any], ...] = (
     {"ignored_layers": ("qkv.0",)},
     {"num_heads": "q"},
     {"num_heads": "kv"},
-    *({"importance": criterion} for criterion in Criterion if criterion is not Criterion.MAGNITUDE),
+    *({"importance": c} for c in Criterion if c not in (Criterion.MAGNITUDE, Criterion.RANDOM)),
+    # The width stays: how much of it chance takes would decide which other defect shows.
+    {"importance": Criterion.RANDOM, "ignored_layers": ("bottleneck",)},
     {"interactive": True},
     {"second": Second.SAME},
     {"second": Second.OTHER},
@@ -91,6 +93,11 @@ CORNERS: tuple[Cell, ...] = (
     *(
         Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=ratio, global_pruning=everywhere))
         for ratio in (Fraction(1), Fraction(3, 2), Fraction(-1, 2))
+        for everywhere in (False, True)
+    ),
+    # More than 3/5 of the width: what is left of 48 channels no longer comes out of a set in order.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, pruning_ratio=Fraction(3, 4), global_pruning=everywhere))
         for everywhere in (False, True)
     ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.

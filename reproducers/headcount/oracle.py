@@ -32,7 +32,8 @@ class Expectation:
 
     Attributes:
         head_dim: channels per head of the dense model: which head a channel belongs to.
-        may_refuse: an exception is a proper answer to this call (rule 10), or leaving all as it was.
+        may_refuse: an exception is a proper answer to this call (rule 10).
+        may_leave: so is leaving the whole model as it was.
         heads: per block, the allowed head counts (rules 3, 4).
         head_dims: per block, the allowed channels per head (rules 4, 5).
         channels: `width`, `labels` and `mlp.N` -> the allowed counts (rule 5).
@@ -46,6 +47,7 @@ class Expectation:
 
     head_dim: int
     may_refuse: bool
+    may_leave: bool
     heads: tuple[Counts, ...]
     head_dims: tuple[Counts, ...]
     channels: Mapping[str, Counts]
@@ -67,7 +69,9 @@ def expect(model: Model, config: Config) -> Expectation:
     importance = planted_heads(model) if config.importance in _RANKED else None
     return Expectation(
         head_dim=model.head_dim,
-        may_refuse=nonsense or config.head_pruning_ratio == 1,
+        may_refuse=nonsense,
+        # A ViT has no batch norm to take a scale from, and no sentence says what then.
+        may_leave=nonsense or config.importance is Criterion.BN_SCALE,
         heads=_heads(model, config, rounds),
         head_dims=_head_dims(model, config, rounds),
         channels=_channels(model, config, rounds),
@@ -89,6 +93,18 @@ _RANKED = {Criterion.MAGNITUDE, Criterion.GROUP_NORM, Criterion.L1, Criterion.LA
 _RANKED_ACROSS = {Criterion.MAGNITUDE, Criterion.GROUP_NORM}
 
 
+def prunes_heads(config: Config) -> bool:
+    """Whether some block is to lose heads."""
+    ratios = [config.head_pruning_ratio, *(ratio for _, ratio in config.head_pruning_ratio_dict)]
+    return config.prune_num_heads and any(ratio > 0 for ratio in ratios)
+
+
+def prunes_channels(config: Config) -> bool:
+    """Whether some layer is to lose channels or head dims."""
+    ratios = [config.pruning_ratio, *(ratio for _, ratio in config.pruning_ratio_dict)]
+    return any(ratio > 0 for ratio in ratios)
+
+
 # --- counts ------------------------------------------------------------------------------------
 
 
@@ -96,10 +112,11 @@ def kept(count: int, ratio: Fraction, at_least: int = 1) -> Counts:
     """How many of `count` may be left when a share `ratio` of them goes.
 
     Between floor(count * ratio) and its ceiling may go: upstream's releases use either, and no
-    sentence says which. `at_least` are left unless all are to go, even against the ratio.
+    sentence says which. `at_least` are left unless all are to go, even against the ratio. Where all
+    are to go, none may: check_pruning_group is there to "avoid over-pruning, i.e., channels=0".
     """
     if ratio >= 1:
-        return frozenset({0, min(at_least, count)})
+        return frozenset({0, min(at_least, count), count})
     floor = min(at_least, count)
     return frozenset(max(count - gone, floor) for gone in (math.floor(count * ratio), math.ceil(count * ratio)))
 
@@ -167,7 +184,7 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
     total = model.heads * len(ranked)
     free = kept_from({total}, config.head_pruning_ratio, len(ranked), rounds)
     capped = kept_from({total}, min(config.head_pruning_ratio, config.max_pruning_ratio), len(ranked), rounds)
-    allowed = span(free | capped) if free != capped else free
+    allowed = span(free | capped) if free != capped or config.head_pruning_ratio == 1 else free
     return Total("heads", tuple(f"heads.{index}" for index in ranked), allowed)
 
 

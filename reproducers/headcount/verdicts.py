@@ -68,7 +68,7 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
     """
     if observation.ending is not Ending.FINISHED:
         return _unfinished(expectation, observation)
-    if expectation.may_refuse and _untouched(observation):
+    if expectation.may_leave and _untouched(observation):
         return _OK
     for rule in _RULES:
         found = rule(expectation, observation)

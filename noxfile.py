@@ -1,0 +1,74 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["nox[uv]"]
+# ///
+"""Headcount's sessions. `nox -l` lists them; what follows `--` goes to the tool that a session runs."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint"]
+
+#: The base environment of every build; the versions that the catalogue of defects speaks of.
+TORCH = "2.13.0"
+TRANSFORMERS = ("4.57.6", "5.23.0")
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, transformers: str, *groups: str) -> None:
+    """The base environment: torch, one line of transformers, this harness."""
+    requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *nox.project.dependency_groups(PROJECT, *groups)]
+    session.install(*requirements, "--editable", ".", env=installer_environment())
+
+
+def installer_environment() -> dict[str, str]:
+    """Let uv find what pip finds, take CPU builds of torch unless told otherwise, and compile byte code once."""
+    environment = {"UV_COMPILE_BYTECODE": "1"}
+    wheelhouse = os.environ.get("PIP_FIND_LINKS")
+    if wheelhouse and "UV_FIND_LINKS" not in os.environ:
+        environment["UV_FIND_LINKS"] = wheelhouse
+    elif not wheelhouse and "UV_FIND_LINKS" not in os.environ and "UV_TORCH_BACKEND" not in os.environ:
+        environment["UV_TORCH_BACKEND"] = "cpu"
+    return environment
+
+
+def run_environment() -> dict[str, str]:
+    """Where the harness finds uv: nox brings its own, which need not be on PATH."""
+    beside = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    return offline | ({"HEADCOUNT_UV": beside} if beside else {})
+
+
+@nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
+def matrix(session: nox.Session, transformers: str) -> None:
+    """Every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../checkout -k local."""
+    install(session, transformers, "test")
+    arguments = ["-q", "-n", "2", "--dist", "worksteal", "tests/matrix", *session.posargs]
+    session.run("pytest", *arguments, env=run_environment())
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The harness itself, with fake builds; options go to pytest."""
+    install(session, TRANSFORMERS[0], "test")
+    session.run("pytest", "-n", "2", "--ignore=tests/matrix", "tests", *session.posargs, env=run_environment())
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, strict mypy, and the order of the modules."""
+    install(session, TRANSFORMERS[0], "test", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")

@@ -1,0 +1,216 @@
+"""Known defects: which one explains a verdict, and which verdicts the known ones foretell.
+
+The catalogue is `defects.toml`. It is strict both ways: a verdict that no entry explains is an
+unexpected failure, and a cell that an entry foretells and that is fine is unexpectedly fixed.
+"""
+
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from fractions import Fraction
+from functools import cache, partial
+from importlib.resources import files
+from types import CodeType
+from typing import Any
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from headcount.configs import Config
+from headcount.matrix import Cell
+from headcount.models import Model
+from headcount.oracle import prunes_channels, prunes_heads
+from headcount.verdicts import Kind, Verdict
+
+
+class Outcome(StrEnum):
+    """A verdict compared with the catalogue."""
+
+    EXPECTED = "expected"
+    UNEXPECTED_FAILURE = "unexpected-failure"
+    UNEXPECTEDLY_FIXED = "unexpectedly-fixed"
+    INDETERMINATE = "indeterminate"
+
+
+@dataclass(frozen=True)
+class Shows:
+    """Where a defect shows: on which releases, and there in which cells.
+
+    Attributes:
+        releases: a PEP 440 specifier.
+        when: an expression over the config's and the model's fields; see `_names`.
+    """
+
+    releases: str
+    when: str
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing that is wrong with some releases.
+
+    Attributes:
+        id: short, stable, and the name of its row in tables.
+        upstream: the upstream issue, or "" if nobody has reported it.
+        shows: where; a release may be in several.
+        transformers: lines of transformers it shows on, as a PEP 440 specifier; "" for all.
+        kinds, exception, message, frame: the signature; the last two are regular expressions.
+        breaks: the sentence of upstream's documentation that makes it a defect.
+        source: where that sentence stands.
+    """
+
+    id: str
+    title: str
+    upstream: str
+    shows: tuple[Shows, ...]
+    transformers: str
+    kinds: tuple[Kind, ...]
+    exception: str
+    message: str
+    frame: str
+    breaks: str
+    source: str
+
+    def affects(self, version: str, transformers: str) -> bool:
+        """Whether a release shows it on a line of transformers."""
+        return _contains(self.transformers, transformers) and any(_contains(s.releases, version) for s in self.shows)
+
+    def hits(self, cell: Cell, version: str) -> bool:
+        """Whether a cell shows it on a release.
+
+        Raises:
+            NameError: a `when` names something that is no field.
+        """
+        return any(_contains(s.releases, version) and _holds(s.when, cell) for s in self.shows)
+
+    def explains(self, verdict: Verdict) -> bool:
+        """Whether a verdict bears its signature."""
+        signature = verdict.signature
+        return (
+            verdict.kind in self.kinds
+            and self.exception in ("", signature.exception)
+            and re.search(self.message, signature.message) is not None
+            and re.search(self.frame, signature.frame) is not None
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A verdict seen through the catalogue; `defect` explains it, or is the one that was foretold."""
+
+    outcome: Outcome
+    defect: Defect | None = None
+
+
+class Catalogue:
+    """All known defects."""
+
+    def __init__(self, defects: Iterable[Defect]) -> None:
+        self.defects = tuple(defects)
+
+    def foretells(self, cell: Cell, version: str, transformers: str) -> tuple[Defect, ...]:
+        """The defects that a cell shows on a release; one may hide another."""
+        return tuple(d for d in self._of(version, transformers) if d.hits(cell, version))
+
+    def compare(self, verdict: Verdict, cell: Cell, version: str, transformers: str) -> Comparison:
+        """Whether a verdict is what the catalogue says."""
+        if verdict.kind is Kind.NOT_APPLICABLE:
+            return Comparison(Outcome.EXPECTED)
+        if verdict.kind is Kind.UNTESTABLE:
+            return Comparison(Outcome.INDETERMINATE)
+        foretold = self.foretells(cell, version, transformers)
+        if verdict.kind is Kind.OK:
+            return Comparison(Outcome.UNEXPECTEDLY_FIXED, foretold[0]) if foretold else Comparison(Outcome.EXPECTED)
+        explanation = next((d for d in foretold if d.explains(verdict)), None)
+        return Comparison(Outcome.EXPECTED if explanation else Outcome.UNEXPECTED_FAILURE, explanation)
+
+    @cache  # noqa: B019 - a catalogue lives as long as the process
+    def _of(self, version: str, transformers: str) -> tuple[Defect, ...]:
+        return tuple(d for d in self.defects if d.affects(version, transformers))
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The catalogue that comes with this package."""
+    return Catalogue(parse(files("headcount").joinpath("defects.toml").read_text("utf-8")))
+
+
+def parse(text: str) -> list[Defect]:
+    """Defects from TOML.
+
+    Raises:
+        ValueError: an entry lacks a field, has an unknown one, or an id comes twice.
+    """
+    defects = [_defect(entry) for entry in tomllib.loads(text)["defect"]]
+    if len({defect.id for defect in defects}) < len(defects):
+        raise ValueError("two defects have the same id")
+    return defects
+
+
+_OPTIONAL: Mapping[str, str] = {"upstream": "", "transformers": "", "exception": "", "message": "", "frame": ""}
+
+
+def _defect(entry: dict[str, Any]) -> Defect:
+    names = {field.name for field in fields(Defect)}
+    values = {**_OPTIONAL, **entry}
+    if values.keys() != names:
+        raise ValueError(f"defect {entry.get('id')}: {sorted(values.keys() ^ names)} missing or unknown")
+    values["shows"] = tuple(Shows(**item) for item in values["shows"])
+    values["kinds"] = tuple(map(Kind, values["kinds"]))
+    return Defect(**values)
+
+
+@cache
+def _contains(specifier: str, version: str) -> bool:
+    return SpecifierSet(specifier).contains(Version(version), prereleases=True)
+
+
+@cache
+def _holds(expression: str, cell: Cell) -> bool:
+    # The expression is part of this package, as much as the code around it.
+    return bool(eval(_compiled(expression), {"__builtins__": {}}, _names(cell)))  # noqa: S307
+
+
+@cache
+def _compiled(expression: str) -> CodeType:
+    return compile(" ".join(expression.split()), "<defects.toml>", "eval")
+
+
+@cache
+def _names(cell: Cell) -> dict[str, Any]:
+    """What a `when` may name: the fields of the model and the config, and what is short for much said."""
+    model = {field.name: getattr(cell.model, field.name) for field in fields(Model)}
+    config = {field.name: getattr(cell.config, field.name) for field in fields(Config)}
+    ratio = min(cell.config.head_pruning_ratio, Fraction(1))
+    return {
+        **model,
+        **config,
+        "p": cell.config.pruning_ratio,
+        "r": cell.config.head_pruning_ratio,
+        "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),
+        "prunes_heads": prunes_heads(cell.config),
+        "compounded": partial(_compounded, cell.model, ratio, cell.config.iterative_steps),
+        "ratio": Fraction,
+        "floor": math.floor,
+        "ceil": math.ceil,
+        "float": float,
+    }
+
+
+def _compounded(
+    model: Model, ratio: Fraction, steps: int, rounding: Callable[[Fraction], int], *, overdone: bool = True
+) -> int:
+    """Heads left in a block if step i of n takes its share i / n * ratio of what the steps before left.
+
+    Args:
+        overdone: whether a step goes on when the model has no more heads left than it should.
+    """
+    left = model.heads
+    for step in range(1, steps + 1):
+        share = ratio * step / steps
+        if overdone or left * model.layers > math.floor(model.heads * model.layers * (1 - share)):
+            left -= rounding(share * left)
+    return left

@@ -1,0 +1,81 @@
+"""The table at the end of a run: a row per defect and scope, a column per build, the counts per verdict."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from headcount.defects import Outcome
+from headcount.results import Row
+from headcount.verdicts import Kind
+
+#: The table is readable at this width with every release in it.
+WIDTH = 100
+
+
+def render(rows: Sequence[Row], width: int = WIDTH) -> str:
+    """All of it as plain text: defects by build, what is unexplained, counts."""
+    console = Console(width=width, color_system=None, highlight=False, force_terminal=False)
+    with console.capture() as capture:
+        console.print(_defects(rows))
+        console.print(_counts(rows))
+    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+
+
+def _builds(rows: Iterable[Row]) -> list[str]:
+    return list(dict.fromkeys(row["build"] for row in rows))
+
+
+def _defects(rows: Sequence[Row]) -> Table:
+    """How many cells show each defect, split by the scope they rank in."""
+    builds = _builds(rows)
+    table = _empty("cells that show a defect", builds)
+    shown = Counter((_name(row), _scope(row), row["build"]) for row in rows if _name(row))
+    for name, scope in sorted({(name, scope) for name, scope, _ in shown}, key=_order):
+        table.add_row(f"{name} {scope}", *(_number(shown[name, scope, build]) for build in builds))
+    return table
+
+
+def _counts(rows: Sequence[Row]) -> Table:
+    builds = _builds(rows)
+    table = _empty("cells per verdict", builds)
+    counts = Counter((row["verdict"], row["build"]) for row in rows)
+    for kind in Kind:
+        if any(counts[kind, build] for build in builds):
+            table.add_row(kind.value, *(_number(counts[kind, build]) for build in builds))
+    return table
+
+
+def _empty(title: str, builds: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, expand=False)
+    table.add_column(title, no_wrap=True, overflow="ellipsis")
+    before = ""
+    for build in builds:
+        line, _, patch = build.rpartition(".")
+        heading = f"{line if line != before else ''}\n{'.' + patch}" if line and patch.isdigit() else f"\n{build}"
+        before = line
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _name(row: Row) -> str:
+    """The defect a row counts for; what no defect explains is named first of all."""
+    if row["outcome"] == Outcome.UNEXPECTED_FAILURE:
+        return "UNEXPLAINED"
+    if row["outcome"] == Outcome.UNEXPECTEDLY_FIXED:
+        return f"FIXED? {row['defect']}"
+    return row["defect"] or ""
+
+
+def _order(item: tuple[str, str]) -> tuple[bool, str, str]:
+    return (not item[0].isupper() and not item[0].startswith("FIXED"), *item)
+
+
+def _scope(row: Row) -> str:
+    return "global" if row["config"]["global_pruning"] else "local"
+
+
+def _number(count: int) -> str:
+    return str(count) if count else "·"

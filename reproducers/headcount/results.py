@@ -1,0 +1,208 @@
+"""Results as JSON Lines: a header, a row per cell as it is finished, a footer with counts.
+
+A file without its footer was cut off, and says so to whoever reads it.
+"""
+
+import json
+import os
+import platform
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from headcount.builds import Overlay
+from headcount.defects import Comparison
+from headcount.errors import UsageError
+from headcount.matrix import Cell
+from headcount.observations import Observation
+from headcount.verdicts import Verdict
+
+#: Raised when a reader of older files would misread newer ones.
+FORMAT = 1
+
+#: What an observation depends on besides the build, the cell and the harness.
+_ENVIRONMENT = ("torch", "transformers", "numpy")
+
+Row = dict[str, Any]
+
+
+@cache
+def environment() -> Mapping[str, str]:
+    """The versions of the base environment, without importing anything of it."""
+    versions = {"python": platform.python_version()}
+    for name in _ENVIRONMENT:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "none"
+    return versions
+
+
+@cache
+def harness_digest() -> str:
+    """SHA-256 over the harness's own source: another harness may see other things."""
+    root = Path(__file__).parent
+    total = sha256()
+    for path in sorted(root.rglob("*.py")):
+        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return total.hexdigest()
+
+
+def row(overlay: Overlay, cell: Cell, observation: Observation, verdict: Verdict, comparison: Comparison) -> Row:
+    """One finished cell, as plain JSON values."""
+    return {
+        "kind": "row",
+        "build": overlay.label,
+        "version": overlay.version,
+        "model": cell.model.id,
+        "config": cell.config.to_json(),
+        "cell": cell.id,
+        "transformers": environment()["transformers"],
+        "torch": environment()["torch"],
+        "verdict": str(verdict.kind),
+        "reason": verdict.reason,
+        "signature": str(verdict.signature),
+        "defect": comparison.defect.id if comparison.defect else None,
+        "outcome": str(comparison.outcome),
+        "seconds": round(sum(observation.seconds.values()), 6),
+        "observation": json.loads(json.dumps(observation.to_json())),
+    }
+
+
+class Writer:
+    """Writes one results file; each line is on disk before the next cell runs.
+
+    Used as a context, it writes the footer only if nothing was raised.
+    """
+
+    def __init__(self, path: Path, builds: Iterable[Overlay], command: Iterable[str] = sys.argv) -> None:
+        """Open the file and write its header.
+
+        Raises:
+            OSError: the file cannot be created.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.rows = 0
+        self._verdicts: Counter[str] = Counter()
+        self._outcomes: Counter[str] = Counter()
+        self._file: TextIO = path.open("x", encoding="utf-8")
+        self._write(
+            {
+                "kind": "header",
+                "format": FORMAT,
+                "headcount": version("headcount"),
+                "harness": harness_digest(),
+                "environment": dict(environment()),
+                "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+                "command": list(command),
+                "started": _now(),
+                "builds": [{"label": b.label, "version": b.version, "digest": b.digest} for b in builds],
+            }
+        )
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+        self.close(complete=kind is None)
+
+    def write(self, line: Row) -> None:
+        """Append a finished cell."""
+        self.rows += 1
+        self._verdicts[line["verdict"]] += 1
+        self._outcomes[line["outcome"]] += 1
+        self._write(line)
+
+    def close(self, *, complete: bool) -> None:
+        """End the file, with a footer if the run was complete."""
+        if self._file.closed:
+            return
+        if complete:
+            counts = {"verdicts": dict(self._verdicts), "outcomes": dict(self._outcomes)}
+            self._write({"kind": "footer", "rows": self.rows, **counts, "finished": _now()})
+        self._file.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results file that was read back; `footer` is None if it was cut off."""
+
+    header: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    footer: Mapping[str, Any] | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run came to its end, and every row it counted is there."""
+        return self.footer is not None and self.footer.get("rows") == len(self.rows)
+
+
+def read(path: Path) -> Results:
+    """A results file; a last line that was cut in the middle is left out.
+
+    Raises:
+        UsageError: there is no such file, or it is not one of ours.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}", "give a results file of nox -s matrix") from error
+    parsed = []
+    for number, line in enumerate(lines, 1):
+        try:
+            parsed.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines) > 1:
+                break
+            raise UsageError(f"{path}, line {number} is no JSON", "give a results file of nox -s matrix") from error
+    if not parsed or not isinstance(parsed[0], dict) or parsed[0].get("kind") != "header":
+        raise UsageError(f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one")
+    if parsed[0].get("format") != FORMAT:
+        raise UsageError(f"{path} has format {parsed[0].get('format')}, not {FORMAT}", "read it with the Headcount that wrote it")
+    rows = tuple(line for line in parsed if line.get("kind") == "row")
+    footer = parsed[-1] if parsed[-1].get("kind") == "footer" else None
+    return Results(parsed[0], rows, footer)
+
+
+def merge(parts: Iterable[Results]) -> Results:
+    """Several files as one: shards of a run, or runs of several builds.
+
+    Raises:
+        UsageError: there are none, one is cut off, a cell is in two, or the environments differ.
+    """
+    parts = list(parts)
+    if not parts:
+        raise UsageError("there are no results to merge")
+    if cut_off := [part.header.get("started") for part in parts if not part.complete]:
+        raise UsageError(f"the results started at {cut_off[0]} are cut off", "run that part again")
+    seen: set[tuple[str, str, str]] = set()
+    for part in parts:
+        for name in ("environment", "harness"):
+            if part.header[name] != parts[0].header[name]:
+                raise UsageError(f"the results come from different environments: {name} differs", "merge runs of one environment")
+        for line in part.rows:
+            key = (line["build"], line["cell"], line["transformers"])
+            if key in seen:
+                raise UsageError(f"{line['build']}-{line['cell']} is in two of the results", "merge each part once")
+            seen.add(key)
+    rows = tuple(line for part in parts for line in part.rows)
+    builds = [build for part in parts for build in part.header["builds"]]
+    header = {**parts[0].header, "builds": [dict(items) for items in dict.fromkeys(tuple(b.items()) for b in builds)]}
+    return Results(header, rows, {"kind": "footer", "rows": len(rows)})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

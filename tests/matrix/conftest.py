@@ -1,0 +1,223 @@
+"""pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headcount import builds, matrix
+from headcount.builds import Overlay
+from headcount.defects import Outcome, catalogue
+from headcount.engine import Engine
+from headcount.errors import ExitCode, HeadcountError, UsageError
+from headcount.matrix import Cell
+from headcount.report import table
+from headcount.results import Row, Writer, environment
+from headcount.verdicts import Kind
+
+OVERLAYS = pytest.StashKey[list[Overlay]]()
+WRITER = pytest.StashKey[Writer]()
+ROWS = pytest.StashKey[list[Row]]()
+ROW = pytest.StashKey[Row]()
+NEVER_SEEN = pytest.StashKey[list[str]]()
+
+#: Where the full-size cell runs when no builds are named: before, in and after the defect, and now.
+FULL_SIZE_RELEASES = ("1.4.0", "1.4.1", "1.4.2", builds.RELEASES[-1])
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("headcount", "the matrix of builds and cells")
+    group.addoption(
+        "--build",
+        action="append",
+        default=[],
+        metavar="BUILD",
+        help="a build to test: a release, a wheel, an sdist, a checkout, CLONE@REF or a URL; "
+        f"may be given several times (default: the {len(builds.RELEASES)} releases with head pruning)",
+    )
+    group.addoption(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="only cells of this model, as in the test ids: vit, vit12h, … ; may be given several times",
+    )
+    group.addoption(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="folder for JSON Lines (default: results)"
+    )
+
+
+# --- builds: installed once, by the process that was called ---------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    if hasattr(config, "workerinput"):
+        config.stash[OVERLAYS] = [Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]]
+        return
+    try:
+        config.stash[OVERLAYS] = _prepare(config)
+    except HeadcountError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+    config.stash[ROWS] = []
+    config.stash[NEVER_SEEN] = []
+    if not config.option.collectonly:
+        config.stash[WRITER] = _open_results(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["overlays"] = [(o.label, str(o.path), o.version, o.digest) for o in node.config.stash[OVERLAYS]]
+
+
+def _prepare(config: pytest.Config) -> list[Overlay]:
+    models = {cell.model.id for cell in (*matrix.default_cells(), matrix.ISSUE_410)}
+    if unknown := set(config.option.model) - models:
+        raise UsageError(f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}")
+    wanted = builds.parse_all(config.option.build or builds.RELEASES)
+    terminal = config.get_terminal_writer()
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda build: builds.prepare(build, say=terminal.line), wanted))
+
+
+def _open_results(config: pytest.Config) -> Writer:
+    started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    name = f"transformers-{environment()['transformers']}-{started}"
+    folder: Path = config.option.results
+    taken = len(list(folder.glob(f"{name}*.jsonl")))
+    try:
+        return Writer(folder / f"{name}{f'-{taken}' if taken else ''}.jsonl", config.stash[OVERLAYS])
+    except OSError as error:
+        pytest.exit(f"cannot write results to {folder}: {error} (--results DIR names another folder)", ExitCode.SETUP)
+
+
+# --- cells --------------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if not {"overlay", "cell"} <= set(metafunc.fixturenames):
+        return
+    overlays = metafunc.config.stash[OVERLAYS]
+    pairs = [(overlay, cell) for overlay in overlays for cell in _cells(metafunc.config, overlay)]
+    metafunc.parametrize(
+        ("overlay", "cell"),
+        [
+            pytest.param(o, c, id=f"{o.label}-{c.id}", marks=[pytest.mark.full_size] if c.model.full_size else [])
+            for o, c in pairs
+        ],
+    )
+
+
+def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
+    cells = list(matrix.default_cells())
+    if config.option.build or overlay.version in FULL_SIZE_RELEASES:
+        cells.append(matrix.ISSUE_410)
+    wanted = config.option.model
+    return [cell for cell in cells if not wanted or cell.model.id in wanted]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with Engine() as running:
+        yield running
+
+
+@pytest.fixture
+def keep(request: pytest.FixtureRequest) -> Any:
+    """Call it with the row of the cell that the test ran."""
+
+    def _keep(row: Row) -> None:
+        request.node.stash[ROW] = row
+
+    return _keep
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report: pytest.TestReport = yield
+    if call.when == "call":
+        report.headcount_row = item.stash.get(ROW, None)  # type: ignore[attr-defined]
+    return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    row = getattr(report, "headcount_row", None)
+    if row is not None and _session_config is not None and WRITER in _session_config.stash:
+        _session_config.stash[WRITER].write(row)
+        _session_config.stash[ROWS].append(row)
+
+
+#: The log hook is not handed a config.
+_session_config: pytest.Config | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _session_config  # noqa: PLW0603 - see above
+    _session_config = config
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    config = session.config
+    if WRITER not in config.stash:
+        return
+    rows = config.stash[ROWS]
+    ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldstop
+    config.stash[WRITER].close(complete=ran_all)
+    if ran_all:
+        config.stash[NEVER_SEEN] = _never_seen(rows)
+        session.exitstatus = _status(exitstatus, rows, config.stash[NEVER_SEEN])
+
+
+def _status(exitstatus: int, rows: list[Row], never_seen: list[str]) -> int:
+    outcomes = {row["outcome"] for row in rows}
+    if never_seen or outcomes & {Outcome.UNEXPECTED_FAILURE, Outcome.UNEXPECTEDLY_FIXED}:
+        return ExitCode.REGRESSION
+    if exitstatus == pytest.ExitCode.OK:
+        return ExitCode.INDETERMINATE if Outcome.INDETERMINATE in outcomes else ExitCode.CLEAN
+    return ExitCode.INDETERMINATE if Outcome.INDETERMINATE in outcomes else ExitCode.SETUP
+
+
+def _never_seen(rows: list[Row]) -> list[str]:
+    """Defects that the catalogue says a build has, and that none of its cells showed though all were run."""
+    transformers = environment()["transformers"]
+    everything = len(matrix.default_cells())
+    by_build: dict[str, list[Row]] = {}
+    for row in rows:
+        by_build.setdefault(row["build"], []).append(row)
+    return [
+        f"{defect.id} on {build}"
+        for build, own in by_build.items()
+        if len(own) >= everything
+        for defect in catalogue().defects
+        if defect.affects(own[0]["version"], transformers) and defect.id not in {row["defect"] for row in own}
+    ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash.get(ROWS, [])
+    if not rows:
+        return
+    order = {overlay.label: index for index, overlay in enumerate(config.stash[OVERLAYS])}
+    rows = sorted(rows, key=lambda row: order[row["build"]])
+    line = ", ".join(f"{name} {number}" for name, number in environment().items())
+    terminalreporter.section(f"headcount: {line}")
+    terminalreporter.line(table.render(rows))
+    for item in config.stash[NEVER_SEEN]:
+        terminalreporter.line(f"NEVER SEEN: {item}: the catalogue says it is there, and no cell shows it", red=True)
+    unexplained = sum(row["outcome"] != Outcome.EXPECTED for row in rows)
+    explained = sum(row["defect"] is not None and row["outcome"] == Outcome.EXPECTED for row in rows)
+    ok = sum(row["verdict"] == Kind.OK for row in rows)
+    terminalreporter.line(f"{len(rows)} cells: {ok} ok, {explained} explained by a known defect, {unexplained} unexpected")
+    writer = config.stash[WRITER]
+    terminalreporter.line(f"results: {writer.path}")

@@ -1,0 +1,39 @@
+"""The regression suite: every cell on every build, judged, and compared with the catalogue of known defects."""
+
+from collections.abc import Callable
+
+import pytest
+
+from headcount.builds import Overlay
+from headcount.defects import Comparison, Outcome, catalogue
+from headcount.engine import Engine
+from headcount.matrix import Cell
+from headcount.oracle import expect
+from headcount.results import Row, environment, row
+from headcount.verdicts import Kind, Verdict, judge
+
+
+def test_cell(engine: Engine, overlay: Overlay, cell: Cell, keep: Callable[[Row], None]) -> None:
+    """A cell is fine, or a known defect explains exactly what is wrong with it."""
+    observation = engine.run(overlay, cell)
+    verdict = judge(expect(cell.model, cell.config), observation)
+    comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
+    keep(row(overlay, cell, observation, verdict, comparison))
+    _tell(verdict, comparison)
+
+
+def _tell(verdict: Verdict, comparison: Comparison) -> None:
+    match comparison.outcome:
+        case Outcome.UNEXPECTED_FAILURE:
+            pytest.fail(f"{verdict.kind}: {verdict.reason}\nno known defect explains it: {verdict.signature}", pytrace=False)
+        case Outcome.UNEXPECTEDLY_FIXED:
+            assert comparison.defect is not None
+            pytest.fail(f"fine, but {comparison.defect.id} should show: {comparison.defect.title}", pytrace=False)
+        case Outcome.INDETERMINATE:
+            pytest.fail(f"{verdict.kind}: {verdict.reason}", pytrace=False)
+        case Outcome.EXPECTED if verdict.kind is Kind.NOT_APPLICABLE:
+            pytest.skip(verdict.reason)
+        case Outcome.EXPECTED if comparison.defect is not None:
+            pytest.xfail(f"{comparison.defect.id}: {verdict.reason}")
+        case Outcome.EXPECTED:
+            pass
