@@ -23,6 +23,7 @@ class Criterion(StrEnum):
     ACTIVATION = "activation"
     BN_SCALE = "bnscale"
     RANDOM = "random"
+    CONSTANT = "constant"  # a callable of the user's own, to which all channels are alike
 
 
 class Second(StrEnum):
@@ -51,7 +52,7 @@ class Config:
         ignored_layers: roles ignored besides the classifier; `bottleneck` is every output
             projection and every second MLP layer, as upstream's examples have it.
         interactive: step with `interactive=True` and prune each group by hand.
-        frozen: the first block's attention has `requires_grad=False` beforehand.
+        frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
     """
 

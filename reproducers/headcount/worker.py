@@ -10,6 +10,7 @@ import importlib.metadata
 import inspect
 import json
 import os
+import random
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -89,6 +91,13 @@ def forget(pruning: ModuleType) -> None:
             parameter.default.clear()
 
 
+def _seed() -> None:
+    """An observation must not depend on what ran before."""
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
+    torch.manual_seed(1)
+
+
 class _Run:
     """One cell's run: the state that the phases hand on."""
 
@@ -109,7 +118,7 @@ class _Run:
             return self._ended(Ending.RAISED, failure=_failure(error))
 
     def _observe(self) -> Observation:
-        torch.manual_seed(0)  # an observation must not depend on what ran before
+        _seed()
         dense = _dense(self.model)
         net = deepcopy(dense)
         self._prepare(net)
@@ -157,7 +166,9 @@ class _Run:
 
     def _prepare(self, net: nn.Module) -> None:
         if self.config.frozen:
-            self.adapter.blocks(net)[0].attention.requires_grad_(False)  # noqa: FBT003 - torch's signature
+            block = self.adapter.blocks(net)[0]
+            for layer in (block.query, block.key, block.value):
+                layer.requires_grad_(requires_grad=False)
         if self.config.training:
             net.train()
 
@@ -246,7 +257,7 @@ class _Run:
 def _dense(model: Model) -> nn.Module:
     """The unpruned network with planted weights. Shared: copy it before changing anything."""
     family: Any = adapter(model)
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     net: nn.Module = family.build(model)
     axes = _axes(net, family)
     vectors = _planted_vectors(model)
@@ -366,10 +377,17 @@ def _criterion(pruning: ModuleType, criterion: Criterion, model: Model) -> Any:
             return getattr(importance, found)(p=1 if criterion is Criterion.L1 else 2)
         case Criterion.GROUP_NORM:
             return importance.GroupNormImportance(2)
+        case Criterion.CONSTANT:
+            return _indifferent
         case Criterion.OBDC:
             return importance.OBDCImportance(num_classes=model.labels)
         case _:
             return getattr(importance, _CRITERION_NAMES[criterion])()
+
+
+def _indifferent(group: Any, **_: Any) -> Tensor:
+    """A criterion of a user's own: "importance (Callable): importance estimator". All channels are alike to it."""
+    return torch.ones(len(group[0][1]))
 
 
 _CRITERION_NAMES = {
