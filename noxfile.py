@@ -44,8 +44,8 @@ def installer_environment() -> dict[str, str]:
 def run_environment() -> dict[str, str]:
     """Where the harness finds uv: nox brings its own, which need not be on PATH."""
     beside = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
-    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    return offline | ({"HEADCOUNT_UV": beside} if beside else {})
+    fixed = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONDONTWRITEBYTECODE": ""}
+    return fixed | ({"HEADCOUNT_UV": beside} if beside else {})
 
 
 @nox.session
@@ -53,7 +53,9 @@ def run_environment() -> dict[str, str]:
 def matrix(session: nox.Session, transformers: str) -> None:
     """Every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../checkout -k local."""
     install(session, transformers, "test")
-    arguments = ["-q", "-n", "2", "--dist", "worksteal", "tests/matrix", *session.posargs]
+    # What these plugins do, around each of thousands of cells, the matrix has no use for.
+    lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
+    arguments = ["-q", "-n", "2", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
     session.run("pytest", *arguments, env=run_environment())
 
 

@@ -103,13 +103,11 @@ class Engine:
             os.unlink(child.log)
 
     def _start(self, overlay: Overlay) -> _Child:
-        from headcount.worker import serve  # noqa: PLC0415 - imports torch where processes are spawned
-
         ours, theirs = self._context.Pipe()
         handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
         os.close(handle)
         with _environment(_SINGLE_THREADED):
-            process = self._context.Process(target=serve, args=(theirs, overlay, log), daemon=True)  # type: ignore[attr-defined]
+            process = self._context.Process(target=_serve, args=(theirs, overlay, log), daemon=True)  # type: ignore[attr-defined]
             process.start()
         theirs.close()
         return _Child(overlay, process, ours, log)
@@ -139,6 +137,13 @@ class Engine:
         else:
             detail = f"exited with status {code}"
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
+
+
+def _serve(connection: Connection, overlay: Overlay, log: str) -> None:
+    """The process's main. The worker is imported there: it brings torch, which has no business here."""
+    from headcount.worker import serve  # noqa: PLC0415 - see above
+
+    serve(connection, overlay, log)
 
 
 def unpromised(version: str, config: Config) -> str:

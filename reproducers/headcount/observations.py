@@ -5,8 +5,9 @@ arrival: a build can say nothing through them that makes the parent do anything.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -93,8 +94,8 @@ class Observation:
     printed: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """All fields that differ from their defaults."""
-        return {key: value for key, value in asdict(self).items() if value not in (None, "", (), {})}
+        """All fields that differ from their defaults, as plain values."""
+        return _plain(self)
 
     @classmethod
     def from_json(cls, data: object) -> "Observation":
@@ -105,6 +106,14 @@ class Observation:
         """
         observation: Observation = _checked(cls, data, "observation")
         return observation
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return str(value)
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(item) for name, item in vars(value).items() if item not in (None, "", (), {})}
+    return value
 
 
 def _checked(kind: Any, data: object, where: str) -> Any:
@@ -119,13 +128,15 @@ def _checked(kind: Any, data: object, where: str) -> Any:
             return None
         return _checked(next(arg for arg in args if arg is not NoneType), data, where)
     if origin is tuple and isinstance(data, list | tuple):
+        if args[0] in (int, str) and all(type(item) is args[0] for item in data):
+            return tuple(data)  # by far the most of it
         return tuple(_checked(args[0], item, where) for item in data)
     if origin is Mapping and isinstance(data, dict):
         return {_checked(args[0], key, where): _checked(args[1], value, where) for key, value in data.items()}
     if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(data, str):
         return kind(data)
     if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__") and isinstance(data, dict):
-        hints = get_type_hints(kind)
+        hints = _hints(kind)
         if unknown := data.keys() - hints.keys():
             raise ValueError(f"{where} has unknown fields {sorted(map(repr, unknown))[:3]}")
         missing = [f.name for f in fields(kind) if f.name not in data and f.name in _required(kind)]
@@ -137,6 +148,11 @@ def _checked(kind: Any, data: object, where: str) -> Any:
     if kind in (int, str) and type(data) is kind:
         return data
     raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _required(kind: Any) -> set[str]:

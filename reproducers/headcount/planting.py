@@ -5,63 +5,76 @@ In a tensor of n float32 values the lowest `ceil(log2 n)` bits of the mantissa h
 values; the index can be read back from any survivor, without trusting anyone's bookkeeping.
 """
 
+import math
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+Bits = NDArray[np.int32]
 
 #: Odd, hence invertible modulo any power of two: spreads neighbours apart, so that the code averages
 #: out over any row or column and does not disturb its importance.
 _MULTIPLIER = 0x9E3779B1
+_SIGN_MULTIPLIER = 0x85EBCA77
 
 
-def encode(values: Tensor) -> Tensor:
+def encode(values: Tensor, *, signed: bool = True) -> Tensor:
     """`values` with each one's flat index written into its low mantissa bits.
 
     Args:
-        values: float32, non-zero and contiguous, at most 2**23 of them.
+        values: float32, positive and contiguous, at most 2**23 of them.
+        signed: give half of them, spread evenly, a minus.
     """
     mask = _mask(values.numel())
-    codes = (torch.arange(values.numel()) * _MULTIPLIER) & mask
-    bits = values.flatten().view(torch.int32)
-    return ((bits & ~mask) | codes.to(torch.int32)).view(torch.float32).view(values.shape)
+    # 32-bit products wrap, and their low bits are all that is asked for.
+    codes = torch.arange(values.numel(), dtype=torch.int32) * _wrapped(_MULTIPLIER)
+    bits = (values.flatten().view(torch.int32) & ~mask) | (codes & mask)
+    if signed:
+        bits |= (codes * _wrapped(_SIGN_MULTIPLIER)) & _wrapped(1 << 31)
+    return bits.view(torch.float32).view(values.shape)
 
 
 def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...], str]:
     """For each dimension, the indices of `dense` that `survivor` kept, in its own order.
+
+    The indices are read from one line along each dimension, then every value is compared with the
+    dense one at its place: bit by bit, so a changed sign of zero counts too.
 
     Returns:
         The indices, and "" or the reason why `survivor` is no sub-tensor of `dense`.
     """
     if survivor.dim() != dense.dim() or survivor.dtype != dense.dtype:
         return (), f"a {survivor.dtype} of shape {tuple(survivor.shape)} in place of {dense.dtype} {tuple(dense.shape)}"
-    if survivor.shape == dense.shape and torch.equal(survivor, dense):
-        return tuple(tuple(range(size)) for size in dense.shape), ""
     if survivor.numel() == 0:
         return (), f"nothing is left: shape {tuple(survivor.shape)}"
-    flat = _indices(survivor.flatten(), dense.numel())
-    known = flat < dense.numel()
-    altered = int((~known).sum() + (dense.flatten()[flat[known]] != survivor.flatten()[known]).sum())
-    if altered:
-        return (), f"{altered} of {survivor.numel()} values are not the dense model's"
-    return _coordinates(flat.view(survivor.shape), dense)
+    left, there = survivor.numpy().view(np.int32), dense.numpy().view(np.int32)
+    if left.shape == there.shape and np.array_equal(left, there):
+        return tuple(tuple(range(size)) for size in there.shape), ""
+    kept = [_line(left, dim, there.shape) for dim in range(left.ndim)]
+    if any(line.max() >= size for line, size in zip(kept, there.shape, strict=True)):
+        return (), "it has values that are not the dense model's"
+    strange = int((there[np.ix_(*kept)] != left).sum())
+    if strange:
+        return (), f"{strange} of {left.size} values are not the dense model's, or not in their place"
+    return tuple(tuple(line.tolist()) for line in kept), ""
 
 
-def _coordinates(flat: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...], str]:
-    kept = []
-    remainder = flat
-    for dim, stride in enumerate(torch.empty(dense.shape, device="meta").stride()):
-        coordinate = remainder // stride
-        remainder = remainder % stride
-        lines = coordinate.movedim(dim, 0).reshape(flat.shape[dim], -1)
-        if not bool((lines == lines[:, :1]).all()):
-            return (), f"dimension {dim} mixes values of several dense indices"
-        kept.append(tuple(lines[:, 0].tolist()))
-    return tuple(kept), ""
-
-
-def _indices(values: Tensor, count: int) -> Tensor:
+def _line(bits: Bits, dim: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Dense indices along one dimension, at the first position of all others."""
+    count = math.prod(shape)
     mask = _mask(count)
-    codes = values.contiguous().view(torch.int32).to(torch.int64) & mask
-    return (codes * pow(_MULTIPLIER, -1, mask + 1)) & mask
+    first = bits[tuple(slice(None) if d == dim else 0 for d in range(bits.ndim))]
+    flat = ((first.astype(np.int64) & mask) * pow(_MULTIPLIER, -1, mask + 1)) & mask
+    flat = np.where(flat < count, flat, np.iinfo(np.int64).max)
+    stride = math.prod(shape[dim + 1 :])
+    return np.where(flat < count, flat // stride % shape[dim], flat)
+
+
+def _wrapped(value: int) -> int:
+    """A 32-bit pattern as the signed integer that has it."""
+    return value - (1 << 32) if value >= 1 << 31 else value
 
 
 def _mask(count: int) -> int:

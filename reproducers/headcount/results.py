@@ -73,7 +73,7 @@ def row(overlay: Overlay, cell: Cell, observation: Observation, verdict: Verdict
         "defect": comparison.defect.id if comparison.defect else None,
         "outcome": str(comparison.outcome),
         "seconds": round(sum(observation.seconds.values()), 6),
-        "observation": json.loads(json.dumps(observation.to_json())),
+        "observation": observation.to_json(),
     }
 
 
@@ -115,12 +115,13 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
         self.close(complete=kind is None)
 
-    def write(self, line: Row) -> None:
-        """Append a finished cell."""
+    def write(self, line: Row, encoded: str | None = None) -> None:
+        """Append a finished cell; `encoded` is the same as JSON, where it is at hand."""
         self.rows += 1
         self._verdicts[line["verdict"]] += 1
         self._outcomes[line["outcome"]] += 1
-        self._write(line)
+        self._file.write((encoded or encode(line)) + "\n")
+        self._file.flush()
 
     def close(self, *, complete: bool) -> None:
         """End the file, with a footer if the run was complete."""
@@ -132,8 +133,13 @@ class Writer:
         self._file.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+        self._file.write(encode(line) + "\n")
         self._file.flush()
+
+
+def encode(line: Mapping[str, Any]) -> str:
+    """One line of a results file, without its end."""
+    return json.dumps(line, separators=(",", ":"))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ weights, never at what the pruner says it did, except for the one number that us
 import gc
 import importlib.metadata
 import inspect
+import io
 import json
 import os
+import pickle
 import random
 import sys
 import time
@@ -17,7 +19,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from fractions import Fraction
 from functools import cache
 from multiprocessing.connection import Connection
@@ -40,7 +41,7 @@ from headcount.planting import decode, encode
 PRINTED_LIMIT = 2_000
 
 #: Garbage is collected once in so many cells: a dependency graph is one big cycle, but collecting costs.
-CELLS_PER_COLLECTION = 8
+CELLS_PER_COLLECTION = 16
 
 _BASE_SCALE = 0.05
 
@@ -86,16 +87,21 @@ def forget(pruning: ModuleType) -> None:
     Every release writes into them (`out_channel_groups.update(num_heads)`), so one cell would see
     the modules of the one before, and all models would stay in memory.
     """
-    for parameter in inspect.signature(pruning.pruner.MetaPruner.__init__).parameters.values():
+    for parameter in _parameters(pruning.pruner.MetaPruner):
         if isinstance(parameter.default, dict):
             parameter.default.clear()
+
+
+@cache
+def _parameters(pruner: type) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(pruner).parameters.values())
 
 
 def _seed() -> None:
     """An observation must not depend on what ran before."""
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)  # torch.manual_seed asks every kind of device first
 
 
 class _Run:
@@ -120,7 +126,7 @@ class _Run:
     def _observe(self) -> Observation:
         _seed()
         dense = _dense(self.model)
-        net = deepcopy(dense)
+        net = _template(self.model).copy()
         self._prepare(net)
         before = _state(net)
         pruner = self._construct(net)
@@ -131,7 +137,7 @@ class _Run:
             reported = self._second(net, reported)
         self.effects += _changes(before, _state(net))
         self.phase = Phase.MEASURE
-        kept, sizes, strays = _trace(net, dense, self.adapter, self.model)
+        kept, sizes, strays = _trace(net, dense, self.model)
         output_failure, output = self._forward(net, reported)
         return self._ended(
             Ending.FINISHED,
@@ -150,7 +156,7 @@ class _Run:
             phase=self.phase,
             effects=tuple(self.effects),
             attributes=self.attributes,
-            parameters=tuple(inspect.signature(self.pruning.pruner.MetaPruner.__init__).parameters)[1:],
+            parameters=tuple(parameter.name for parameter in _parameters(self.pruning.pruner.MetaPruner)),
             seconds={key: round(value, 6) for key, value in self.seconds.items()},
             **facts,
         )
@@ -227,7 +233,7 @@ class _Run:
             pruner = self._construct(net, reported)
             self._steps(pruner, net)
             return self._reported(pruner, net)
-        other = deepcopy(_dense(self.model))
+        other = _template(self.model).copy()
         pruner = self._construct(other)
         own = set(other.modules())
         foreign = sum(module not in own for module in pruner.out_channel_groups)
@@ -257,25 +263,61 @@ class _Run:
 def _dense(model: Model) -> nn.Module:
     """The unpruned network with planted weights. Shared: copy it before changing anything."""
     family: Any = adapter(model)
-    torch.manual_seed(1)
-    net: nn.Module = family.build(model)
+    with torch.device("meta"):
+        net: nn.Module = family.build(model)
+    assert not list(net.buffers()), "buffers would stay empty"
+    net.to_empty(device="cpu")
     axes = _axes(net, family)
     vectors = _planted_vectors(model)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            values = _unit_values(name, parameter)
+            gain = parameter.dim() == 1 and name.endswith(".weight")
+            # A norm's gains stay near one, to keep its output alive.
+            values = torch.full(parameter.shape, 1.0 if gain else _BASE_SCALE)
             for dim, role in enumerate(axes[name]):
                 if role in vectors:
                     values *= vectors[role].reshape([-1 if d == dim else 1 for d in range(values.dim())])
-            parameter.copy_(encode(values))
+            parameter.copy_(encode(values, signed=not gain))
     return net
 
 
-def _unit_values(name: str, parameter: Tensor) -> Tensor:
-    """What the planted factors multiply: random signs, but a norm's gains stay near one, to keep its output alive."""
-    if parameter.dim() == 1 and name.endswith(".weight"):
-        return torch.ones_like(parameter)
-    return _BASE_SCALE * (torch.randint(0, 2, parameter.shape, dtype=parameter.dtype) * 2 - 1)
+class Template:
+    """A network to be copied many times: its modules as a pickle, which loads in C, its tensors aside."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self._tensors: list[Tensor] = []
+        buffer = io.BytesIO()
+        pickler = pickle.Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
+        pickler.persistent_id = self._put_aside  # type: ignore[method-assign]
+        pickler.dump(net)
+        self._modules = buffer.getvalue()
+
+    def copy(self) -> nn.Module:
+        """A network that shares nothing with the others."""
+        fresh = [self._fresh(tensor) for tensor in self._tensors]
+        unpickler = pickle.Unpickler(io.BytesIO(self._modules))  # noqa: S301 - pickled by this process
+        unpickler.persistent_load = fresh.__getitem__  # type: ignore[method-assign, assignment]
+        net: nn.Module = unpickler.load()
+        return net
+
+    def _put_aside(self, item: object) -> int | None:
+        if not isinstance(item, Tensor):
+            return None
+        for index, tensor in enumerate(self._tensors):
+            if tensor is item:
+                return index
+        self._tensors.append(item)
+        return len(self._tensors) - 1
+
+    @staticmethod
+    def _fresh(tensor: Tensor) -> Tensor:
+        copy = tensor.detach().clone()
+        return nn.Parameter(copy, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copy
+
+
+@cache
+def _template(model: Model) -> Template:
+    return Template(_dense(model))
 
 
 def _planted_vectors(model: Model) -> dict[str, Tensor]:
@@ -301,6 +343,11 @@ def _axes(net: nn.Module, family: Any) -> dict[str, tuple[str | None, ...]]:
             known = layers.get(module, ())[: parameter.dim()]
             axes[name] = known or tuple("width" if size == width else None for size in parameter.shape)
     return axes
+
+
+@cache
+def _dense_axes(model: Model) -> dict[str, tuple[str | None, ...]]:
+    return _axes(_dense(model), adapter(model))
 
 
 @cache
@@ -443,10 +490,10 @@ _FEEDERS: Mapping[Criterion, Callable[[Any, Any, nn.Module, Tensor, Any], None]]
 
 
 def _trace(
-    net: nn.Module, dense: nn.Module, family: Any, model: Model
+    net: nn.Module, dense: nn.Module, model: Model
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, int], list[str]]:
     """Role -> surviving dense indices, role -> dense size, and whatever does not fit together."""
-    axes = _axes(dense, family)
+    axes = _dense_axes(model)
     originals = dict(dense.named_parameters())
     survivors = dict(net.named_parameters())
     strays = [f"{name} is gone" for name in originals.keys() - survivors.keys()]

@@ -1,5 +1,6 @@
 """pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from headcount.engine import Engine
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
-from headcount.results import Row, Writer, environment
+from headcount.results import Row, Writer, encode, environment
 from headcount.verdicts import Kind
 
 OVERLAYS = pytest.StashKey[list[Overlay]]()
@@ -143,15 +144,20 @@ def keep(request: pytest.FixtureRequest) -> Any:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     report: pytest.TestReport = yield
     if call.when == "call":
-        report.headcount_row = item.stash.get(ROW, None)  # type: ignore[attr-defined]
+        row = item.stash.get(ROW, None)
+        # As text: that crosses from an xdist worker at a tenth of what a nested value costs.
+        report.headcount_row = None if row is None else encode(row)  # type: ignore[attr-defined]
     return report
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    row = getattr(report, "headcount_row", None)
-    if row is not None and _session_config is not None and WRITER in _session_config.stash:
-        _session_config.stash[WRITER].write(row)
-        _session_config.stash[ROWS].append(row)
+    encoded = getattr(report, "headcount_row", None)
+    if encoded is None or _session_config is None or WRITER not in _session_config.stash:
+        return
+    row = json.loads(encoded)
+    _session_config.stash[WRITER].write(row, encoded)
+    del row["observation"]  # what the table does not need adds up over a run
+    _session_config.stash[ROWS].append(row)
 
 
 #: The log hook is not handed a config.

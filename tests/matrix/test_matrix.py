@@ -34,6 +34,6 @@ def _tell(verdict: Verdict, comparison: Comparison) -> None:
         case Outcome.EXPECTED if verdict.kind is Kind.NOT_APPLICABLE:
             pytest.skip(verdict.reason)
         case Outcome.EXPECTED if comparison.defect is not None:
-            pytest.xfail(f"{comparison.defect.id}: {verdict.reason}")
+            raise pytest.xfail.Exception(f"{comparison.defect.id}: {verdict.reason}", pytrace=False)
         case Outcome.EXPECTED:
             pass
