@@ -12,10 +12,11 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Timer
 
 from packaging.version import Version
 
@@ -28,6 +29,9 @@ from headcount.observations import Ending, Observation, Phase
 IMPORT_TIMEOUT = 120.0
 CELL_TIMEOUT = 60.0
 FULL_SIZE_TIMEOUT = 300.0
+
+#: Seconds from an answer's first byte to its last.
+ANSWER_TIMEOUT = 20.0
 
 #: An answer longer than this, in bytes, is garbage.
 ANSWER_LIMIT = 16_000_000
@@ -113,13 +117,21 @@ class Engine:
         return _Child(overlay, process, ours, log)
 
     def _receive(self, child: _Child, timeout: float, phase: Phase = Phase.CONSTRUCT) -> Observation:
+        ready = wait([child.connection, child.process.sentinel], timeout)
+        if not ready:
+            self.close()
+            return Observation(Ending.TIMEOUT, phase, detail=f"no answer within {timeout:g} s")
+        # A message that was begun may never be ended: who waits for it is woken by the process's death.
+        watchdog = Timer(ANSWER_TIMEOUT, _kill, [child.process])
+        watchdog.start()
         try:
-            if not child.connection.poll(timeout):
-                self.close()
-                return Observation(Ending.TIMEOUT, phase, detail=f"no answer within {timeout:g} s")
+            if child.connection not in ready and not child.connection.poll():
+                return self._lost(child, phase)
             answer = child.connection.recv_bytes(ANSWER_LIMIT)
         except (EOFError, OSError):
             return self._lost(child, phase)
+        finally:
+            watchdog.cancel()
         try:
             return Observation.from_json(json.loads(answer))
         except (ValueError, RecursionError) as error:

@@ -61,6 +61,9 @@ OUTPUT_TOLERANCE = 1e-4
 #: thousands in a row of a full-size model, and a criterion's sums are as exact as floats are.
 CHANNEL_MARGIN = 1.05
 
+#: Exceptions that tell of a mistake in the code, whatever it was called with.
+_SLIPS = ("AttributeError", "NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError")
+
 _OK = Verdict(Kind.OK)
 
 
@@ -99,7 +102,7 @@ def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
     """Rule 1: no exception, unless the call may be refused."""
     match observation.ending:
         case Ending.RAISED if observation.failure is not None:
-            if expectation.may_refuse and observation.phase in (Phase.CONSTRUCT, Phase.STEP):
+            if expectation.may_refuse and _refused(observation.phase, observation.failure):
                 return _OK
             return _raised(Kind.CRASH, observation.failure, observation.phase)
         case Ending.UNIMPORTABLE if observation.failure is not None:
@@ -114,6 +117,11 @@ def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
             kind = Kind.UNTESTABLE
     reason = f"{observation.ending}: {observation.detail}"
     return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
+
+
+def _refused(phase: Phase, failure: Failure) -> bool:
+    """Whether an exception may be an answer to the call; a slip of the program's own never is."""
+    return phase in (Phase.CONSTRUCT, Phase.STEP) and failure.type not in _SLIPS
 
 
 def _raised(kind: Kind, failure: Failure, phase: Phase) -> Verdict:

@@ -127,6 +127,12 @@ def engine() -> Iterator[Engine]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def overlays(pytestconfig: pytest.Config) -> list[Overlay]:
+    """All builds of this run."""
+    return pytestconfig.stash[OVERLAYS]
+
+
 @pytest.fixture
 def keep(request: pytest.FixtureRequest) -> Any:
     """Call it with the row of the cell that the test ran."""

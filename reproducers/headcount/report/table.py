@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -11,8 +10,9 @@ from headcount.defects import Outcome
 from headcount.results import Row
 from headcount.verdicts import Kind
 
-#: The table is readable at this width with every release in it.
+#: The table is readable at this width with every release in it: a label and 18 columns of 1 + 3.
 WIDTH = 100
+LABEL_WIDTH = 28
 
 
 def render(rows: Sequence[Row], width: int = WIDTH) -> str:
@@ -20,8 +20,9 @@ def render(rows: Sequence[Row], width: int = WIDTH) -> str:
     console = Console(width=width, color_system=None, highlight=False, force_terminal=False)
     with console.capture() as capture:
         console.print(_defects(rows))
+        console.print()
         console.print(_counts(rows))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines() if line.strip())
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def _builds(rows: Iterable[Row]) -> list[str]:
@@ -49,14 +50,16 @@ def _counts(rows: Sequence[Row]) -> Table:
 
 
 def _empty(title: str, builds: Sequence[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, expand=False)
-    table.add_column(title, no_wrap=True, overflow="ellipsis")
+    """A table of fixed widths: eighteen releases, whose counts have three digits, fit the width."""
+    table = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="")
+    table.add_column(title, width=LABEL_WIDTH, no_wrap=True, overflow="ellipsis")
     before = ""
     for build in builds:
         line, _, patch = build.rpartition(".")
-        heading = f"{line if line != before else ''}\n{'.' + patch}" if line and patch.isdigit() else f"\n{build}"
-        before = line
-        table.add_column(heading, justify="right", no_wrap=True)
+        numbered = bool(line) and patch.isdigit()
+        heading = f"{line if line != before else ''}\n.{patch}" if numbered else f"\n{build}"
+        before = line if numbered else ""
+        table.add_column(heading, width=3 if numbered else None, justify="right", no_wrap=True)
     return table
 
 

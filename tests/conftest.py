@@ -1,0 +1,29 @@
+"""What every test of the harness shares: one engine, and miniatures to run on it."""
+
+from collections.abc import Callable, Iterator
+
+import miniatures
+import pytest
+
+from headcount.builds import Overlay
+from headcount.engine import Engine
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    with Engine(cell_timeout=5.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Overlay]:
+    """The fake build of a name, made when first asked for."""
+    folder = tmp_path_factory.mktemp("miniatures")
+    made: dict[str, Overlay] = {}
+
+    def _miniature(name: str) -> Overlay:
+        if name not in made:
+            made[name] = miniatures.build(folder, name)
+        return made[name]
+
+    return _miniature

@@ -1,0 +1,222 @@
+"""A small pruner for ViTs that does what MetaPruner's documentation says; becomes a fake build's only module.
+
+It knows where a ViT's layers are instead of tracing them, and ranks by the squared weights whatever
+the criterion. That the oracle finds nothing wrong with it, in any cell, shows that the oracle can be
+satisfied.
+"""
+
+import contextlib
+import math
+import types
+from fractions import Fraction
+
+import torch
+from headcount.models import vit
+from torch import nn
+
+
+class _Importance:
+    """Stands for every criterion, and takes whatever it is fed."""
+
+    def __init__(self, *_, **__):
+        pass
+
+    def zero_grad(self):
+        pass
+
+    def accumulate_grad(self, _net):
+        pass
+
+    def step(self):
+        pass
+
+    def _prepare_model(self, _net, _pruner):
+        pass
+
+    def _rm_hooks(self, _net):
+        pass
+
+    @contextlib.contextmanager
+    def compute_importance(self, _net):
+        yield
+
+
+importance = types.SimpleNamespace(
+    **{
+        name: _Importance
+        for name in (
+            "GroupNormImportance GroupMagnitudeImportance LAMPImportance FPGMImportance GroupTaylorImportance "
+            "GroupHessianImportance OBDCImportance ActivationImportance BNScaleImportance RandomImportance"
+        ).split()
+    }
+)
+
+
+class _Group:
+    def __init__(self, prune):
+        self.prune = prune
+
+
+class MetaPruner:
+    """Prunes everything in its last step."""
+
+    surplus = 0  # heads taken beyond the ratio
+    order = 1  # -1: the most important go first
+    thaws = False  # whether pruned parameters become trainable
+
+    def __init__(
+        self,
+        model,
+        example_inputs,
+        importance,
+        global_pruning=False,
+        pruning_ratio=0.5,
+        pruning_ratio_dict=None,
+        max_pruning_ratio=1.0,
+        iterative_steps=1,
+        ignored_layers=None,
+        round_to=None,
+        isomorphic=False,
+        num_heads=None,
+        prune_num_heads=False,
+        prune_head_dims=True,
+        head_pruning_ratio=0.0,
+        head_pruning_ratio_dict=None,
+    ):
+        if not 0 <= head_pruning_ratio <= 1:
+            raise ValueError(f"head_pruning_ratio is {head_pruning_ratio}, not between 0 and 1")
+        self.model, self.num_heads, self.out_channel_groups = model, dict(num_heads), {}
+        self.blocks = vit.blocks(model)
+        self.ignored = {id(m) for layer in ignored_layers or [] for m in layer.modules()}
+        self.everywhere, self.steps_left, self.round_to = global_pruning, iterative_steps, round_to
+        self.prunes_heads, self.prunes_dims = prune_num_heads, prune_head_dims
+        self.ratio = min(_exact(pruning_ratio), _exact(max_pruning_ratio))
+        self.head_ratio = _exact(head_pruning_ratio)
+        self.own = {
+            id(m): min(_exact(ratio), _exact(max_pruning_ratio))
+            for key, ratio in (pruning_ratio_dict or {}).items()
+            for m in (key if isinstance(key, tuple) else (key,))
+        }
+        self.own_heads = {id(m): _exact(r) for key, r in (head_pruning_ratio_dict or {}).items() for m in key.modules()}
+        self.model_heads = max(self.num_heads.values())
+        self.head_dim = self.blocks[0].query.out_features // self.model_heads
+
+    def step(self, interactive=False):
+        self.steps_left -= 1
+        groups = [_Group(self._prune_all)] if self.steps_left == 0 else []
+        if interactive:
+            return groups
+        for group in groups:
+            group.prune()
+        return None
+
+    def after(self):
+        """For what a broken build does when all is pruned."""
+
+    def forget_bias(self):
+        """Ignore the attention's output bias: the weights stay, the function does not."""
+        out = self.blocks[0].out
+        out.forward = lambda x: nn.functional.linear(x, out.weight)
+
+    def count(self, block):
+        return block.query.out_features // self.dims_left
+
+    def head_channels(self, head):
+        return range(head * self.head_dim, (head + 1) * self.head_dim)
+
+    def _prune_all(self):
+        gone = self._heads_to_go()
+        self.dims_left = self.head_dim
+        for block, heads in zip(self.blocks, gone):
+            if id(block.query) in self.ignored:
+                continue
+            self._prune_attention(block, heads)
+        for block in self.blocks:
+            rows = self._channels_to_go(block.fc1.weight.pow(2).sum(1), self.own.get(id(block.fc1), self.ratio))
+            self._cut(block.fc1, rows, 0)
+            self._cut(block.fc2, rows, 1)
+        if id(self.blocks[0].out) not in self.ignored:
+            self._prune_width()
+        for block in self.blocks:
+            for layer in (block.query, block.key, block.value):
+                if layer in self.num_heads:
+                    self.num_heads[layer] = self.count(block)
+        self.after()
+
+    def _heads_to_go(self):
+        """Per block, the heads to remove."""
+        prunable = [self.prunes_heads and id(block.query) not in self.ignored for block in self.blocks]
+        scores = [block.query.weight.pow(2).sum(1).view(self.model_heads, -1).mean(1) for block in self.blocks]
+        scores = [self.order * score / score.mean() for score in scores]
+        own = [self.own_heads.get(id(block.query)) for block in self.blocks]
+        gone = [[] for _ in self.blocks]
+        for index, can in enumerate(prunable):
+            if can and (own[index] is not None or not self.everywhere):
+                ratio = self.head_ratio if own[index] is None else own[index]
+                gone[index] = scores[index].argsort()[: self._lost(self.model_heads, ratio)].tolist()
+        shared = [index for index, can in enumerate(prunable) if can and own[index] is None and self.everywhere]
+        ranking = sorted((float(scores[index][head]), index, head) for index in shared for head in range(self.model_heads))
+        lost = self._lost(len(ranking), self.head_ratio, len(shared))
+        for _, index, head in ranking:
+            if lost and len(gone[index]) < self.model_heads - 1:
+                gone[index].append(head)
+                lost -= 1
+        return gone
+
+    def _lost(self, count, ratio, at_least=1):
+        lost = math.floor(count * ratio) + (self.surplus if ratio else 0)
+        return max(min(lost, count - at_least), 0)
+
+    def _prune_attention(self, block, heads):
+        dims = []
+        if self.prunes_dims:
+            score = block.query.weight.pow(2).sum(1).view(self.model_heads, -1).sum(0)
+            keep = self.head_dim - math.floor(self.head_dim * self.ratio)
+            if self.round_to:
+                keep = min(math.ceil(keep / self.round_to) * self.round_to, self.head_dim)
+            dims = score.argsort()[: self.head_dim - keep].tolist()
+            self.dims_left = keep
+        rows = {channel for head in heads for channel in self.head_channels(head)}
+        rows |= {head * self.head_dim + dim for head in range(self.model_heads) for dim in dims}
+        for layer in (block.query, block.key, block.value):
+            self._cut(layer, sorted(rows), 0)
+        self._cut(block.out, sorted(rows), 1)
+
+    def _channels_to_go(self, score, ratio):
+        keep = len(score) - math.floor(len(score) * ratio)
+        if self.round_to and ratio:
+            keep = math.ceil(keep / self.round_to) * self.round_to
+        return score.argsort()[: max(len(score) - keep, 0)].tolist()
+
+    def _prune_width(self):
+        width = self.blocks[0].query.in_features
+        reads = {id(layer) for b in self.blocks for layer in (b.query, b.key, b.value, b.fc1)} | {id(vit.classifier(self.model))}
+        gone = self._channels_to_go(self.blocks[0].fc1.weight.pow(2).sum(0), self.ratio)
+        for module in self.model.modules():
+            if isinstance(module, nn.Linear):
+                self._cut(module, gone, 1 if id(module) in reads else 0)
+                continue
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                dim = next((d for d, size in enumerate(parameter.shape) if size == width), None)
+                if dim is not None:
+                    setattr(module, name, self._without(parameter, gone, dim))
+            if isinstance(module, nn.LayerNorm):
+                module.normalized_shape = (width - len(gone),)
+
+    def _cut(self, layer, gone, dim):
+        layer.weight = self._without(layer.weight, gone, dim)
+        if dim == 0:
+            layer.bias = self._without(layer.bias, gone, 0)
+        layer.out_features, layer.in_features = layer.weight.shape
+
+    def _without(self, parameter, gone, dim):
+        kept = [index for index in range(parameter.shape[dim]) if index not in set(gone)]
+        trainable = parameter.requires_grad or self.thaws
+        return nn.Parameter(parameter.detach().index_select(dim, torch.tensor(kept)), requires_grad=trainable)
+
+
+def _exact(ratio):
+    return Fraction(ratio).limit_denominator(1000)
+
+
+pruner = types.SimpleNamespace(MetaPruner=MetaPruner)

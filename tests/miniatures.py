@@ -1,0 +1,73 @@
+"""Tiny fake builds that test the harness: one that is right, and many that are wrong in one known way.
+
+A miniature is an overlay like any other: a folder with a package `torch_pruning` and its metadata.
+Its code is `miniature_pruner.py`, which prunes a ViT correctly, and a few lines that break it.
+"""
+
+from pathlib import Path
+
+from headcount.builds import Overlay
+
+CORRECT = Path(__file__).with_name("miniature_pruner.py").read_text("utf-8")
+
+#: Name -> what is added to the correct build.
+BROKEN = {
+    "wrong-heads": "MetaPruner.surplus = 1",
+    "wrong-selection": "MetaPruner.order = -1",
+    "desync": "MetaPruner.count = lambda self, block: self.model_heads",
+    "partial-heads": "MetaPruner.head_channels = lambda self, head: range(head * self.head_dim, (head + 1) * self.head_dim - 1)",
+    "wrong-output": "MetaPruner.after = lambda self: self.forget_bias()",
+    "altered-weight": "MetaPruner.after = lambda self: self.blocks[0].fc1.weight.data.mul_(1.5)",
+    "thaws": "MetaPruner.thaws = True",
+    "crash-import": "raise RuntimeError('no import today')",
+    "exit-import": "raise SystemExit(0)",
+    "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",
+    "crash-step": "MetaPruner.step = lambda *_, **__: {}['step']",
+    "hang": "import time; MetaPruner.step = lambda *_, **__: time.sleep(1e6)",
+    "segfault": "import os, signal; MetaPruner.step = lambda *_, **__: os.kill(os.getpid(), signal.SIGSEGV)",
+    "exit-zero": "import os; MetaPruner.step = lambda *_, **__: os._exit(0)",
+    "half-answer": """
+import os, time
+def step(*_, **__):
+    for fd in range(3, 64):
+        try: os.write(fd, b'\\0\\0\\xff\\xff{')
+        except OSError: pass
+    time.sleep(1e6)
+MetaPruner.step = step
+""",
+    "garbage": """
+import os, struct
+def step(*_, **__):
+    text = b'{"ending": "finished", "forged": true}'
+    for fd in range(3, 64):
+        try: os.write(fd, struct.pack('!i', len(text)) + text)
+        except OSError: pass
+MetaPruner.step = step
+""",
+    "chatty": """
+import sys
+def step(*_, **__):
+    print('{"ending": "finished"}' * 100000)
+    print('the end of it', file=sys.stderr)
+    raise RuntimeError('after all that')
+MetaPruner.step = step
+""",
+    "no-pruner": "del pruner.MetaPruner",
+}
+
+
+def build(folder: Path, name: str = "correct", *, claims: str = "1.6.1", version: str = "1.6.1") -> Overlay:
+    """A miniature on disk.
+
+    Args:
+        claims: the version in its metadata.
+        version: the version that the harness takes it for.
+    """
+    path = folder / name
+    package = path / "torch_pruning"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(CORRECT + "\n" + BROKEN.get(name, ""), "utf-8")
+    info = path / f"torch_pruning-{claims}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch-pruning\nVersion: {claims}\n")
+    return Overlay(name, path, version, digest=name)

@@ -1,0 +1,110 @@
+"""The engine survives every way in which a build can fail, and says which it was."""
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import miniatures
+import pytest
+
+from headcount import matrix
+from headcount.builds import Overlay
+from headcount.configs import Config, Criterion
+from headcount.engine import Engine, unpromised
+from headcount.matrix import Cell
+from headcount.models import Model
+from headcount.observations import Ending, Phase
+
+CELL = matrix.CORNERS[0]
+
+Miniature = Callable[[str], Overlay]
+
+
+@pytest.mark.parametrize(
+    ("name", "ending", "phase", "says"),
+    [
+        ("crash-import", Ending.UNIMPORTABLE, Phase.IMPORT, "no import today"),
+        ("exit-import", Ending.UNIMPORTABLE, Phase.IMPORT, "SystemExit"),
+        ("no-pruner", Ending.UNIMPORTABLE, Phase.IMPORT, "has no pruner.MetaPruner"),
+        ("crash-construct", Ending.RAISED, Phase.CONSTRUCT, "'construct'"),
+        ("crash-step", Ending.RAISED, Phase.STEP, "'step'"),
+        ("hang", Ending.TIMEOUT, Phase.CONSTRUCT, "no answer within 5 s"),
+        ("segfault", Ending.KILLED, Phase.CONSTRUCT, "SIGSEGV"),
+        ("exit-zero", Ending.KILLED, Phase.CONSTRUCT, "exited with status 0"),
+        ("garbage", Ending.GARBAGE, Phase.CONSTRUCT, "unknown fields"),
+        ("chatty", Ending.RAISED, Phase.STEP, "after all that"),
+    ],
+)
+def test_failures_cost_one_observation(
+    engine: Engine, miniature: Miniature, name: str, ending: Ending, phase: Phase, says: str
+) -> None:
+    observation = engine.run(miniature(name), CELL)
+    assert (observation.ending, observation.phase) == (ending, phase)
+    assert says in f"{observation.failure} {observation.detail}"
+    assert engine.run(miniature("correct"), CELL).ending is Ending.FINISHED
+
+
+def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that announces more than it sends is given up, not waited for."""
+    monkeypatch.setattr("headcount.engine.ANSWER_TIMEOUT", 1.0)
+    with Engine(cell_timeout=5.0) as engine:
+        assert engine.run(miniature("half-answer"), CELL).ending is Ending.KILLED
+        assert engine.run(miniature("correct"), CELL).ending is Ending.FINISHED
+
+
+def test_the_end_of_what_was_printed_is_kept(engine: Engine, miniature: Miniature) -> None:
+    printed = engine.run(miniature("chatty"), CELL).printed
+    assert printed.endswith("the end of it\n")
+    assert len(printed) <= 2_000
+
+
+def test_another_version_than_claimed_is_not_tested(engine: Engine, tmp_path: Path) -> None:
+    liar = miniatures.build(tmp_path, claims="9.9.9", version="1.4.1")
+    observation = engine.run(liar, CELL)
+    assert observation.ending is Ending.UNIMPORTABLE
+    assert observation.detail == "the build says it is ['9.9.9'], not 1.4.1"
+
+
+def test_a_build_imported_from_elsewhere_is_not_tested(engine: Engine, tmp_path: Path) -> None:
+    real = miniatures.build(tmp_path, "elsewhere")
+    decoy = miniatures.build(tmp_path, "decoy")
+    (decoy.path / "torch_pruning" / "__init__.py").write_text(
+        f"import sys; sys.path.insert(0, {str(real.path)!r}); del sys.modules['torch_pruning']\n"
+        "import importlib; sys.modules['torch_pruning'] = importlib.import_module('torch_pruning')\n"
+    )
+    observation = engine.run(decoy, CELL)
+    assert observation.ending is Ending.UNIMPORTABLE
+    assert "not from the build" in observation.detail
+
+
+def test_a_cell_does_not_depend_on_those_before_it(engine: Engine, miniature: Miniature) -> None:
+    alone = engine.run(miniature("correct"), CELL, fresh=True)
+    for cell in matrix.CORNERS[1:3]:
+        engine.run(miniature("correct"), cell)
+    again = engine.run(miniature("correct"), CELL)
+    assert again.kept == alone.kept
+    assert again.output_gap == alone.output_gap
+
+
+def test_closing_ends_the_process(miniature: Miniature) -> None:
+    with Engine() as engine:
+        engine.run(miniature("correct"), CELL)
+        child = engine._child  # noqa: SLF001 - there is no public way to a process id, nor need for one
+        assert child is not None
+        pid = child.process.pid
+        assert pid is not None
+        os.kill(pid, 0)
+    deadline = time.monotonic() + 10
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.kill(pid, 0)
+            time.sleep(0.05)
+
+
+def test_what_a_release_never_promised_is_not_asked() -> None:
+    config = Config(isomorphic=True, importance=Criterion.OBDC)
+    assert unpromised("1.3.7", config) == "isomorphic came with 1.4.1; obdc came with 1.4.0"
+    assert unpromised("1.4.1", config) == ""
+    cell = Cell(Model(), config)
+    assert Engine().run(Overlay("old", Path("nowhere"), "1.3.7", ""), cell).ending is Ending.NOT_APPLICABLE

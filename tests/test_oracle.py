@@ -1,0 +1,111 @@
+"""The oracle can be satisfied by a correct build, and is not satisfied by any of the wrong ones."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from headcount import matrix
+from headcount.builds import Overlay
+from headcount.configs import Config, Second
+from headcount.engine import Engine
+from headcount.matrix import Cell
+from headcount.models import Model
+from headcount.oracle import expect, kept
+from headcount.verdicts import Kind, judge
+
+Miniature = Callable[[str], Overlay]
+
+HEADS = Cell(
+    Model(),
+    Config(
+        prune_num_heads=True,
+        prune_head_dims=False,
+        head_pruning_ratio=Fraction(1, 3),
+        ignored_layers=("bottleneck",),
+    ),
+)
+
+
+def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniature) -> None:
+    wrong = {}
+    for cell in matrix.default_cells():
+        verdict = judge(expect(cell.model, cell.config), engine.run(miniature("correct"), cell))
+        if verdict.kind is not Kind.OK:
+            wrong[cell.id] = verdict.reason
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind", "reason"),
+    [
+        ("wrong-heads", {}, Kind.WRONG_HEADS, "block 0: 3 heads are left, 4 should be"),
+        ("wrong-heads", {"global_pruning": True}, Kind.WRONG_HEADS, "7 heads are left in all, 8 should be"),
+        ("wrong-selection", {}, Kind.WRONG_SELECTION, "less important head"),
+        ("wrong-selection", {"global_pruning": True}, Kind.WRONG_SELECTION, "less important head"),
+        ("desync", {}, Kind.DESYNC, "the pruner says q has 6 heads, its 32 channels are of 4"),
+        ("partial-heads", {}, Kind.WRONG_HEADS, "heads of q keep [1, 8] channels each"),
+        ("wrong-output", {}, Kind.WRONG_OUTPUT, "differs from the masked dense model's"),
+        ("altered-weight", {}, Kind.WRONG_SHAPE, "values are not the dense model's"),
+        ("thaws", {"frozen": True}, Kind.SIDE_EFFECT, "requires_grad: False became True"),
+    ],
+)
+def test_a_wrong_build_is_caught(
+    engine: Engine, miniature: Miniature, name: str, changes: dict[str, object], kind: Kind, reason: str
+) -> None:
+    cell = replace(HEADS, config=replace(HEADS.config, **changes))  # type: ignore[arg-type]
+    verdict = judge(expect(cell.model, cell.config), engine.run(miniature(name), cell))
+    assert verdict.kind is kind
+    assert reason in verdict.reason
+
+
+def test_the_masked_reference_sees_a_missing_head(engine: Engine, miniature: Miniature) -> None:
+    """The tolerance is far below what a head contributes, and above what rounding does."""
+    right = engine.run(miniature("correct"), HEADS).output_gap
+    wrong = engine.run(miniature("wrong-output"), HEADS).output_gap
+    assert right is not None
+    assert wrong is not None
+    assert right < 1e-5 < 1e-3 < wrong
+
+
+@pytest.mark.parametrize(
+    ("count", "ratio", "allowed"),
+    [
+        (12, Fraction(1, 3), {8}),
+        (6, Fraction(2, 5), {3, 4}),
+        (25, Fraction(7, 25), {18}),
+        (10, Fraction(9, 10), {1}),
+        (6, Fraction(9, 10), {1}),
+        (6, Fraction(0), {6}),
+        (6, Fraction(1), {0, 1, 6}),
+    ],
+)
+def test_kept(count: int, ratio: Fraction, allowed: set[int]) -> None:
+    assert kept(count, ratio) == allowed
+
+
+def test_global_heads_share_one_total() -> None:
+    expectation = expect(Model(), replace(HEADS.config, global_pruning=True, head_pruning_ratio=Fraction(9, 10)))
+    assert expectation.head_total is not None
+    assert expectation.head_total.kept == {2}, "one head a block wins over the ratio"
+    assert expectation.heads == (frozenset(range(1, 7)),) * 2
+
+
+def test_keeping_heads_keeps_them() -> None:
+    expectation = expect(Model(), Config(head_pruning_ratio=Fraction(1, 2)))
+    assert expectation.heads == (frozenset({6}),) * 2
+    assert expectation.head_dims == (frozenset({4}),) * 2
+
+
+def test_a_second_pruner_starts_from_what_is_left() -> None:
+    expectation = expect(Model(), replace(HEADS.config, second=Second.SAME))
+    assert expectation.heads == (frozenset({2, 3}),) * 2
+
+
+def test_a_ratio_of_its_own_leaves_the_total() -> None:
+    config = replace(HEADS.config, global_pruning=True, head_pruning_ratio_dict=((("attention.0",), Fraction(2, 3)),))
+    expectation = expect(Model(), config)
+    assert expectation.heads[0] == {2}
+    assert expectation.head_total is not None
+    assert expectation.head_total.roles == ("heads.1",)
