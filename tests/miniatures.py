@@ -15,7 +15,10 @@ BROKEN = {
     "wrong-heads": "MetaPruner.surplus = 1",
     "wrong-selection": "MetaPruner.order = -1",
     "desync": "MetaPruner.count = lambda self, block: self.model_heads",
-    "partial-heads": "MetaPruner.head_channels = lambda self, head: range(head * self.head_dim, (head + 1) * self.head_dim - 1)",
+    "partial-heads": """
+MetaPruner.head_channels = lambda self, head: range(head * self.head_dim, (head + 1) * self.head_dim - 1)
+MetaPruner.count = lambda self, block: self.model_heads
+""",
     "wrong-output": "MetaPruner.after = lambda self: self.forget_bias()",
     "altered-weight": "MetaPruner.after = lambda self: self.blocks[0].fc1.weight.data.mul_(1.5)",
     "thaws": "MetaPruner.thaws = True",

@@ -47,7 +47,7 @@ def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniat
         ("desync", {}, Kind.DESYNC, "the pruner says q has 6 heads, its 32 channels are of 4"),
         ("partial-heads", {}, Kind.WRONG_HEADS, "heads of q keep [1, 8] channels each"),
         ("wrong-output", {}, Kind.WRONG_OUTPUT, "differs from the masked dense model's"),
-        ("altered-weight", {}, Kind.WRONG_SHAPE, "values are not the dense model's"),
+        ("altered-weight", {}, Kind.WRONG_SHAPE, "that are not the dense model's"),
         ("thaws", {"frozen": True}, Kind.SIDE_EFFECT, "requires_grad: False became True"),
     ],
 )

@@ -250,7 +250,8 @@ def _installer() -> list[str]:
     """uv if there is one, else pip."""
     uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
     if uv:
-        return [uv, "pip", "install", "--python", sys.executable]
+        # Copied, not linked: a build that writes to its own files must not write to uv's cache.
+        return [uv, "pip", "install", "--python", sys.executable, "--link-mode", "copy"]
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
     raise SetupError("there is neither uv nor pip to install builds with", 'python -m pip install "nox[uv]"')

@@ -1,0 +1,130 @@
+"""Results files: written as the run goes, known as cut off when they are, merged only if they fit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from headcount import results
+from headcount.builds import Overlay
+from headcount.defects import Comparison, Outcome
+from headcount.errors import UsageError
+from headcount.matrix import CORNERS
+from headcount.observations import Ending, Observation
+from headcount.report import table
+from headcount.verdicts import Kind, Verdict
+
+BUILD = Overlay("1.4.1", Path("overlay"), "1.4.1", "abc")
+
+
+def line(index: int = 0, outcome: Outcome = Outcome.EXPECTED, build: str = "1.4.1") -> results.Row:
+    overlay = replace(BUILD, label=build)
+    return results.row(overlay, CORNERS[index], Observation(Ending.FINISHED), Verdict(Kind.OK), Comparison(outcome))
+
+
+def written(path: Path, *rows: results.Row, complete: bool = True) -> results.Results:
+    writer = results.Writer(path, [BUILD], ["nox"])
+    for row in rows:
+        writer.write(row)
+    writer.close(complete=complete)
+    return results.read(path)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    read = written(tmp_path / "r.jsonl", line(0), line(1))
+    assert read.complete
+    assert [row["cell"] for row in read.rows] == [CORNERS[0].id, CORNERS[1].id]
+    assert read.header["builds"] == [{"label": "1.4.1", "version": "1.4.1", "digest": "abc"}]
+    assert read.header["environment"].keys() == {"python", "torch", "transformers", "numpy"}
+    assert read.rows[0]["config"]["head_pruning_ratio"] == 0.5
+    assert read.footer is not None
+    assert read.footer["verdicts"] == {"ok": 2}
+
+
+def test_a_run_that_raises_leaves_no_footer(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    with pytest.raises(KeyboardInterrupt), results.Writer(path, [BUILD]) as writer:
+        writer.write(line())
+        raise KeyboardInterrupt
+    read = results.read(path)
+    assert len(read.rows) == 1
+    assert not read.complete
+
+
+def test_a_line_cut_in_the_middle_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    written(path, line(0), line(1))
+    path.write_text(path.read_text()[: -len('"}\n') - 200])
+    read = results.read(path)
+    assert not read.complete
+    assert len(read.rows) <= 2
+
+
+def test_a_row_that_is_missing_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    written(path, line(0), line(1))
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:1] + lines[2:]))
+    assert not results.read(path).complete
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "does not begin with a header"),
+        ("not json\n{}\n", "line 1 is no JSON"),
+        ('{"kind": "row"}\n', "does not begin with a header"),
+        ('{"kind": "header", "format": 99}\n', "has format 99, not 1"),
+    ],
+)
+def test_a_foreign_file(tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=says):
+        results.read(path)
+
+
+def test_merging(tmp_path: Path) -> None:
+    one = written(tmp_path / "1.jsonl", line(0))
+    two = written(tmp_path / "2.jsonl", line(1))
+    assert len(results.merge([one, two]).rows) == 2
+    assert results.merge([one, two]).complete
+
+
+def test_merging_refuses_what_does_not_fit(tmp_path: Path) -> None:
+    one = written(tmp_path / "1.jsonl", line(0))
+    with pytest.raises(UsageError, match="is in two of the results"):
+        results.merge([one, written(tmp_path / "2.jsonl", line(0))])
+    with pytest.raises(UsageError, match="are cut off"):
+        results.merge([one, written(tmp_path / "3.jsonl", line(1), complete=False)])
+    other = replace(one, header={**one.header, "environment": {"torch": "1.0"}}, rows=())
+    with pytest.raises(UsageError, match="environment differs"):
+        results.merge([one, replace(other, footer={"rows": 0})])
+    with pytest.raises(UsageError, match="no results"):
+        results.merge([])
+
+
+def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
+    written(tmp_path / "r.jsonl", line())
+    with pytest.raises(FileExistsError):
+        results.Writer(tmp_path / "r.jsonl", [BUILD])
+
+
+def test_the_table_fits_a_hundred_columns() -> None:
+    rows = [
+        {**line(0, build=f"1.{minor}.{patch}"), "defect": "no-channels-no-heads", "verdict": "wrong-heads"}
+        for minor, patches in ((3, 8), (4, 4), (5, 4), (6, 2))
+        for patch in range(patches)
+        for _ in range(123)
+    ]
+    rows.append({**line(0, Outcome.UNEXPECTED_FAILURE, "1.6.1"), "verdict": "crash"})
+    text = table.render(rows)
+    assert max(map(len, text.splitlines())) <= 100
+    assert text.splitlines()[2].split() == ["UNEXPLAINED", "local", *["·"] * 17, "1"], "first what needs a look"
+    assert "123" in text
+    assert "…" not in text
+
+
+def test_rows_are_json() -> None:
+    assert json.loads(results.encode(line())) == json.loads(json.dumps(line()))
