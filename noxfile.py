@@ -26,7 +26,11 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 def install(session: nox.Session, transformers: str, *groups: str) -> None:
     """The base environment: torch, one line of transformers, this harness."""
-    requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *nox.project.dependency_groups(PROJECT, *groups)]
+    requirements = [
+        f"torch=={TORCH}",
+        f"transformers=={transformers}",
+        *nox.project.dependency_groups(PROJECT, *groups),
+    ]
     session.install(*requirements, "--editable", ".", env=installer_environment())
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 
-import miniatures
 import pytest
 
+import miniatures
 from headcount.builds import Overlay
 from headcount.engine import Engine
 

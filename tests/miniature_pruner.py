@@ -11,8 +11,9 @@ import types
 from fractions import Fraction
 
 import torch
-from headcount.models import vit
 from torch import nn
+
+from headcount.models import vit
 
 
 class _Importance:
@@ -42,13 +43,21 @@ class _Importance:
 
 
 importance = types.SimpleNamespace(
-    **{
-        name: _Importance
-        for name in (
-            "GroupNormImportance GroupMagnitudeImportance LAMPImportance FPGMImportance GroupTaylorImportance "
-            "GroupHessianImportance OBDCImportance ActivationImportance BNScaleImportance RandomImportance"
-        ).split()
-    }
+    **dict.fromkeys(
+        [
+            "GroupNormImportance",
+            "GroupMagnitudeImportance",
+            "LAMPImportance",
+            "FPGMImportance",
+            "GroupTaylorImportance",
+            "GroupHessianImportance",
+            "OBDCImportance",
+            "ActivationImportance",
+            "BNScaleImportance",
+            "RandomImportance",
+        ],
+        _Importance,
+    )
 )
 
 
@@ -155,7 +164,9 @@ class MetaPruner:
                 ratio = self.head_ratio if own[index] is None else own[index]
                 gone[index] = scores[index].argsort()[: self._lost(self.model_heads, ratio)].tolist()
         shared = [index for index, can in enumerate(prunable) if can and own[index] is None and self.everywhere]
-        ranking = sorted((float(scores[index][head]), index, head) for index in shared for head in range(self.model_heads))
+        ranking = sorted(
+            (float(scores[index][head]), index, head) for index in shared for head in range(self.model_heads)
+        )
         lost = self._lost(len(ranking), self.head_ratio, len(shared))
         for _, index, head in ranking:
             if lost and len(gone[index]) < self.model_heads - 1:
@@ -190,7 +201,9 @@ class MetaPruner:
 
     def _prune_width(self):
         width = self.blocks[0].query.in_features
-        reads = {id(layer) for b in self.blocks for layer in (b.query, b.key, b.value, b.fc1)} | {id(vit.classifier(self.model))}
+        reads = {id(layer) for b in self.blocks for layer in (b.query, b.key, b.value, b.fc1)} | {
+            id(vit.classifier(self.model))
+        }
         gone = self._channels_to_go(self.blocks[0].fc1.weight.pow(2).sum(0), self.ratio)
         for module in self.model.modules():
             if isinstance(module, nn.Linear):

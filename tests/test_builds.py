@@ -7,9 +7,9 @@ import threading
 import zipfile
 from pathlib import Path
 
-import miniatures
 import pytest
 
+import miniatures
 from headcount import builds
 from headcount.builds import Source
 from headcount.errors import SetupError, UsageError
@@ -29,7 +29,9 @@ def make_wheel(folder: Path, *, name: str = "torch_pruning", version: str = "1.6
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{name}/__init__.py", miniatures.CORRECT)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         archive.writestr(f"{info}/RECORD", "")
     return path
 
@@ -43,7 +45,9 @@ def checkout(folder: Path, version: str = "1.6.1") -> Path:
 
 def git(folder: Path, *command: str) -> str:
     identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
-    return subprocess.run(["git", "-C", str(folder), *identity, *command], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["git", "-C", str(folder), *identity, *command], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_specs(tmp_path: Path, wheel: Path) -> None:
@@ -91,7 +95,9 @@ def test_a_half_made_overlay_is_made_again(tmp_path: Path, wheel: Path) -> None:
     ):
         damage()
         assert builds.prepare(build, tmp_path / "cache", said.append) == whole
-    assert said.count("torch_pruning-1.6.1-py3-none-any: the overlay in the cache is not whole, installing it again") == 3
+    assert (
+        said.count("torch_pruning-1.6.1-py3-none-any: the overlay in the cache is not whole, installing it again") == 3
+    )
 
 
 def test_a_checkout_is_not_touched(tmp_path: Path) -> None:
@@ -172,7 +178,7 @@ def test_a_full_disk(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatc
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.replace", full)
+    monkeypatch.setattr("pathlib.Path.replace", full)
     with pytest.raises(SetupError, match="no space left for .*HEADCOUNT_CACHE elsewhere"):
         builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
     monkeypatch.undo()
@@ -184,7 +190,9 @@ def test_a_full_disk(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_two_runs_share_a_cache(tmp_path: Path, wheel: Path) -> None:
     build, found = builds.parse(str(wheel)), []
-    threads = [threading.Thread(target=lambda: found.append(builds.prepare(build, tmp_path / "cache"))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: found.append(builds.prepare(build, tmp_path / "cache"))) for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

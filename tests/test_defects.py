@@ -7,15 +7,18 @@ import pytest
 from packaging.version import Version
 
 from headcount import builds, matrix
+from headcount.configs import Config
 from headcount.defects import Catalogue, Defect, Outcome, catalogue, parse
 from headcount.engine import unpromised
 from headcount.matrix import Cell
+from headcount.models import Model
 from headcount.verdicts import Kind, Signature, Verdict
 
 DEFECTS = catalogue().defects
 LINE = "4.57.6"
 CELLS: Mapping[str, tuple[Cell, ...]] = {
-    release: tuple(c for c in matrix.default_cells() if not unpromised(release, c.config)) for release in builds.RELEASES
+    release: tuple(c for c in matrix.default_cells() if not unpromised(release, c.config))
+    for release in builds.RELEASES
 }
 
 
@@ -55,7 +58,7 @@ source = "s"
 shows = [{ releases = ">=1.4,<1.5", when = "not global_pruning" }]
 """
 
-LOCAL, GLOBAL = (Cell(matrix.Model(), matrix.Config(global_pruning=flag)) for flag in (False, True))
+LOCAL, GLOBAL = (Cell(Model(), Config(global_pruning=flag)) for flag in (False, True))
 CRASH = Verdict(Kind.CRASH, "r", Signature(Kind.CRASH, "AttributeError", "no attribute 'x'", "pruner._prune"))
 OTHER = Verdict(Kind.CRASH, "r", Signature(Kind.CRASH, "IndexError", "no attribute 'x'", "pruner._prune"))
 FINE = Verdict(Kind.OK)

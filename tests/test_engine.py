@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import miniatures
 import pytest
 
+import miniatures
 from headcount import matrix
 from headcount.builds import Overlay
 from headcount.configs import Config, Criterion

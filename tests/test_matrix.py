@@ -1,7 +1,7 @@
 """The matrix: complete where it is a product, covering where it is not, and with ids that select."""
 
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 
 from headcount import matrix
 from headcount.configs import Config
@@ -58,4 +58,4 @@ def test_planted_ranking_survives_the_layers_means() -> None:
         raw = sorted(keys, key=lambda key: planted[key[0]][key[1]])
         scaled = sorted(planted[layer][head] / mean[layer] for layer, head in keys)
         assert sorted(keys, key=lambda key: planted[key[0]][key[1]] / mean[key[0]]) == raw
-        assert min(b / a for a, b in zip(scaled, scaled[1:], strict=False)) > 1.05, "too close for floats and noise"
+        assert min(b / a for a, b in pairwise(scaled)) > 1.05, "too close for floats and noise"

@@ -29,7 +29,7 @@ from packaging.version import InvalidVersion, Version
 
 from headcount.errors import HeadcountError, SetupError, UsageError
 
-DISTRIBUTION = "torch-pruning"
+DISTRIBUTION = canonicalize_name("torch-pruning")
 
 #: Every release with head pruning, oldest first.
 RELEASES = (
@@ -148,9 +148,8 @@ def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] 
     folder = (cache or cache_folder()) / "overlays"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _sources(build) as (requirement, key):
-            with FileLock(folder / f"{key}.lock", timeout=_LOCK_SECONDS):
-                return _find(build, folder / key, say) or _install(build, requirement, folder / key, say)
+        with _sources(build) as (requirement, key), FileLock(folder / f"{key}.lock", timeout=_LOCK_SECONDS):
+            return _find(build, folder / key, say) or _install(build, requirement, folder / key, say)
     except Timeout:
         raise SetupError(
             f"another run has held the lock on {build.label} for {_LOCK_SECONDS} s", f"end it, or delete {folder}"
@@ -199,13 +198,18 @@ def _export(build: Build, target: Path) -> None:
     git = ["git", "-C", build.requirement]
     if not (shutil.which("git")):
         raise SetupError(f"{build.label} is a ref of a clone, and git is not installed", "install git")
-    known = subprocess.run([*git, "rev-parse", "--verify", "--quiet", f"{build.ref}^{{commit}}"], capture_output=True, text=True, check=False)
+    known = subprocess.run(  # noqa: S603 - git or an installer, and no shell
+        [*git, "rev-parse", "--verify", "--quiet", f"{build.ref}^{{commit}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if known.returncode:
         raise UsageError(f"{build.requirement} has no ref {build.ref!r}", "git branch --all and git tag list them")
-    archive = subprocess.run([*git, "archive", known.stdout.strip()], capture_output=True, check=False)
+    archive = subprocess.run([*git, "archive", known.stdout.strip()], capture_output=True, check=False)  # noqa: S603 - see above
     if archive.returncode:
         raise UsageError(f"git cannot export {build.label}: {_last_line(archive.stderr.decode('utf-8', 'replace'))}")
-    subprocess.run(["tar", "-x", "-C", str(target)], input=archive.stdout, check=True)
+    subprocess.run(["tar", "-x", "-C", str(target)], input=archive.stdout, check=True)  # noqa: S603, S607 - tar is where git is
 
 
 def _find(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | None:
@@ -232,7 +236,7 @@ def _install(build: Build, requirement: str, path: Path, say: Callable[[str], No
         compileall.compile_dir(aside, quiet=2)
         digest = _package_digest(aside)
         (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
-        os.replace(aside, path)
+        aside.replace(path)
     return Overlay(build.label, path, version, digest)
 
 
@@ -241,13 +245,13 @@ def _run_installer(build: Build, requirement: str, target: Path) -> None:
     if "UV_FIND_LINKS" not in environment and "PIP_FIND_LINKS" in environment:
         environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]  # uv does not read pip's variable
     command = [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - see above
     if done.returncode:
         raise _installer_failed(build, done.stdout + done.stderr)
 
 
 def _installer() -> list[str]:
-    """uv if there is one, else pip."""
+    """Uv if there is one, else pip."""
     uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
     if uv:
         # Copied, not linked: a build that writes to its own files must not write to uv's cache.
@@ -258,8 +262,8 @@ def _installer() -> list[str]:
 
 
 _NO_NETWORK = re.compile(
-    r"failed to fetch|connection (error|refused|reset)|newconnectionerror|name resolution|dns error|timed out|unreachable"
-    r"|error sending request|network connectivity|nameresolutionerror|proxyerror|offline",
+    r"failed to fetch|connection (error|refused|reset)|newconnectionerror|name resolution|dns error|timed out"
+    r"|unreachable|error sending request|network connectivity|nameresolutionerror|proxyerror|offline",
     re.IGNORECASE,
 )
 
@@ -296,12 +300,16 @@ def _installed_version(build: Build, path: Path) -> str:
     """
     found = {canonicalize_name(d.name): d.version for d in importlib.metadata.distributions(path=[str(path)])}
     if DISTRIBUTION not in found:
-        raise UsageError(f"{build.label} is {', '.join(found) or 'nothing'}, not {DISTRIBUTION}", "name a build of torch-pruning")
+        raise UsageError(
+            f"{build.label} is {', '.join(found) or 'nothing'}, not {DISTRIBUTION}", "name a build of torch-pruning"
+        )
     if not (path / "torch_pruning").is_dir():
         raise UsageError(f"{build.label} holds no package torch_pruning", "name a complete build of torch-pruning")
     version = found[DISTRIBUTION]
     if build.source is Source.RELEASE and Version(version) != Version(build.requirement.partition("==")[2]):
-        raise UsageError(f"{build.label} was asked for, but {version} was installed", "look at the index or wheels you use")
+        raise UsageError(
+            f"{build.label} was asked for, but {version} was installed", "look at the index or wheels you use"
+        )
     return version
 
 

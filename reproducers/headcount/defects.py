@@ -22,7 +22,7 @@ from packaging.version import Version
 from headcount.configs import Config
 from headcount.matrix import Cell
 from headcount.models import Model
-from headcount.oracle import prunes_channels, prunes_heads
+from headcount.oracle import prunes_heads
 from headcount.verdicts import Kind, Verdict
 
 

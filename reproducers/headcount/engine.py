@@ -17,6 +17,7 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Timer
+from typing import Self
 
 from packaging.version import Version
 
@@ -64,7 +65,7 @@ class Engine:
         self._context = _context()
         atexit.register(self.close)
 
-    def __enter__(self) -> "Engine":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,7 +105,7 @@ class Engine:
         child.connection.close()
         _kill(child.process)
         with contextlib.suppress(OSError):
-            os.unlink(child.log)
+            Path(child.log).unlink()
 
     def _start(self, overlay: Overlay) -> _Child:
         ours, theirs = self._context.Pipe()

@@ -128,7 +128,9 @@ def covering() -> list[Cell]:
         for index in range(len(EXTRAS))
         for everywhere in (False, True)
     ]
-    rows = covertable.make({"extra": list(range(len(EXTRAS))), **{k: list(v) for k, v in _AGAINST.items()}}, presets=seeds)
+    rows = covertable.make(
+        {"extra": list(range(len(EXTRAS))), **{k: list(v) for k, v in _AGAINST.items()}}, presets=seeds
+    )
     cells = [_covering_cell(dict(row)) for row in rows]
     return sorted(cells, key=lambda cell: cell.id)
 

@@ -18,7 +18,6 @@ class Phase(StrEnum):
     IMPORT = "import"
     CONSTRUCT = "construct"
     STEP = "step"
-    SECOND = "second"
     FORWARD = "forward"
     MEASURE = "measure"
 
@@ -95,7 +94,8 @@ class Observation:
 
     def to_json(self) -> dict[str, Any]:
         """All fields that differ from their defaults, as plain values."""
-        return _plain(self)
+        plain: dict[str, Any] = _plain(self)
+        return plain
 
     @classmethod
     def from_json(cls, data: object) -> "Observation":
@@ -116,7 +116,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _checked(kind: Any, data: object, where: str) -> Any:
+def _checked(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911 - a case per kind of type
     """`data` as a value of type `kind`, rebuilt from scratch.
 
     Raises:

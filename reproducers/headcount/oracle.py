@@ -165,7 +165,7 @@ def _head_ratio(config: Config, index: int) -> Fraction:
 
 
 def _own_head_ratio(config: Config, index: int) -> Fraction | None:
-    """ "head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio." """
+    """A block's own ratio: "head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio"."""
     for scope, ratio in config.head_pruning_ratio_dict:
         if any(role.partition(".")[2] == str(index) for role in scope):
             return ratio
@@ -204,7 +204,9 @@ def _channels(model: Model, config: Config, rounds: int) -> dict[str, Counts]:
     channels = {"labels": frozenset({model.labels})}
     # Ignored layers keep their outputs; the output projection and the second MLP layer write the width.
     bottleneck = "bottleneck" in config.ignored_layers
-    channels["width"] = frozenset({model.width}) if bottleneck else _channel_counts(model.width, config, rounds, "width")
+    channels["width"] = (
+        frozenset({model.width}) if bottleneck else _channel_counts(model.width, config, rounds, "width")
+    )
     for index in range(model.layers):
         channels[f"mlp.{index}"] = _channel_counts(model.mlp, config, rounds, f"mlp.{index}")
     return channels
@@ -228,7 +230,7 @@ def _channel_counts(size: int, config: Config, rounds: int, role: str, *, loose:
 
 
 def _rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
-    """ "round channels to the nearest multiple of round_to": up or down. A layer left alone may stay."""
+    """Up or down: "round channels to the nearest multiple of round_to". A layer left alone may stay."""
     if multiple is None:
         return allowed
     near = {n for n in range(multiple, size + 1, multiple) for target in allowed if abs(n - target) < multiple}
@@ -241,7 +243,7 @@ def _channel_ratio(config: Config, role: str) -> Fraction:
 
 
 def _channel_scope(config: Config, role: str) -> tuple[Scope, Fraction] | None:
-    """ "pruning_ratio_dict: layer-specific pruning ratio. Will cover pruning_ratio if specified." """
+    """A role's own ratio: "layer-specific pruning ratio. Will cover pruning_ratio if specified"."""
     return next((item for item in config.pruning_ratio_dict if role in item[0]), None)
 
 
@@ -257,7 +259,7 @@ def _ranked_together(config: Config, role: str) -> bool:
 def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, ...]:
     sizes = _ranked_sizes(model, config)
     totals = [
-        _total(" and ".join(scope), {role: model.mlp for role in scope}, ratio, config, rounds)
+        _total(" and ".join(scope), dict.fromkeys(scope, model.mlp), ratio, config, rounds)
         for scope, ratio in config.pruning_ratio_dict
         if len(scope) > 1
     ]

@@ -16,7 +16,7 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 from headcount.builds import Overlay
 from headcount.defects import Comparison
@@ -109,7 +109,7 @@ class Writer:
             }
         )
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
@@ -177,7 +177,9 @@ def read(path: Path) -> Results:
     if not parsed or not isinstance(parsed[0], dict) or parsed[0].get("kind") != "header":
         raise UsageError(f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one")
     if parsed[0].get("format") != FORMAT:
-        raise UsageError(f"{path} has format {parsed[0].get('format')}, not {FORMAT}", "read it with the Headcount that wrote it")
+        raise UsageError(
+            f"{path} has format {parsed[0].get('format')}, not {FORMAT}", "read it with the Headcount that wrote it"
+        )
     rows = tuple(line for line in parsed if line.get("kind") == "row")
     footer = parsed[-1] if parsed[-1].get("kind") == "footer" else None
     return Results(parsed[0], rows, footer)
@@ -198,7 +200,9 @@ def merge(parts: Iterable[Results]) -> Results:
     for part in parts:
         for name in ("environment", "harness"):
             if part.header[name] != parts[0].header[name]:
-                raise UsageError(f"the results come from different environments: {name} differs", "merge runs of one environment")
+                raise UsageError(
+                    f"the results come from different environments: {name} differs", "merge runs of one environment"
+                )
         for line in part.rows:
             key = (line["build"], line["cell"], line["transformers"])
             if key in seen:

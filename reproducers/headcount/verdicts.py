@@ -219,7 +219,9 @@ def _whole_heads(expectation: Expectation, observation: Observation) -> Finding:
 def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
     """Rules 3, 4, 9 and 10: as many heads as the ratios say, in each block or in all."""
     head_dim = expectation.head_dim
-    counts = [len(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(expectation.heads))]
+    counts = [
+        len(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(expectation.heads))
+    ]
     total = expectation.head_total
     if total is not None:
         ranked = sum(counts[int(role.partition(".")[2])] for role in total.roles)
@@ -242,7 +244,10 @@ def _channel_counts(expectation: Expectation, observation: Observation) -> Findi
             return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {_said(allowed)} should be left"
         multiple = expectation.round_to
         if multiple and dims != head_dim and dims % multiple and dims * len(heads.channels) % multiple:
-            return Kind.WRONG_SHAPE, f"block {block}: {len(heads.channels)} heads of {dims} dims, no multiple of {multiple}"
+            return (
+                Kind.WRONG_SHAPE,
+                f"block {block}: {len(heads.channels)} heads of {dims} dims, no multiple of {multiple}",
+            )
     for role, allowed in expectation.channels.items():
         if left[role] not in allowed:
             return Kind.WRONG_SHAPE, f"{role}: {left[role]} channels are left, {_said(allowed)} should be"
@@ -264,7 +269,12 @@ def _least_important(expectation: Expectation, observation: Observation) -> Find
         return None
     head_dim = expectation.head_dim
     survivors = [set(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(importance))]
-    gone = [(value, block, head) for block, row in enumerate(importance) for head, value in enumerate(row) if head not in survivors[block]]
+    gone = [
+        (value, block, head)
+        for block, row in enumerate(importance)
+        for head, value in enumerate(row)
+        if head not in survivors[block]
+    ]
     stays = [
         (value, block, head)
         for block, row in enumerate(importance)
@@ -272,11 +282,18 @@ def _least_important(expectation: Expectation, observation: Observation) -> Find
         if head in survivors[block] and (len(survivors[block]) > 1 or not expectation.across)
     ]
     for block in {block for _, block, _ in gone}:
-        rivals = [item for item in stays if expectation.across and not _own_counts(expectation, block, item[1]) or item[1] == block]
+        rivals = [
+            item
+            for item in stays
+            if (expectation.across and not _own_counts(expectation, block, item[1])) or item[1] == block
+        ]
         worst = max(item for item in gone if item[1] == block)
         best = min(rivals, default=worst)
         if best[0] < worst[0]:
-            return Kind.WRONG_SELECTION, f"block {block}: head {worst[2]} went, the less important head {best[2]} of block {best[1]} stays"
+            return (
+                Kind.WRONG_SELECTION,
+                f"block {block}: head {worst[2]} went, the less important head {best[2]} of block {best[1]} stays",
+            )
     return _least_important_channels(expectation, observation, head_dim)
 
 

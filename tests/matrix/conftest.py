@@ -19,7 +19,7 @@ from headcount.report import table
 from headcount.results import Row, Writer, encode, environment
 from headcount.verdicts import Kind
 
-OVERLAYS = pytest.StashKey[list[Overlay]]()
+OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
 WRITER = pytest.StashKey[Writer]()
 ROWS = pytest.StashKey[list[Row]]()
 ROW = pytest.StashKey[Row]()
@@ -58,7 +58,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput"):
-        config.stash[OVERLAYS] = [Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]]
+        config.stash[OVERLAYS] = [
+            Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]
+        ]
         return
     try:
         config.stash[OVERLAYS] = _prepare(config)
@@ -89,9 +91,10 @@ def _open_results(config: pytest.Config) -> Writer:
     started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     name = f"transformers-{environment()['transformers']}-{started}"
     folder: Path = config.option.results
+    overlays = config.stash[OVERLAYS]
     taken = len(list(folder.glob(f"{name}*.jsonl")))
     try:
-        return Writer(folder / f"{name}{f'-{taken}' if taken else ''}.jsonl", config.stash[OVERLAYS])
+        return Writer(folder / f"{name}{f'-{taken}' if taken else ''}.jsonl", overlays)
     except OSError as error:
         pytest.exit(f"cannot write results to {folder}: {error} (--results DIR names another folder)", ExitCode.SETUP)
 
@@ -220,7 +223,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     rows = config.stash.get(ROWS, [])
     if not rows:
         return
-    order = {overlay.label: index for index, overlay in enumerate(config.stash[OVERLAYS])}
+    overlays = config.stash[OVERLAYS]
+    order = {overlay.label: index for index, overlay in enumerate(overlays)}
     rows = sorted(rows, key=lambda row: order[row["build"]])
     line = ", ".join(f"{name} {number}" for name, number in environment().items())
     terminalreporter.section(f"headcount: {line}")
@@ -230,6 +234,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     unexplained = sum(row["outcome"] != Outcome.EXPECTED for row in rows)
     explained = sum(row["defect"] is not None and row["outcome"] == Outcome.EXPECTED for row in rows)
     ok = sum(row["verdict"] == Kind.OK for row in rows)
-    terminalreporter.line(f"{len(rows)} cells: {ok} ok, {explained} explained by a known defect, {unexplained} unexpected")
+    terminalreporter.line(
+        f"{len(rows)} cells: {ok} ok, {explained} explained by a known defect, {unexplained} unexpected"
+    )
     writer = config.stash[WRITER]
     terminalreporter.line(f"results: {writer.path}")

@@ -25,7 +25,9 @@ def test_cell(engine: Engine, overlay: Overlay, cell: Cell, keep: Callable[[Row]
 def _tell(verdict: Verdict, comparison: Comparison) -> None:
     match comparison.outcome:
         case Outcome.UNEXPECTED_FAILURE:
-            pytest.fail(f"{verdict.kind}: {verdict.reason}\nno known defect explains it: {verdict.signature}", pytrace=False)
+            pytest.fail(
+                f"{verdict.kind}: {verdict.reason}\nno known defect explains it: {verdict.signature}", pytrace=False
+            )
         case Outcome.UNEXPECTEDLY_FIXED:
             assert comparison.defect is not None
             pytest.fail(f"fine, but {comparison.defect.id} should show: {comparison.defect.title}", pytrace=False)

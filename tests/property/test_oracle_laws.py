@@ -76,7 +76,9 @@ def test_an_expectation_can_be_met(model: Model, config: Config) -> None:
         assert sum(map(max, own)) >= min(expectation.head_total.kept)
     for total in expectation.channel_totals:
         own = [
-            expectation.head_dims[int(role.partition(".")[2])] if role.startswith("dims.") else expectation.channels[role]
+            expectation.head_dims[int(role.partition(".")[2])]
+            if role.startswith("dims.")
+            else expectation.channels[role]
             for role in total.roles
         ]
         assert total.kept

@@ -30,7 +30,7 @@ class Block:
 
 def build(model: Model) -> nn.Module:
     """The network, in evaluation mode, with whatever weights transformers draws."""
-    config = ViTConfig(
+    config = ViTConfig(  # type: ignore[no-untyped-call]
         hidden_size=model.width,
         num_hidden_layers=model.layers,
         num_attention_heads=model.heads,
@@ -39,7 +39,8 @@ def build(model: Model) -> nn.Module:
         patch_size=model.patch,
         num_labels=model.labels,
     )
-    return ViTForImageClassification(config).eval()
+    net: nn.Module = ViTForImageClassification(config)
+    return net.eval()
 
 
 def classifier(net: nn.Module) -> nn.Linear:
@@ -69,7 +70,11 @@ def set_heads(block: Block, heads: int) -> None:
     width = block.query.out_features
     attention = block.attention
     attention.num_attention_heads = heads  # type: ignore[assignment]
-    for name, value in (("attention_head_size", width // heads), ("head_dim", width // heads), ("all_head_size", width)):
+    for name, value in (
+        ("attention_head_size", width // heads),
+        ("head_dim", width // heads),
+        ("all_head_size", width),
+    ):
         if hasattr(attention, name):
             setattr(attention, name, value)
 

@@ -1,0 +1,21 @@
+"""Headcount tells which Torch-Pruning prunes the attention heads of a ViT right.
+
+The modules in the order of the flow; each imports only those before it.
+
+errors        what went wrong, to what, and what to do next; the exit codes
+builds        which Torch-Pruning: a release, wheel, checkout or ref -> an overlay
+models        which ViT: its numbers, and one small adapter per family
+configs       how the pruner is called
+matrix        cells: which calls on which models
+observations  what was seen, as plain facts
+planting      weights that say where they come from
+networks      the ViTs themselves: planted, copied, traced
+calls         a config's arguments, with modules for roles
+worker        in the isolated process: prune one cell, observe
+engine        the isolated processes
+oracle        what the documentation promises, by arithmetic
+verdicts      an observation judged by its expectation
+defects       which known defect explains a verdict
+results       JSON Lines
+report        for people to read
+"""

@@ -1,0 +1,140 @@
+"""The call: a config's arguments for MetaPruner, with modules for roles, and the criterion with what it feeds on."""
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headcount.configs import Config, Criterion, Scope
+from headcount.models import Model
+
+
+def arguments(config: Config, family: Any, net: nn.Module, num_heads: dict[nn.Module, int]) -> dict[str, Any]:
+    """MetaPruner's keyword arguments: only those that differ from its defaults."""
+    blocks = family.blocks(net)
+
+    def modules(role: str) -> tuple[nn.Module, ...]:
+        name, _, index = role.partition(".")
+        if name == "bottleneck":
+            return tuple(layer for block in blocks for layer in (block.out, block.fc2))
+        block = blocks[int(index)]
+        found: dict[str, tuple[nn.Module, ...]] = {
+            "attention": (block.attention,),
+            "query": (block.query,),
+            "qkv": (block.query, block.key, block.value),
+            "mlp": (block.fc1,),
+        }
+        return found[name]
+
+    def keyed(ratios: tuple[tuple[Scope, Fraction], ...]) -> dict[Any, float]:
+        scopes = [(tuple(m for role in scope for m in modules(role)), ratio) for scope, ratio in ratios]
+        return {scope if len(scope) > 1 else scope[0]: float(ratio) for scope, ratio in scopes}
+
+    plain = Config()
+    arguments: dict[str, Any] = {
+        name: _number(getattr(config, name))
+        for name in _PLAIN_PARAMETERS
+        if getattr(config, name) != getattr(plain, name)
+    }
+    ignored = [layer for role in config.ignored_layers for layer in modules(role)]
+    arguments |= {"ignored_layers": [family.classifier(net), *ignored], "num_heads": num_heads}
+    for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
+        if getattr(config, name):
+            arguments[name] = keyed(getattr(config, name))
+    return arguments
+
+
+_PLAIN_PARAMETERS = (
+    "global_pruning",
+    "prune_num_heads",
+    "prune_head_dims",
+    "head_pruning_ratio",
+    "pruning_ratio",
+    "iterative_steps",
+    "max_pruning_ratio",
+    "round_to",
+    "isomorphic",
+)
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, Fraction) else value
+
+
+def criterion(pruning: ModuleType, criterion: Criterion, model: Model) -> Any:
+    """The criterion's object, by whichever name the build has for it.
+
+    Raises:
+        AttributeError: the build has no such criterion.
+    """
+    importance = pruning.importance
+    match criterion:
+        case Criterion.MAGNITUDE | Criterion.L1:
+            names = ("GroupNormImportance", "GroupMagnitudeImportance")
+            found = next((name for name in names if hasattr(importance, name)), names[-1])
+            return getattr(importance, found)(p=1 if criterion is Criterion.L1 else 2)
+        case Criterion.GROUP_NORM:
+            return importance.GroupNormImportance(2)
+        case Criterion.CONSTANT:
+            return _indifferent
+        case Criterion.OBDC:
+            return importance.OBDCImportance(num_classes=model.labels)
+        case _:
+            return getattr(importance, _CRITERION_NAMES[criterion])()
+
+
+def _indifferent(group: Any, **_: Any) -> Tensor:
+    """A criterion of a user's own: "importance (Callable): importance estimator". All channels are alike to it."""
+    return torch.ones(len(group[0][1]))
+
+
+_CRITERION_NAMES = {
+    Criterion.LAMP: "LAMPImportance",
+    Criterion.FPGM: "FPGMImportance",
+    Criterion.TAYLOR: "GroupTaylorImportance",
+    Criterion.HESSIAN: "GroupHessianImportance",
+    Criterion.ACTIVATION: "ActivationImportance",
+    Criterion.BN_SCALE: "BNScaleImportance",
+    Criterion.RANDOM: "RandomImportance",
+}
+
+
+def _plant_gradients(net: nn.Module) -> None:
+    """Gradients equal to the weights, so that |w * dw| ranks as the planted importance does."""
+    for parameter in net.parameters():
+        if parameter.requires_grad:
+            parameter.grad = parameter.detach().clone()
+
+
+def _feed_taylor(_importance: Any, _pruner: Any, net: nn.Module, _pixels: Tensor, _family: Any) -> None:
+    _plant_gradients(net)
+
+
+def _feed_hessian(importance: Any, _pruner: Any, net: nn.Module, _pixels: Tensor, _family: Any) -> None:
+    importance.zero_grad()
+    _plant_gradients(net)
+    importance.accumulate_grad(net)
+
+
+def _feed_obdc(importance: Any, pruner: Any, net: nn.Module, pixels: Tensor, family: Any) -> None:
+    importance._prepare_model(net, pruner)  # noqa: SLF001 - upstream's reproduce/main.py calls it so
+    output = family.logits(net, pixels)
+    nn.functional.cross_entropy(output, output.argmax(1)).backward()  # type: ignore[no-untyped-call]
+    importance.step()
+    importance._rm_hooks(net)  # noqa: SLF001 - likewise
+
+
+def _feed_activation(importance: Any, _pruner: Any, net: nn.Module, pixels: Tensor, family: Any) -> None:
+    with importance.compute_importance(net):
+        family.logits(net, pixels)
+
+
+FEEDERS: Mapping[Criterion, Callable[[Any, Any, nn.Module, Tensor, Any], None]] = {
+    Criterion.TAYLOR: _feed_taylor,
+    Criterion.HESSIAN: _feed_hessian,
+    Criterion.OBDC: _feed_obdc,
+    Criterion.ACTIVATION: _feed_activation,
+}
