@@ -25,13 +25,20 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, transformers: str, *groups: str) -> None:
-    """The base environment: torch, one line of transformers, this harness."""
-    requirements = [
-        f"torch=={TORCH}",
-        f"transformers=={transformers}",
-        *nox.project.dependency_groups(PROJECT, *groups),
-    ]
+    """The base environment: torch, one line of transformers, this harness.
+
+    An environment that has all this is left alone: a second run costs nothing here, and works offline.
+    """
+    groups_wanted = nox.project.dependency_groups(PROJECT, *groups)
+    requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *groups_wanted]
+    wanted = "\n".join([*requirements, Path("pyproject.toml").read_text("utf-8")])
+    stamp = Path(session.virtualenv.location, "headcount-installed.txt")
+    if stamp.is_file() and stamp.read_text("utf-8") == wanted:
+        session.log("the environment is up to date")
+        return
+    stamp.unlink(missing_ok=True)
     session.install(*requirements, "--editable", ".", env=installer_environment())
+    stamp.write_text(wanted, "utf-8")
 
 
 def installer_environment() -> dict[str, str]:
@@ -59,7 +66,7 @@ def matrix(session: nox.Session, transformers: str) -> None:
     install(session, transformers, "test")
     # What these plugins do, around each of thousands of cells, the matrix has no use for.
     lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
-    arguments = ["-q", "-n", "2", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
+    arguments = ["-q", "-n", "auto", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
     session.run("pytest", *arguments, env=run_environment())
 
 
@@ -67,7 +74,23 @@ def matrix(session: nox.Session, transformers: str) -> None:
 def tests(session: nox.Session) -> None:
     """The harness itself, with fake builds; options go to pytest."""
     install(session, TRANSFORMERS[0], "test")
-    session.run("pytest", "-n", "2", "--ignore=tests/matrix", "tests", *session.posargs, env=run_environment())
+    session.run(
+        "pytest",
+        "-n",
+        "auto",
+        "--ignore=tests/matrix",
+        "--ignore=tests/bench",
+        "tests",
+        *session.posargs,
+        env=run_environment(),
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What the matrix costs, as ratios to a plain session per release and to the floor; -- --help for options."""
+    install(session, TRANSFORMERS[0], "test")
+    session.run("python", "tests/bench/bench.py", *session.posargs, env=run_environment())
 
 
 @nox.session
@@ -78,3 +101,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
+    session.run("cog", "--check", "-P", "README.md")
+
+
+@nox.session
+def readme(session: nox.Session) -> None:
+    """Make the generated parts of the README anew."""
+    install(session, TRANSFORMERS[0], "lint")
+    session.run("cog", "-r", "-P", "README.md")

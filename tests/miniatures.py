@@ -27,6 +27,16 @@ MetaPruner.count = lambda self, block: self.model_heads
     "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",
     "crash-step": "MetaPruner.step = lambda *_, **__: {}['step']",
     "hang": "import time; MetaPruner.step = lambda *_, **__: time.sleep(1e6)",
+    "hang-late": """
+import os, pathlib, tempfile, time
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    if self.prunes_heads:
+        pathlib.Path(tempfile.gettempdir(), 'hanging').write_text(str(os.getpid()))
+        time.sleep(1e6)
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
     "segfault": "import os, signal; MetaPruner.step = lambda *_, **__: os.kill(os.getpid(), signal.SIGSEGV)",
     "exit-zero": "import os; MetaPruner.step = lambda *_, **__: os._exit(0)",
     "half-answer": """
@@ -59,6 +69,11 @@ MetaPruner.step = step
 }
 
 
+def source(name: str) -> str:
+    """A miniature's code: the correct one, and what breaks it."""
+    return f"{CORRECT}\n{BROKEN.get(name, '')}\n"
+
+
 def build(folder: Path, name: str = "correct", *, claims: str = "1.6.1", version: str = "1.6.1") -> Overlay:
     """A miniature on disk.
 
@@ -69,7 +84,7 @@ def build(folder: Path, name: str = "correct", *, claims: str = "1.6.1", version
     path = folder / name
     package = path / "torch_pruning"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text(CORRECT + "\n" + BROKEN.get(name, ""), "utf-8")
+    (package / "__init__.py").write_text(source(name), "utf-8")
     info = path / f"torch_pruning-{claims}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch-pruning\nVersion: {claims}\n")

@@ -23,11 +23,13 @@ def wheel(tmp_path: Path) -> Path:
     return make_wheel(tmp_path)
 
 
-def make_wheel(folder: Path, *, name: str = "torch_pruning", version: str = "1.6.1") -> Path:
+def make_wheel(
+    folder: Path, *, name: str = "torch_pruning", version: str = "1.6.1", code: str = miniatures.CORRECT
+) -> Path:
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}/__init__.py", miniatures.CORRECT)
+        archive.writestr(f"{name}/__init__.py", code)
         archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

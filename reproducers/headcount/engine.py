@@ -91,7 +91,7 @@ class Engine:
         try:
             child.connection.send(cell)
         except OSError:
-            return self._lost(child, Phase.CONSTRUCT)
+            return self._lost(child, Phase.CELL)
         observation = self._receive(child, FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout)
         if cell.model.full_size:
             self.close()  # its memory does not come back otherwise
@@ -117,7 +117,7 @@ class Engine:
         theirs.close()
         return _Child(overlay, process, ours, log)
 
-    def _receive(self, child: _Child, timeout: float, phase: Phase = Phase.CONSTRUCT) -> Observation:
+    def _receive(self, child: _Child, timeout: float, phase: Phase = Phase.CELL) -> Observation:
         ready = wait([child.connection, child.process.sentinel], timeout)
         if not ready:
             self.close()

@@ -20,6 +20,7 @@ class Phase(StrEnum):
     STEP = "step"
     FORWARD = "forward"
     MEASURE = "measure"
+    CELL = "cell"  # somewhere in it: the process did not live to say where
 
 
 class Ending(StrEnum):

@@ -38,7 +38,7 @@ from headcount.observations import Ending, Failure, Observation, Phase
 PRINTED_LIMIT = 2_000
 
 #: Garbage is collected once in so many cells: a dependency graph is one big cycle, but collecting costs.
-CELLS_PER_COLLECTION = 16
+CELLS_PER_COLLECTION = 32
 
 
 def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:

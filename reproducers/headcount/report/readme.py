@@ -1,0 +1,59 @@
+"""The README's generated parts, from the catalogue and from the last recorded bench. See `nox -s readme`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from headcount.builds import RELEASES
+from headcount.defects import Defect, catalogue
+
+
+def record(path: str = "tests/bench/record.json") -> dict[str, Any]:
+    """The last recorded bench."""
+    loaded: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
+    return loaded
+
+
+def closing(bench: dict[str, Any], lines: int) -> str:
+    """The end of what the matrix printed in that run, the results file's name left out."""
+    printed = [line for line in bench["closing"] if not line.startswith("results: ")]
+    return "\n".join(printed[-lines:])
+
+
+def table(bench: dict[str, Any]) -> str:
+    """All that the matrix printed at its end."""
+    return closing(bench, len(bench["closing"]))
+
+
+def ratios(bench: dict[str, Any]) -> str:
+    """What was measured, as a Markdown table."""
+    rows = [*bench["ratios"].items()]
+    rows += [(name, bench[name]) for name in bench if name.startswith(("one more release", "peak memory"))]
+    return "\n".join(["| measured | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def defects(transformers: str = "5.23.0") -> str:
+    """The catalogue as a Markdown table."""
+    lines = ["| defect | what is wrong | releases |", "|---|---|---|"]
+    for defect in catalogue().defects:
+        name = f"[{defect.id}]({defect.upstream})" if defect.upstream else defect.id
+        lines.append(f"| {name} | {defect.title} | {_ranges(_affected(defect, transformers))} |")
+    return "\n".join(lines)
+
+
+def _affected(defect: Defect, transformers: str) -> list[int]:
+    return [index for index, release in enumerate(RELEASES) if defect.affects(release, transformers)]
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """`1.3.1 to 1.4.0, 1.4.2` for the releases at these places."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return ", ".join(
+        RELEASES[run[0]] if len(run) == 1 else f"{RELEASES[run[0]]} to {RELEASES[run[-1]]}" for run in runs
+    )

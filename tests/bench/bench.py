@@ -1,0 +1,186 @@
+"""What the matrix costs, side by side in one run: ours, a plain session per release, and the floor.
+
+The machine is noisy and times differ from day to day, so only ratios are recorded; no test asserts
+any. Run it with `nox -s bench`; it takes some ten minutes, most of them for the plain sessions.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from headcount import builds, matrix, results
+from headcount.engine import Engine
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RECORD = HERE / "record.json"
+CORES = 2
+
+#: How the ids of a small selection end: one step, channels by half, no extras.
+FEW = "chan1of2-steps1"
+
+#: What the harness itself needs to say what the cells are; no torch, no transformers.
+_HARNESS = ["covertable", "filelock", "packaging", "platformdirs", "rich"]
+
+Measured = dict[str, float]
+
+
+def main() -> None:
+    """Measure, print, and with --record keep the ratios that the README shows."""
+    parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
+    parser.add_argument("--plain", nargs="+", default=["1.4.2", "1.6.1"], help="releases to run plain sessions on")
+    parser.add_argument("--pip", action=argparse.BooleanOptionalAction, default=True, help="also with pip (slow)")
+    parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="headcount-bench-") as scratch:
+        record = _measure(options.plain, Path(scratch), with_pip=options.pip)
+    print(json.dumps(record, indent=2))
+    if options.record:
+        RECORD.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool) -> dict[str, object]:
+    full, closing, rows = _ours(scratch, [])
+    floor = sum(row["seconds"] for row in rows) / CORES
+    _say(f"ours, {len(builds.RELEASES)} releases, all cells", full)
+    same, _, same_rows = _ours(scratch, ["--model", "vit"])
+    _say("ours, all releases, the cells that the plain sessions run", same)
+    one, _, one_rows = _ours(scratch, ["--model", "vit", "--build", builds.RELEASES[-1]])
+    cells = (sum(row["seconds"] for row in rows_) for rows_ in (same_rows, one_rows))
+    work = [seconds / CORES for seconds in cells]
+    extra = (same - one - (work[0] - work[1])) / (len(builds.RELEASES) - 1)
+    few, _, few_rows = _ours(scratch, ["--model", "vit", "-k", f"{FEW}]"])
+    _say(f"ours, all releases, {len(few_rows) // len(builds.RELEASES)} cells each", few)
+    plain = {"uv": _plain("uv", releases, scratch)}
+    if with_pip:
+        plain["pip"] = _plain("pip", releases, scratch)
+    scale = len(builds.RELEASES) / len(releases)
+    ratios = {"ours, to the floor": full / floor}
+    for installer, measured in plain.items():
+        for kept in ("made anew", "kept"):
+            made = measured["environments"] if kept == "made anew" else 0
+            name = f"plain with {installer}, environments {kept}, to ours"
+            ratios[f"{name}, {len(same_rows) // len(builds.RELEASES)} cells"] = (made + measured["all"]) * scale / same
+            ratios[f"{name}, {len(few_rows) // len(builds.RELEASES)} cells"] = (made + measured["few"]) * scale / few
+    return {
+        "python": results.environment(),
+        "cores": CORES,
+        "releases": len(builds.RELEASES),
+        "plain sessions on": list(releases),
+        "cells": len(rows),
+        "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
+        "one more release, in units of its cells' work": round(extra / (work[1]), 2),
+        "peak memory of a worker, MB": _peak_memory(),
+        "closing": closing,
+    }
+
+
+def _ours(scratch: Path, options: list[str]) -> tuple[float, list[str], list[results.Row]]:
+    """Seconds, closing lines and rows of the matrix, warm."""
+    folder = scratch / f"results-{len(list(scratch.iterdir()))}"
+    command = ["-q", "-n", str(CORES), "--dist", "worksteal", "-p", "no:logging", "-p", "no:hypothesispytest"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *command, "tests/matrix", "--results", str(folder), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(f"the matrix is not green, there is nothing to measure:\n{done.stdout[-2000:]}{done.stderr}")
+    rows = results.read(next(folder.glob("*.jsonl"))).rows
+    lines = done.stdout.splitlines()
+    begin = next(index for index, line in enumerate(lines) if "cells that show a defect" in line)
+    return seconds, lines[begin - 1 :], list(rows)
+
+
+def _plain(installer: str, releases: Sequence[str], scratch: Path) -> Measured:
+    """Seconds for the releases' sessions: their environments, pytest on all plain cells, and on few."""
+    total = {"environments": 0.0, "all": 0.0, "few": 0.0}
+    for release in releases:
+        folder = scratch / f"{installer}-{release}"
+        start = time.perf_counter()
+        python = _environment(installer, folder, release)
+        spent = {"environments": time.perf_counter() - start}
+        for which, options in (("all", ()), ("few", ("-k", f"{FEW}]"))):
+            start = time.perf_counter()
+            _plain_pytest(python, *options)
+            spent[which] = time.perf_counter() - start
+        for which, seconds in spent.items():
+            total[which] += seconds
+            _say(f"plain session with {installer} on {release}: {which}", seconds)
+        shutil.rmtree(folder)
+    return total
+
+
+def _environment(installer: str, folder: Path, release: str) -> Path:
+    """A new environment with one release; returns its Python."""
+    versions = results.environment()
+    wanted = [f"torch=={versions['torch'].partition('+')[0]}", f"transformers=={versions['transformers']}"]
+    wanted += [f"torch-pruning=={release}", "pytest", *_HARNESS]
+    python = folder / "bin" / "python"
+    if installer == "uv":
+        uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv") or sys.exit("there is no uv to compare with")
+        links = {"UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")}
+        environment = {**os.environ, **links, "UV_COMPILE_BYTECODE": "1"}
+        _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], environment)
+        _run([uv, "pip", "install", "--quiet", "--python", str(python), *wanted], environment)
+    else:
+        _run([sys.executable, "-m", "venv", str(folder)], dict(os.environ))
+        _run([str(python), "-m", "pip", "install", "--quiet", *wanted], dict(os.environ))
+    return python
+
+
+def _plain_pytest(python: Path, *options: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "reproducers"), "OMP_NUM_THREADS": "1"}
+    _run(
+        [
+            str(python),
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-c",
+            os.devnull,
+            str(HERE / "plain_cells.py"),
+            *options,
+        ],
+        environment,
+    )
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[:4])} … failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _peak_memory() -> int:
+    """Of a process that has run every cell, full-size one aside; much of it is shared with its siblings."""
+    overlay = builds.prepare(builds.parse(builds.RELEASES[-1]))
+    with Engine() as engine:
+        for cell in matrix.default_cells():
+            engine.run(overlay, cell)
+        child = engine._child  # noqa: SLF001 - there is no public way to a process id, nor need for one
+        assert child is not None
+        status = Path(f"/proc/{child.process.pid}/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kilobytes) // 1024
+
+
+def _say(what: str, seconds: float) -> None:
+    print(f"{seconds:7.1f} s  {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

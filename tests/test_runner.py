@@ -1,0 +1,140 @@
+"""pytest as the matrix's runner, as a user calls it: exit statuses, messages, the results file, Ctrl-C."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import miniatures
+from headcount import results
+from test_builds import make_wheel
+
+ROOT = Path(__file__).parents[1]
+
+#: One cell that no defect hits, and one that upstream issue 410 hits.
+PLAIN = "vit-local-keepnum-keepdims-heads0-chan1of2-steps1"
+ISSUE_410 = "vit3h-local-prunenum-keepdims-heads1of3-chan1of2-steps1"
+
+
+def command(tmp_path: Path, *options: str) -> list[str]:
+    base = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/matrix"]
+    return [*base, "--results", str(tmp_path / "results"), *options]
+
+
+def run(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HEADCOUNT_CACHE": str(tmp_path / "cache")}
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        environment.pop(name, None)
+    return subprocess.run(
+        command(tmp_path, *options), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def build(tmp_path: Path, name: str, version: str = "1.6.1") -> str:
+    """A wheel of a miniature."""
+    return str(make_wheel(tmp_path, version=version, code=miniatures.source(name)))
+
+
+def written(tmp_path: Path) -> results.Results:
+    (path,) = (tmp_path / "results").glob("*.jsonl")
+    return results.read(path)
+
+
+def test_a_fine_cell(tmp_path: Path) -> None:
+    done = run(tmp_path, "--build", build(tmp_path, "correct"), "-k", PLAIN)
+    assert done.returncode == 0, done.stdout
+    assert "1 cells: 1 ok, 0 explained by a known defect, 0 unexpected" in done.stdout
+    read = written(tmp_path)
+    assert read.complete
+    assert [row["verdict"] for row in read.rows] == ["ok"]
+
+
+def test_an_unexplained_failure_fails_the_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "--build", build(tmp_path, "wrong-heads"), "-k", ISSUE_410, "-n", "2")
+    assert done.returncode == 1, done.stdout
+    assert "wrong-heads: block 0: 1 heads are left, 2 should be" in done.stdout
+    assert "no known defect explains it" in done.stdout
+    assert re.search(r"UNEXPLAINED local +\d", done.stdout)
+    assert written(tmp_path).complete
+
+
+def test_a_defect_that_no_longer_shows_fails_the_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "--build", build(tmp_path, "correct", "1.4.1"), "-k", ISSUE_410)
+    assert done.returncode == 1, done.stdout
+    assert "fine, but 410-total-heads should show" in done.stdout
+
+
+def test_a_build_that_cannot_be_imported_is_never_green(tmp_path: Path) -> None:
+    done = run(tmp_path, "--build", build(tmp_path, "crash-import"), "-k", PLAIN)
+    assert done.returncode == 3, done.stdout
+    assert "untestable: RuntimeError at import" in done.stdout
+    assert "no import today" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "says"),
+    [
+        (["--build", "no-such-build"], 2, "'no-such-build' is no build: there is no such file or folder"),
+        (["--build", "1.6.1", "--model", "vit7h"], 2, "no such model: vit7h (there are vit, vit10h"),
+    ],
+)
+def test_a_wrong_call(tmp_path: Path, options: Sequence[str], status: int, says: str) -> None:
+    done = run(tmp_path, *options)
+    assert done.returncode == status
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_results_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where a folder should be")
+    done = run(tmp_path, "--build", build(tmp_path, "correct"), "-k", PLAIN)
+    assert done.returncode == 4
+    assert "--results DIR names another folder" in done.stdout + done.stderr
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    """Children gone, results kept up to there, and known as cut off."""
+    environment = {**os.environ, "HEADCOUNT_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+        environment.pop(name, None)
+    hang = build(tmp_path, "hang-late")
+    options = ["--build", hang, "-k", f"{PLAIN} or {ISSUE_410}", "-n", "1"]
+    running = subprocess.Popen(
+        command(tmp_path, *options),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    hanging = tmp_path / "hanging"
+    deadline = time.monotonic() + 60
+    while not hanging.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.5)
+    os.killpg(running.pid, signal.SIGINT)
+    output, _ = running.communicate(timeout=30)
+    assert running.returncode == 2, output
+    child = int(hanging.read_text())
+    deadline = time.monotonic() + 10
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not alive(child)
+    read = written(tmp_path)
+    assert len(read.rows) >= 1
+    assert not read.complete
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
