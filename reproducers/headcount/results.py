@@ -9,6 +9,7 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -124,13 +125,20 @@ class Writer:
         self._file.flush()
 
     def close(self, *, complete: bool) -> None:
-        """End the file, with a footer if the run was complete."""
+        """End the file, with a footer if the run was complete.
+
+        Raises:
+            OSError: the footer cannot be written; the file is then as if it was cut off.
+        """
         if self._file.closed:
             return
-        if complete:
-            counts = {"verdicts": dict(self._verdicts), "outcomes": dict(self._outcomes)}
-            self._write({"kind": "footer", "rows": self.rows, **counts, "finished": _now()})
-        self._file.close()
+        try:
+            if complete:
+                counts = {"verdicts": dict(self._verdicts), "outcomes": dict(self._outcomes)}
+                self._write({"kind": "footer", "rows": self.rows, **counts, "finished": _now()})
+        finally:
+            with suppress(OSError):  # what could not be flushed before cannot be now
+                self._file.close()
 
     def _write(self, line: Mapping[str, Any]) -> None:
         self._file.write(encode(line) + "\n")

@@ -91,7 +91,11 @@ def _open_results(config: pytest.Config) -> Writer:
     try:
         return Writer(folder / f"{name}{f'-{taken}' if taken else ''}.jsonl", overlays)
     except OSError as error:
-        pytest.exit(f"cannot write results to {folder}: {error} (--results DIR names another folder)", ExitCode.SETUP)
+        pytest.exit(_cannot_write(folder, error), ExitCode.SETUP)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    return f"cannot write results to {path}: {error.strerror or error} (--results DIR names another folder)"
 
 
 # --- cells --------------------------------------------------------------------------------------
@@ -171,14 +175,20 @@ class Recorder:
             self.claims_failed |= report.failed and report.when == "call" and "test_cell" not in report.nodeid
             return
         row = json.loads(encoded)
-        self.writer.write(row, encoded)
+        try:
+            self.writer.write(row, encoded)
+        except OSError as error:
+            pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
         del row["observation"]  # what the table does not need adds up over a run
         self.rows.append(row)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldstop
-        self.writer.close(complete=ran_all)
+        try:
+            self.writer.close(complete=ran_all)
+        except OSError as error:
+            pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
         if ran_all and exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED:
             self.never_seen = never_seen(self.rows)
             session.exitstatus = self._status(exitstatus)
