@@ -1,0 +1,53 @@
+"""The README's commands are commands: sessions that exist, and options that pytest takes and that select something.
+
+What they do is checked elsewhere: CI runs the first screen's two, `test_runner.py` the matrix as a whole.
+"""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from test_builds import make_wheel
+from test_runner import ROOT, run
+
+README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = [line.partition("  #")[0] for line in re.findall(r"(?m)^\$ (.*)$", README)]
+SESSIONS = {
+    node.name
+    for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body
+    if isinstance(node, ast.FunctionDef) and node.decorator_list
+}
+
+
+def test_the_first_screen_has_the_two_commands() -> None:
+    first = README.splitlines()[:45]
+    for session in ("matrix", "tests"):
+        assert f'$ python -m pip install "nox[uv]" && nox -s {session}' in first
+
+
+@pytest.mark.parametrize("session", sorted(set(re.findall(r"nox -s \"?([a-z]+)", README))))
+def test_sessions_exist(session: str) -> None:
+    assert session in SESSIONS
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if " -- " in c])
+def test_options_select_cells(command: str, tmp_path: Path) -> None:
+    options = shlex.split(command.partition(" -- ")[2])
+    for index, option in enumerate(options):
+        if option == "--build":
+            # The build itself is beside the point, and its place is not on this machine.
+            version = options[index + 1] if re.fullmatch(r"[\d.]+", options[index + 1]) else "1.6.1"
+            options[index + 1] = str(make_wheel(tmp_path, version=version))
+        elif option == "--junitxml":
+            options[index + 1] = str(tmp_path / options[index + 1])
+    done = run(tmp_path, "--collect-only", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("test_cell[") > 10
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
+def test_links_lead_somewhere(link: str) -> None:
+    assert link.startswith("https://") or (ROOT / link).is_file()
