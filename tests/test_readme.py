@@ -45,7 +45,7 @@ def test_options_select_cells(command: str, tmp_path: Path) -> None:
             options[index + 1] = str(tmp_path / options[index + 1])
     done = run(tmp_path, "--collect-only", *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("test_cell[") > 10
+    assert done.stdout.count("test_cell[") > 1
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
