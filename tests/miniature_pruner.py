@@ -108,7 +108,11 @@ class MetaPruner:
         }
         self.own_heads = {id(m): _exact(r) for key, r in (head_pruning_ratio_dict or {}).items() for m in key.modules()}
         self.model_heads = max(self.num_heads.values())
-        self.head_dim = self.blocks[0].query.out_features // self.model_heads
+        self.heads_of = [
+            max(self.num_heads.get(layer, 0) for layer in (block.query, block.key, block.value))
+            for block in self.blocks
+        ]
+        self.head_dim = self.blocks[0].query.out_features // self.heads_of[0]
 
     def step(self, interactive=False):
         self.steps_left -= 1
@@ -155,21 +159,21 @@ class MetaPruner:
     def _heads_to_go(self):
         """Per block, the heads to remove."""
         prunable = [self.prunes_heads and id(block.query) not in self.ignored for block in self.blocks]
-        scores = [block.query.weight.pow(2).sum(1).view(self.model_heads, -1).mean(1) for block in self.blocks]
+        scores = [b.query.weight.pow(2).sum(1).view(n, -1).mean(1) for b, n in zip(self.blocks, self.heads_of)]
         scores = [self.order * score / score.mean() for score in scores]
         own = [self.own_heads.get(id(block.query)) for block in self.blocks]
         gone = [[] for _ in self.blocks]
         for index, can in enumerate(prunable):
             if can and (own[index] is not None or not self.everywhere):
                 ratio = self.head_ratio if own[index] is None else own[index]
-                gone[index] = scores[index].argsort()[: self._lost(self.model_heads, ratio)].tolist()
+                gone[index] = scores[index].argsort()[: self._lost(self.heads_of[index], ratio)].tolist()
         shared = [index for index, can in enumerate(prunable) if can and own[index] is None and self.everywhere]
         ranking = sorted(
-            (float(scores[index][head]), index, head) for index in shared for head in range(self.model_heads)
+            (float(scores[index][head]), index, head) for index in shared for head in range(self.heads_of[index])
         )
         lost = self._lost(len(ranking), self.head_ratio, len(shared))
         for _, index, head in ranking:
-            if lost and len(gone[index]) < self.model_heads - 1:
+            if lost and len(gone[index]) < self.heads_of[index] - 1:
                 gone[index].append(head)
                 lost -= 1
         return gone
@@ -179,16 +183,16 @@ class MetaPruner:
         return max(min(lost, count - at_least), 0)
 
     def _prune_attention(self, block, heads):
-        dims = []
+        dims, count = [], block.query.out_features // self.head_dim
         if self.prunes_dims:
-            score = block.query.weight.pow(2).sum(1).view(self.model_heads, -1).sum(0)
+            score = block.query.weight.pow(2).sum(1).view(count, -1).sum(0)
             keep = self.head_dim - math.floor(self.head_dim * self.ratio)
             if self.round_to:
                 keep = min(math.ceil(keep / self.round_to) * self.round_to, self.head_dim)
             dims = score.argsort()[: self.head_dim - keep].tolist()
             self.dims_left = keep
         rows = {channel for head in heads for channel in self.head_channels(head)}
-        rows |= {head * self.head_dim + dim for head in range(self.model_heads) for dim in dims}
+        rows |= {head * self.head_dim + dim for head in range(count) for dim in dims}
         for layer in (block.query, block.key, block.value):
             self._cut(layer, sorted(rows), 0)
         self._cut(block.out, sorted(rows), 1)

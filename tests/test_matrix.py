@@ -55,7 +55,12 @@ def test_planted_ranking_survives_the_layers_means() -> None:
         planted = planted_heads(model)
         keys = [(layer, head) for layer in range(model.layers) for head in range(model.heads)]
         mean = [sum(row) / len(row) for row in planted]
+        assert all(abs(value - 1) < 1e-9 for value in mean)
         raw = sorted(keys, key=lambda key: planted[key[0]][key[1]])
-        scaled = sorted(planted[layer][head] / mean[layer] for layer, head in keys)
-        assert sorted(keys, key=lambda key: planted[key[0]][key[1]] / mean[key[0]]) == raw
-        assert min(b / a for a, b in pairwise(scaled)) > 1.05, "too close for floats and noise"
+        if not model.full_size:
+            scaled = [planted[layer][head] for layer, head in raw]
+            assert min(b / a for a, b in pairwise(scaled)) > 1.004, "too close for floats and noise"
+            lowest = [layer for layer, _ in raw[: len(raw) // 3]]
+            assert model.heads == 3 or lowest.count(0) > len(lowest) / 2, (
+                "a global ranking must not look like a local one"
+            )

@@ -41,7 +41,7 @@ def test_only_nonsense_may_be_refused_and_not_by_a_slip() -> None:
     ],
 )
 def test_what_did_not_finish_is_never_ok(ending: Ending, kind: Kind) -> None:
-    verdict = judge(EXPECTATION, Observation(ending, detail="killed by SIGSEGV"))
+    verdict = judge(EXPECTATION, Observation(ending, Phase.CELL, detail="killed by SIGSEGV"))
     assert verdict.kind is kind
     assert verdict.reason
 

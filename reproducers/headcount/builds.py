@@ -154,7 +154,7 @@ def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] 
         raise SetupError(
             f"another run has held the lock on {build.label} for {_LOCK_SECONDS} s", f"end it, or delete {folder}"
         ) from None
-    except OSError as error:
+    except (OSError, subprocess.SubprocessError) as error:
         raise _cannot_write(build, folder, error) from error
 
 
@@ -284,8 +284,8 @@ def _installer_failed(build: Build, output: str) -> HeadcountError:
     return UsageError(f"cannot install {build.label}: {_last_line(output)}", f"try pip install {build.requirement}")
 
 
-def _cannot_write(build: Build, folder: Path, error: OSError) -> SetupError:
-    if error.errno == errno.ENOSPC:
+def _cannot_write(build: Build, folder: Path, error: OSError | subprocess.SubprocessError) -> SetupError:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return SetupError(
             f"cannot install {build.label}: no space left for {folder}", "free some, or point HEADCOUNT_CACHE elsewhere"
         )

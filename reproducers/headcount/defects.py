@@ -13,6 +13,7 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import cache, partial
 from importlib.resources import files
+from itertools import pairwise
 from types import CodeType
 from typing import Any
 
@@ -42,10 +43,28 @@ class Shows:
     Attributes:
         releases: a PEP 440 specifier.
         when: an expression over the config's and the model's fields; see `_names`.
+        left: an expression for the head counts that may be observed, one or a tuple; "" for any.
     """
 
     releases: str
     when: str
+    left: str = ""
+
+    def fits(self, cell: Cell, version: str) -> bool:
+        """Whether a cell shows the defect on a release.
+
+        Raises:
+            NameError: `when` names something that is no field.
+        """
+        return _contains(self.releases, version) and bool(_value(self.when, cell))
+
+    def allows(self, cell: Cell, reason: str) -> bool:
+        """Whether the head count that a reason names first is one that this defect leaves."""
+        if not self.left:
+            return True
+        counts = _value(self.left, cell)
+        found = re.search(r"(-?\d+) heads", reason)
+        return found is not None and int(found[1]) in (counts if isinstance(counts, tuple) else (counts,))
 
 
 @dataclass(frozen=True)
@@ -84,13 +103,14 @@ class Defect:
         Raises:
             NameError: a `when` names something that is no field.
         """
-        return any(_contains(s.releases, version) and _holds(s.when, cell) for s in self.shows)
+        return any(shows.fits(cell, version) for shows in self.shows)
 
-    def explains(self, verdict: Verdict) -> bool:
-        """Whether a verdict bears its signature."""
+    def explains(self, verdict: Verdict, cell: Cell, version: str) -> bool:
+        """Whether a cell's verdict on a release bears its signature."""
         signature = verdict.signature
         return (
             verdict.kind in self.kinds
+            and any(shows.fits(cell, version) and shows.allows(cell, verdict.reason) for shows in self.shows)
             and self.exception in ("", signature.exception)
             and re.search(self.message, signature.message) is not None
             and re.search(self.frame, signature.frame) is not None
@@ -124,7 +144,7 @@ class Catalogue:
         foretold = self.foretells(cell, version, transformers)
         if verdict.kind is Kind.OK:
             return Comparison(Outcome.UNEXPECTEDLY_FIXED, foretold[0]) if foretold else Comparison(Outcome.EXPECTED)
-        explanation = next((d for d in foretold if d.explains(verdict)), None)
+        explanation = next((d for d in foretold if d.explains(verdict, cell, version)), None)
         return Comparison(Outcome.EXPECTED if explanation else Outcome.UNEXPECTED_FAILURE, explanation)
 
     @cache  # noqa: B019 - a catalogue lives as long as the process
@@ -169,9 +189,9 @@ def _contains(specifier: str, version: str) -> bool:
 
 
 @cache
-def _holds(expression: str, cell: Cell) -> bool:
+def _value(expression: str, cell: Cell) -> Any:
     # The expression is part of this package, as much as the code around it.
-    return bool(eval(_compiled(expression), {"__builtins__": {}}, _names(cell)))  # noqa: S307
+    return eval(_compiled(expression), {"__builtins__": {}}, _names(cell))  # noqa: S307
 
 
 @cache
@@ -193,6 +213,8 @@ def _names(cell: Cell) -> dict[str, Any]:
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),
         "prunes_heads": prunes_heads(cell.config),
         "compounded": partial(_compounded, cell.model, ratio, cell.config.iterative_steps),
+        "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config.iterative_steps),
+        "busy_steps_in_all": _busy_steps(cell.model.heads * cell.model.layers, ratio, cell.config.iterative_steps),
         "ratio": Fraction,
         "floor": math.floor,
         "ceil": math.ceil,
@@ -214,3 +236,9 @@ def _compounded(
         if overdone or left * model.layers > math.floor(model.heads * model.layers * (1 - share)):
             left -= rounding(share * left)
     return left
+
+
+def _busy_steps(count: int, ratio: Fraction, steps: int) -> int:
+    """In how many of n steps a head goes, where step i leaves floor((1 - i / n * ratio) * count)."""
+    targets = [count, *(math.floor(count * (1 - ratio * step / steps)) for step in range(1, steps + 1))]
+    return sum(before > after for before, after in pairwise(targets))

@@ -37,6 +37,8 @@ ANSWER_TIMEOUT = 20.0
 #: An answer longer than this, in bytes, is garbage.
 ANSWER_LIMIT = 16_000_000
 
+_ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
+
 _PRELOADED = ["headcount.worker", "headcount.models.vit"]
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -62,6 +64,7 @@ class Engine:
         self._cell_timeout = cell_timeout
         self._import_timeout = import_timeout
         self._child: _Child | None = None
+        self._failed: dict[Path, Observation] = {}
         self._context = _context()
         atexit.register(self.close)
 
@@ -80,6 +83,8 @@ class Engine:
         missing = unpromised(overlay.version, cell.config)
         if missing:
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
+        if overlay.path in self._failed:
+            return self._failed[overlay.path]
         if fresh or (self._child is not None and self._child.overlay.path != overlay.path):
             self.close()
         child = self._child or self._start(overlay)
@@ -87,6 +92,9 @@ class Engine:
         if child.greeting is None:
             child.greeting = self._receive(child, self._import_timeout, Phase.IMPORT)
         if child.greeting.ending is not Ending.FINISHED:
+            # It will fare no better with the next cell, and a hang would be waited for each time.
+            self._failed[overlay.path] = child.greeting
+            self.close()
             return child.greeting
         try:
             child.connection.send(cell)
@@ -134,10 +142,14 @@ class Engine:
         finally:
             watchdog.cancel()
         try:
-            return Observation.from_json(json.loads(answer))
+            observation = Observation.from_json(json.loads(answer))
         except (ValueError, RecursionError) as error:
             self.close()
             return Observation(Ending.GARBAGE, phase, detail=str(error)[:200])
+        if observation.ending not in _ENDINGS_OF_A_CHILD:
+            self.close()
+            return Observation(Ending.GARBAGE, phase, detail=f"a process cannot say of itself: {observation.ending}")
+        return observation
 
     def _lost(self, child: _Child, phase: Phase) -> Observation:
         """The process went away before it answered."""
@@ -146,7 +158,8 @@ class Engine:
         printed = _tail(child.log)
         self.close()
         if code is not None and code < 0:
-            detail = f"killed by {signal.Signals(-code).name}"
+            known = -code in {number.value for number in signal.Signals}
+            detail = f"killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
         else:
             detail = f"exited with status {code}"
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
@@ -186,8 +199,9 @@ def _kill(process: BaseProcess) -> None:
 
 
 def _tail(path: str, limit: int = 2_000) -> str:
-    with contextlib.suppress(OSError):
-        return Path(path).read_bytes()[-limit:].decode("utf-8", "replace")
+    with contextlib.suppress(OSError), Path(path).open("rb") as log:
+        log.seek(max(log.seek(0, os.SEEK_END) - limit, 0))
+        return log.read(limit).decode("utf-8", "replace")
     return ""
 
 

@@ -37,9 +37,3 @@ class SetupError(HeadcountError):
     """The machine would not play along: no network, a full disk, a broken installer."""
 
     exit_code = ExitCode.SETUP
-
-
-class IndeterminateError(HeadcountError):
-    """The question has no answer here: nothing could be tested."""
-
-    exit_code = ExitCode.INDETERMINATE

@@ -89,6 +89,13 @@ CORNERS: tuple[Cell, ...] = (
     Cell(Model(heads=25), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(7, 25))),
     Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(9, 10))),
     Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(9, 10), global_pruning=True)),
+    # Ratios that leave a step with nothing to do, or with everything.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=ratio, iterative_steps=steps, global_pruning=everywhere))
+        for ratio, steps in ((Fraction(1, 4), 5), (Fraction(1, 10), 3), (Fraction(4, 5), 5))
+        for everywhere in (False, True)
+    ),
+    Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(4, 5), global_pruning=True)),
     # All heads, more than all, and fewer than none.
     *(
         Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=ratio, global_pruning=everywhere))

@@ -164,13 +164,31 @@ def _attribute_strays(net: nn.Module) -> list[str]:
 
 
 def gap(output: Tensor, model: Model, kept: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int]) -> float | None:
-    """Largest difference to the dense network with the removed heads, dims and neurons masked.
+    """Largest difference to what the dense network says when the removed parts are not there.
+
+    Where the width is whole, the removed heads, dims and neurons are masked in the dense network
+    itself. Where it is not, that would change every norm: there a network of the size that is left
+    gets the dense weights at the surviving indices.
+
+    Returns:
+        The difference relative to the largest logit, or None if what is left is no network.
+    """
+    if kept.keys() != sizes.keys() or len(kept["labels"]) != sizes["labels"]:
+        return None
+    whole = len(kept["width"]) == sizes["width"]
+    reference = _masked(model, kept, sizes) if whole else _sliced(model, kept)
+    if reference is None or reference.shape != output.shape:
+        return None
+    difference = float((reference - output).abs().max() / reference.abs().max())
+    return math.inf if math.isnan(difference) else difference
+
+
+def _masked(model: Model, kept: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int]) -> Tensor:
+    """Logits of the dense network without what is gone.
 
     A removed head contributes nothing once its columns of the output projection are zero; a removed
     head dim, nothing to the attention's logits once its rows of q and k are.
     """
-    if kept.keys() != sizes.keys() or len(kept["width"]) != sizes["width"] or len(kept["labels"]) != sizes["labels"]:
-        return None
     net, family = dense(model), adapter(model)
     names = {parameter: name for name, parameter in net.named_parameters()}
     masked: dict[str, Tensor] = {}
@@ -187,8 +205,32 @@ def gap(output: Tensor, model: Model, kept: Mapping[str, tuple[int, ...]], sizes
             masked[names[parameter]] = parameter.detach().index_fill(dim, gone, 0.0)
     with torch.no_grad():
         reference: Tensor = torch.func.functional_call(net, masked, (pixels(model),)).logits
-    gap = float((reference - output).abs().max() / reference.abs().max())
-    return float("inf") if math.isnan(gap) else gap
+    return reference
+
+
+def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
+    """Logits of a network of the size that is left; None if its blocks have no whole number of heads."""
+    net, family, axes = template(model).copy(), adapter(model), _dense_axes(model)
+    for index, block in enumerate(family.blocks(net)):
+        rows = len(kept[f"q.{index}"])
+        heads = len({row // model.head_dim for row in kept[f"q.{index}"]})
+        if rows % heads:
+            return None
+        block.query.out_features = rows
+        family.set_heads(block, heads)
+    for module in net.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.normalized_shape = (len(kept["width"]),)
+    left = {}
+    for name, parameter in net.named_parameters():
+        value = parameter.detach()
+        for dim, role in enumerate(axes[name]):
+            if role is not None:
+                value = value.index_select(dim, torch.tensor(kept[role]))
+        left[name] = value
+    with torch.no_grad():
+        reference: Tensor = torch.func.functional_call(net, left, (pixels(model),)).logits
+    return reference
 
 
 def state(net: nn.Module) -> dict[str, object]:

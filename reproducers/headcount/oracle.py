@@ -32,6 +32,7 @@ class Expectation:
 
     Attributes:
         head_dim: channels per head of the dense model: which head a channel belongs to.
+        listed: the projections in `num_heads`, whose count the pruner reports (rule 2).
         may_refuse: an exception is a proper answer to this call (rule 10).
         may_leave: so is leaving the whole model as it was.
         heads: per block, the allowed head counts (rules 3, 4).
@@ -46,6 +47,7 @@ class Expectation:
     """
 
     head_dim: int
+    listed: str
     may_refuse: bool
     may_leave: bool
     heads: tuple[Counts, ...]
@@ -69,7 +71,8 @@ def expect(model: Model, config: Config) -> Expectation:
     importance = planted_heads(model) if config.importance in _RANKED else None
     return Expectation(
         head_dim=model.head_dim,
-        may_refuse=nonsense,
+        listed=config.num_heads,
+        may_refuse=nonsense or config.head_pruning_ratio == 1,
         # A ViT has no batch norm to take a scale from, and no sentence says what then.
         may_leave=nonsense or config.importance is Criterion.BN_SCALE,
         heads=_heads(model, config, rounds),
@@ -78,7 +81,8 @@ def expect(model: Model, config: Config) -> Expectation:
         head_total=_head_total(model, config, rounds),
         channel_totals=_channel_totals(model, config, rounds),
         head_importance=importance,
-        across=config.importance in _RANKED_ACROSS and config.global_pruning,
+        # A second step ranks by the means of what the first one left, which no one has planted.
+        across=config.importance in _RANKED_ACROSS and config.global_pruning and config.iterative_steps * rounds == 1,
         channel_importance=_channel_importance(model) if importance is not None else {},
         round_to=config.round_to,
     )
@@ -145,6 +149,15 @@ def _heads(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
 def _block_heads(model: Model, config: Config, rounds: int, index: int) -> Counts:
     if not _prunes_heads(config, index):
         return frozenset({model.heads})
+    return _block_heads_pruned(model, config, rounds, index) | _unlisted(config, model.heads)
+
+
+def _unlisted(config: Config, count: int) -> Counts:
+    """Upstream's examples list q, k and v; whether attention with fewer listed is pruned at all, no sentence says."""
+    return frozenset() if config.num_heads == "qkv" else frozenset({count})
+
+
+def _block_heads_pruned(model: Model, config: Config, rounds: int, index: int) -> Counts:
     ratio = _head_ratio(config, index)
     if _own_head_ratio(config, index) or not config.global_pruning:
         # "max_pruning_ratio (float): the maximum pruning ratio": whether it bounds heads too is open.
@@ -185,6 +198,8 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
     free = kept_from({total}, config.head_pruning_ratio, len(ranked), rounds)
     capped = kept_from({total}, min(config.head_pruning_ratio, config.max_pruning_ratio), len(ranked), rounds)
     allowed = span(free | capped) if free != capped or config.head_pruning_ratio == 1 else free
+    if config.num_heads != "qkv":
+        allowed = span(allowed | {total})
     return Total("heads", tuple(f"heads.{index}" for index in ranked), allowed)
 
 
@@ -193,7 +208,7 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
 
 def _head_dims(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
     return tuple(
-        _channel_counts(model.head_dim, config, rounds, f"dims.{index}", loose=True)
+        _channel_counts(model.head_dim, config, rounds, f"dims.{index}", loose=True) | _unlisted(config, model.head_dim)
         if config.prune_head_dims and f"qkv.{index}" not in config.ignored_layers
         else frozenset({model.head_dim})
         for index in range(model.layers)
@@ -308,7 +323,10 @@ def _total(name: str, sizes: dict[str, int], ratio: Fraction, config: Config, ro
     slack = (config.round_to - 1) * len(prunable) if config.round_to else 0
     low, high = max(min(allowed) - slack, at_least), max(allowed) + slack
     if config.max_pruning_ratio < 1:
-        high = count  # "useful if over-pruning happens": a maximum only, so less may go
+        # Each role is bounded by itself, so their sum may fall short of the ratio, down to the maximum.
+        high = sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in prunable.values())
+    if config.num_heads != "qkv":
+        high = max(high, max(allowed) + sum(size for role, size in prunable.items() if role.startswith("dims.")))
     return Total(name, tuple(prunable), frozenset(range(low, min(high, count) + 1)))
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from headcount.observations import Ending, Failure, Observation, Phase
 from headcount.oracle import Counts, Expectation, Total
@@ -75,9 +76,8 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
     """
     if observation.ending is not Ending.FINISHED:
         return _unfinished(expectation, observation)
-    if expectation.may_leave and _untouched(observation):
-        return _OK
-    for rule in _RULES:
+    untouched = expectation.may_leave and _untouched(expectation, observation)
+    for rule in (_dense_weights, _count_in_step) if untouched else _RULES:
         found = rule(expectation, observation)
         if found is not None:
             kind, reason = found
@@ -109,6 +109,8 @@ def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
             return _raised(Kind.UNTESTABLE, observation.failure, Phase.IMPORT)
         case Ending.NOT_APPLICABLE:
             kind = Kind.NOT_APPLICABLE
+        case _ if observation.phase is Phase.IMPORT:
+            kind = Kind.UNTESTABLE
         case Ending.TIMEOUT:
             kind = Kind.TIMEOUT
         case Ending.KILLED | Ending.GARBAGE:
@@ -131,12 +133,10 @@ def _raised(kind: Kind, failure: Failure, phase: Phase) -> Verdict:
     return Verdict(kind, reason, Signature(kind, failure.type, normalised(failure.message), failure.frame))
 
 
-def _untouched(observation: Observation) -> bool:
-    """Everything as it was, and the count says so: a refusal without an exception."""
-    return (
-        not observation.strays
-        and all(len(observation.kept.get(role, ())) == size for role, size in observation.sizes.items())
-        and _desync(observation) is None
+def _untouched(expectation: Expectation, observation: Observation) -> bool:
+    """Every role there, and as it was: a refusal without an exception."""
+    return expectation.channels.keys() <= observation.sizes.keys() and all(
+        len(observation.kept.get(role, ())) == size for role, size in observation.sizes.items()
     )
 
 
@@ -170,28 +170,25 @@ def _dense_weights(_: Expectation, observation: Observation) -> Finding:
     if observation.strays:
         more = f" and {len(observation.strays) - 1} more" if len(observation.strays) > 1 else ""
         return Kind.WRONG_SHAPE, f"weights do not fit together: {observation.strays[0]}{more}"
+    for role, kept in observation.kept.items():
+        if any(one >= next_ for one, next_ in pairwise(kept)):
+            return Kind.WRONG_SHAPE, f"weights do not fit together: {role} is out of order"
     return None
 
 
 def _count_in_step(expectation: Expectation, observation: Observation) -> Finding:
-    """Rule 2: the pruner's own head count is the weights'."""
-    return _desync(observation, expectation.head_dim)
-
-
-def _desync(observation: Observation, head_dim: int | None = None) -> Finding:
+    """Rule 2: the pruner's own head count is the weights', for each projection that was listed."""
+    if len(observation.reported) != len(expectation.heads):
+        return Kind.DESYNC, f"head counts of {len(observation.reported)} blocks, not {len(expectation.heads)}"
     for block, row in enumerate(observation.reported):
-        for name, reported in zip("qkv", row, strict=False):
+        for name, reported in zip("qkv", row, strict=True):
+            if name not in expectation.listed:
+                continue
             role = f"{name}.{block}"
-            if reported is None:
-                continue
             left = len(observation.kept.get(role, ()))
-            size = observation.sizes.get(role, 0)
-            if head_dim is None:
-                # Untouched weights: the count must divide them as it did, which only the dense count does.
-                if left != size or reported <= 0 or any(reported != other for other in row if other is not None):
-                    return Kind.DESYNC, f"block {block}: {name} is said to have {reported} heads"
-                continue
-            actual = len(_block_heads(observation, role, head_dim).channels)
+            actual = len(_block_heads(observation, role, expectation.head_dim).channels)
+            if reported is None:
+                return Kind.DESYNC, f"block {block}: the pruner no longer knows {name}"
             if reported != actual:
                 return (
                     Kind.DESYNC,

@@ -37,6 +37,9 @@ from headcount.observations import Ending, Failure, Observation, Phase
 #: Written output kept per cell, from its end, in bytes.
 PRINTED_LIMIT = 2_000
 
+#: Largest file that a build may write, its log included, in bytes.
+LOG_LIMIT = 256_000_000
+
 #: Garbage is collected once in so many cells: a dependency graph is one big cycle, but collecting costs.
 CELLS_PER_COLLECTION = 32
 
@@ -127,9 +130,12 @@ class _Run:
         self.attributes = tuple(sorted(name for name in vars(pruner) if not name.startswith("__")))
         self._steps(pruner, net)
         reported = self._reported(pruner, net)
-        if self.config.second is not Second.NONE:
-            reported = self._second(net, reported)
+        if self.config.second is Second.SAME:
+            reported = self._again(net, reported)
         self.effects += networks.changes(before, networks.state(net))
+        if self.config.second is Second.OTHER:
+            # What is looked at from here on is the second model: all that is expected holds for it too.
+            net, reported = self._elsewhere()
         self.phase = Phase.MEASURE
         kept, sizes, strays = networks.trace(net, self.model)
         output_failure, output = self._forward(net, reported)
@@ -219,24 +225,27 @@ class _Run:
             for block in self.adapter.blocks(net)
         )
 
-    def _second(
+    def _again(
         self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...]
     ) -> tuple[tuple[int | None, ...], ...]:
-        """Another pruner in the same process, with the same arguments."""
-        if self.config.second is Second.SAME:
-            for block, row in zip(self.adapter.blocks(net), reported, strict=True):
-                self.adapter.set_heads(block, max(c for c in row if c is not None))
-            pruner = self._construct(net, reported)
-            self._steps(pruner, net)
-            return self._reported(pruner, net)
+        """A second pruner on what the first one left, with the same arguments."""
+        for block, row in zip(self.adapter.blocks(net), reported, strict=True):
+            self.adapter.set_heads(block, max(c for c in row if c is not None))
+        pruner = self._construct(net, reported)
+        self._steps(pruner, net)
+        return self._reported(pruner, net)
+
+    def _elsewhere(self) -> tuple[nn.Module, tuple[tuple[int | None, ...], ...]]:
+        """A second pruner on another model; its defaults must not know the first one's."""
         other = networks.template(self.model).copy()
+        self._prepare(other)
         pruner = self._construct(other)
         own = set(other.modules())
-        foreign = sum(module not in own for module in pruner.out_channel_groups)
+        foreign = sum(module not in own for module in getattr(pruner, "out_channel_groups", ()))
         if foreign:
             self.effects.append(f"another pruner's out_channel_groups holds {foreign} modules of this one's model")
         self._steps(pruner, other)
-        return reported
+        return other, self._reported(pruner, other)
 
     def _forward(
         self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...]
@@ -270,6 +279,10 @@ def _own_session() -> None:
 
 def _redirect_output(path: str) -> int:
     """Send stdout and stderr, of this process and its children, to a file. Returns a handle to read it."""
+    if sys.platform != "win32":
+        import resource  # noqa: PLC0415 - not everywhere
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_LIMIT, LOG_LIMIT))
     log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -1,6 +1,7 @@
 """pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status."""
 
 import json
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -83,13 +84,12 @@ def _prepare(config: pytest.Config) -> list[Overlay]:
 
 
 def _open_results(config: pytest.Config) -> Writer:
-    started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    started = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
     name = f"transformers-{environment()['transformers']}-{started}"
     folder: Path = config.option.results
     overlays = config.stash[OVERLAYS]
-    taken = len(list(folder.glob(f"{name}*.jsonl")))
     try:
-        return Writer(folder / f"{name}{f'-{taken}' if taken else ''}.jsonl", overlays)
+        return Writer(folder / f"{name}.jsonl", overlays)
     except OSError as error:
         pytest.exit(_cannot_write(folder, error), ExitCode.SETUP)
 
@@ -184,12 +184,15 @@ class Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldstop
+        stopped = session.shouldstop or session.shouldfail
+        ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
         try:
             self.writer.close(complete=ran_all)
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
-        if ran_all and exitstatus != pytest.ExitCode.NO_TESTS_COLLECTED:
+        if not ran_all and any(row["outcome"] != Outcome.EXPECTED for row in self.rows):
+            session.exitstatus = ExitCode.REGRESSION  # -x, say: what was found is found
+        elif ran_all:
             self.never_seen = never_seen(self.rows)
             session.exitstatus = self._status(exitstatus)
 

@@ -1,5 +1,6 @@
 """Laws of the oracle's arithmetic."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given
@@ -87,7 +88,7 @@ def test_an_expectation_can_be_met(model: Model, config: Config) -> None:
 
 @given(st.sampled_from(matrix.default_cells()))
 def test_steps_do_not_change_the_target(cell: matrix.Cell) -> None:
-    """Law (rule 9): n steps end where one does."""
+    """Law (rule 9): n steps end where one does; only which layers compete is known for one step alone."""
     config = cell.config
     one = Config(**{**vars(config), "iterative_steps": 1})
-    assert expect(cell.model, config) == expect(cell.model, one)
+    assert replace(expect(cell.model, config), across=False) == replace(expect(cell.model, one), across=False)

@@ -5,6 +5,7 @@ importing torch. Building the real network is the adapter's business (`adapter(m
 only inside a worker.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -70,18 +71,42 @@ def adapter(model: Model) -> ModuleType:
 def planted_heads(model: Model) -> tuple[tuple[float, ...], ...]:
     """Importance planted into each head, [layer][head], as a factor on its squared weights.
 
-    All `layers * heads` levels differ by one constant ratio. They are dealt to the layers back and
-    forth, like cards, so that every layer has nearly the same mean: criteria normalise by that
-    mean, and the ranking over all layers must survive it.
+    Every layer's mean is 1: criteria divide by it, and the ranking over all layers must survive
+    that. But the layers spread unlike each other, the first the most, so that the least important
+    heads of all are not the least important of each: global pruning differs from local.
     """
-    total = model.layers * model.heads
-    ratio = PLANTED_RANGE ** (1 / max(total - 1, 1))
-    hands: list[list[float]] = [[] for _ in range(model.layers)]
-    for turn in range(model.heads):
-        levels = range(turn * model.layers, (turn + 1) * model.layers)
-        for hand, level in zip(hands, levels if turn % 2 == 0 else reversed(levels), strict=True):
-            hand.append(ratio**level)
-    return tuple(tuple(hand[i] for i in shuffled(model.heads, salt=layer)) for layer, hand in enumerate(hands))
+    spreads = _spreads(model)
+    return tuple(
+        tuple(_levels(model.heads, spread)[i] for i in shuffled(model.heads, salt=layer))
+        for layer, spread in enumerate(spreads)
+    )
+
+
+def _levels(count: int, spread: float) -> tuple[float, ...]:
+    """`count` levels by one constant ratio, the last `spread` times the first, with mean 1."""
+    raw = [spread ** (rank / max(count - 1, 1)) for rank in range(count)]
+    return tuple(level * count / sum(raw) for level in raw)
+
+
+def _spreads(model: Model) -> tuple[float, ...]:
+    """Each layer's spread: `PLANTED_RANGE`, then about its square root, its cube root, and so on.
+
+    Each is nudged until none of its levels comes close to one of the layers before.
+    """
+    chosen: list[float] = []
+    taken: list[float] = []
+    for layer in range(model.layers):
+        exponent = 1 / (layer + 1)
+        nudges = [PLANTED_RANGE ** (exponent * (1 + nudge / 100)) for nudge in range(30 if taken else 1)]
+        best = max(nudges, key=lambda spread: _clearance(_levels(model.heads, spread), taken))
+        chosen.append(best)
+        taken += _levels(model.heads, best)
+    return tuple(chosen)
+
+
+def _clearance(levels: tuple[float, ...], taken: list[float]) -> float:
+    """The smallest ratio between a level and one that is taken."""
+    return min((max(a, b) / min(a, b) for a in levels for b in taken), default=math.inf)
 
 
 @cache
