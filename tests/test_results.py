@@ -126,5 +126,9 @@ def test_the_table_fits_a_hundred_columns() -> None:
     assert "…" not in text
 
 
+def test_a_ref_of_a_clone_is_shown_whole() -> None:
+    assert "Torch-Pruning@v1.6.0" in table.render([line(0, build="1.6.0"), line(0, build="Torch-Pruning@v1.6.0")])
+
+
 def test_rows_are_json() -> None:
     assert json.loads(results.encode(line())) == json.loads(json.dumps(line()))

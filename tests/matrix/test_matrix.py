@@ -30,7 +30,11 @@ def _tell(verdict: Verdict, comparison: Comparison) -> None:
             )
         case Outcome.UNEXPECTEDLY_FIXED:
             assert comparison.defect is not None
-            pytest.fail(f"fine, but {comparison.defect.id} should show: {comparison.defect.title}", pytrace=False)
+            pytest.fail(
+                f"fine, but {comparison.defect.id} should show: {comparison.defect.title}\n"
+                "if this build mends it, all is well, and the entry in defects.toml needs an end",
+                pytrace=False,
+            )
         case Outcome.INDETERMINATE:
             pytest.fail(f"{verdict.kind}: {verdict.reason}", pytrace=False)
         case Outcome.EXPECTED if verdict.kind is Kind.NOT_APPLICABLE:

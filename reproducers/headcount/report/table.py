@@ -1,5 +1,6 @@
 """The table at the end of a run: a row per defect and scope, a column per build, the counts per verdict."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -56,7 +57,7 @@ def _empty(title: str, builds: Sequence[str]) -> Table:
     before = ""
     for build in builds:
         line, _, patch = build.rpartition(".")
-        numbered = bool(line) and patch.isdigit()
+        numbered = re.fullmatch(r"\d+\.\d+\.\d+", build) is not None  # CLONE@v1.6.0 is shown whole
         heading = f"{line if line != before else ''}\n.{patch}" if numbered else f"\n{build}"
         before = line if numbered else ""
         table.add_column(heading, width=3 if numbered else None, justify="right", no_wrap=True)
