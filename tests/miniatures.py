@@ -57,6 +57,21 @@ def step(*_, **__):
         except OSError: pass
 MetaPruner.step = step
 """,
+    "kills-server": """
+import os, signal, time
+MetaPruner.step = lambda *_, **__: (os.kill(os.getppid(), signal.SIGKILL), time.sleep(1e6))
+""",
+    "answers-twice": """
+import os, struct
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    text = b'{"ending": "finished", "phase": "measure", "asked": 1}'
+    for fd in range(3, 64):
+        try: os.write(fd, struct.pack('!i', len(text)) + text)
+        except OSError: pass
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
     "chatty": """
 import sys
 def step(*_, **__):

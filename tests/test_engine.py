@@ -33,6 +33,7 @@ Miniature = Callable[[str], Overlay]
         ("segfault", Ending.KILLED, Phase.CELL, "SIGSEGV"),
         ("exit-zero", Ending.KILLED, Phase.CELL, "exited with status 0"),
         ("garbage", Ending.GARBAGE, Phase.CELL, "unknown fields"),
+        ("kills-server", Ending.KILLED, Phase.CELL, "or its server was killed"),
         ("chatty", Ending.RAISED, Phase.STEP, "after all that"),
     ],
 )
@@ -49,8 +50,16 @@ def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest
     """A message that announces more than it sends is given up, not waited for."""
     monkeypatch.setattr("headcount.engine.ANSWER_TIMEOUT", 1.0)
     with Engine(cell_timeout=5.0) as engine:
-        assert engine.run(miniature("half-answer"), CELL).ending is Ending.KILLED
+        stuck = engine.run(miniature("half-answer"), CELL)
+        assert (stuck.ending, stuck.detail) == (Ending.TIMEOUT, "an answer was begun and not ended within 1 s")
         assert engine.run(miniature("correct"), CELL).ending is Ending.FINISHED
+
+
+def test_an_answer_is_to_its_question(engine: Engine, miniature: Miniature) -> None:
+    """A forged first answer leaves the true one over: it must not pass for the second."""
+    engine.run(miniature("answers-twice"), CELL, fresh=True)
+    second = engine.run(miniature("answers-twice"), CELL)
+    assert (second.ending, second.detail) == (Ending.GARBAGE, "an answer to question 1, not 2")
 
 
 def test_the_end_of_what_was_printed_is_kept(engine: Engine, miniature: Miniature) -> None:

@@ -27,10 +27,14 @@ def command(tmp_path: Path, *options: str) -> list[str]:
     return [*base, "--results", str(tmp_path / "results"), *options]
 
 
+def clean_environment(tmp_path: Path) -> dict[str, str]:
+    """A cache of its own, and nothing of the xdist worker that this test may run in."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_WORKER")}
+    return {**kept, "HEADCOUNT_CACHE": str(tmp_path / "cache")}
+
+
 def run(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "HEADCOUNT_CACHE": str(tmp_path / "cache")}
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
-        environment.pop(name, None)
+    environment = clean_environment(tmp_path)
     return subprocess.run(
         command(tmp_path, *options), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -101,9 +105,7 @@ def test_results_that_cannot_be_written(tmp_path: Path) -> None:
 
 def test_ctrl_c(tmp_path: Path) -> None:
     """Children gone, results kept up to there, and known as cut off."""
-    environment = {**os.environ, "HEADCOUNT_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
-    for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
-        environment.pop(name, None)
+    environment = {**clean_environment(tmp_path), "TMPDIR": str(tmp_path)}
     hang = build(tmp_path, "hang-late")
     options = ["--build", hang, "-k", f"{PLAIN} or {ISSUE_410}", "-n", "1"]
     running = subprocess.Popen(

@@ -241,18 +241,28 @@ def _install(build: Build, requirement: str, path: Path, say: Callable[[str], No
 
 
 def _run_installer(build: Build, requirement: str, target: Path) -> None:
-    environment = dict(os.environ)
-    if "UV_FIND_LINKS" not in environment and "PIP_FIND_LINKS" in environment:
-        environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]  # uv does not read pip's variable
     command = [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)  # noqa: S603 - see above
+    done = subprocess.run(command, capture_output=True, text=True, env=installer_environment(), check=False)  # noqa: S603 - see above
     if done.returncode:
         raise _installer_failed(build, done.stdout + done.stderr)
 
 
+def installer_environment() -> dict[str, str]:
+    """The installers' environment, in which uv finds the wheels that pip finds: it does not read pip's variable."""
+    environment = dict(os.environ)
+    if "UV_FIND_LINKS" not in environment and "PIP_FIND_LINKS" in environment:
+        environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]
+    return environment
+
+
+def find_uv() -> str | None:
+    """The uv that nox brought (`$HEADCOUNT_UV`), else the one on PATH."""
+    return os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
+
+
 def _installer() -> list[str]:
     """Uv if there is one, else pip."""
-    uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
+    uv = find_uv()
     if uv:
         # Copied, not linked: a build that writes to its own files must not write to uv's cache.
         return [uv, "pip", "install", "--python", sys.executable, "--link-mode", "copy"]

@@ -20,7 +20,6 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from headcount.configs import Config
 from headcount.matrix import Cell
 from headcount.models import Model
 from headcount.oracle import prunes_heads
@@ -202,12 +201,10 @@ def _compiled(expression: str) -> CodeType:
 @cache
 def _names(cell: Cell) -> dict[str, Any]:
     """What a `when` may name: the fields of the model and the config, and what is short for much said."""
-    model = {field.name: getattr(cell.model, field.name) for field in fields(Model)}
-    config = {field.name: getattr(cell.config, field.name) for field in fields(Config)}
     ratio = min(cell.config.head_pruning_ratio, Fraction(1))
     return {
-        **model,
-        **config,
+        **vars(cell.model),
+        **vars(cell.config),
         "p": cell.config.pruning_ratio,
         "r": cell.config.head_pruning_ratio,
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),

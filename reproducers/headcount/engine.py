@@ -10,21 +10,23 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 from typing import Self
 
 from packaging.version import Version
 
 from headcount.builds import Overlay
 from headcount.configs import Config
+from headcount.errors import SetupError
 from headcount.matrix import Cell
-from headcount.observations import Ending, Observation, Phase
+from headcount.observations import PRINTED_LIMIT, Ending, Observation, Phase
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
 IMPORT_TIMEOUT = 120.0
@@ -36,6 +38,11 @@ ANSWER_TIMEOUT = 20.0
 
 #: An answer longer than this, in bytes, is garbage.
 ANSWER_LIMIT = 16_000_000
+
+#: Seconds waited before the next try to start a process; a dying server takes a moment to go.
+START_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
+
+_UNKNOWN_STATUS = 255
 
 _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
@@ -52,6 +59,7 @@ class _Child:
     connection: Connection
     log: str
     greeting: Observation | None = None
+    asked: int = 0
 
 
 class Engine:
@@ -96,8 +104,9 @@ class Engine:
             self._failed[overlay.path] = child.greeting
             self.close()
             return child.greeting
+        child.asked += 1
         try:
-            child.connection.send(cell)
+            child.connection.send((child.asked, cell))
         except OSError:
             return self._lost(child, Phase.CELL)
         observation = self._receive(child, FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout)
@@ -119,11 +128,27 @@ class Engine:
         ours, theirs = self._context.Pipe()
         handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
         os.close(handle)
-        with _environment(_SINGLE_THREADED):
-            process = self._context.Process(target=_serve, args=(theirs, overlay, log), daemon=True)  # type: ignore[attr-defined]
-            process.start()
+        process = self._started((theirs, overlay, log))
         theirs.close()
         return _Child(overlay, process, ours, log)
+
+    def _started(self, arguments: tuple[Connection, Overlay, str]) -> BaseProcess:
+        """A new process. A build may have killed the server that forks them: then there is soon another.
+
+        Raises:
+            SetupError: none can be started, however often it is tried.
+        """
+        for pause in START_PAUSES:
+            process: BaseProcess = self._context.Process(target=_serve, args=arguments, daemon=True)  # type: ignore[attr-defined]
+            try:
+                with _environment(_SINGLE_THREADED):
+                    process.start()
+            except (OSError, EOFError) as error:
+                failure = error
+                time.sleep(pause)
+            else:
+                return process
+        raise SetupError(f"cannot start a process: {failure!r}", "look at the machine's memory and process limits")
 
     def _receive(self, child: _Child, timeout: float, phase: Phase = Phase.CELL) -> Observation:
         ready = wait([child.connection, child.process.sentinel], timeout)
@@ -131,25 +156,29 @@ class Engine:
             self.close()
             return Observation(Ending.TIMEOUT, phase, detail=f"no answer within {timeout:g} s")
         # A message that was begun may never be ended: who waits for it is woken by the process's death.
-        watchdog = Timer(ANSWER_TIMEOUT, _kill, [child.process])
+        late = Event()
+
+        def give_up() -> None:
+            late.set()
+            _kill(child.process)
+
+        watchdog = Timer(ANSWER_TIMEOUT, give_up)
         watchdog.start()
         try:
             if child.connection not in ready and not child.connection.poll():
                 return self._lost(child, phase)
             answer = child.connection.recv_bytes(ANSWER_LIMIT)
         except (EOFError, OSError):
-            return self._lost(child, phase)
+            lost = self._lost(child, phase)
+            detail = f"an answer was begun and not ended within {ANSWER_TIMEOUT:g} s"
+            return replace(lost, ending=Ending.TIMEOUT, detail=detail) if late.is_set() else lost
         finally:
             watchdog.cancel()
         try:
-            observation = Observation.from_json(json.loads(answer))
+            return _read(answer, child.asked)
         except (ValueError, RecursionError) as error:
             self.close()
             return Observation(Ending.GARBAGE, phase, detail=str(error)[:200])
-        if observation.ending not in _ENDINGS_OF_A_CHILD:
-            self.close()
-            return Observation(Ending.GARBAGE, phase, detail=f"a process cannot say of itself: {observation.ending}")
-        return observation
 
     def _lost(self, child: _Child, phase: Phase) -> Observation:
         """The process went away before it answered."""
@@ -161,7 +190,8 @@ class Engine:
             known = -code in {number.value for number in signal.Signals}
             detail = f"killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
         else:
-            detail = f"exited with status {code}"
+            # 255 is also what multiprocessing says when no one is left who could know.
+            detail = f"exited with status {code}" + (", or its server was killed" if code == _UNKNOWN_STATUS else "")
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
 
 
@@ -170,6 +200,23 @@ def _serve(connection: Connection, overlay: Overlay, log: str) -> None:
     from headcount.worker import serve  # noqa: PLC0415 - see above
 
     serve(connection, overlay, log)
+
+
+def _read(answer: bytes, asked: int) -> Observation:
+    """The observation in a process's answer to its question number `asked`.
+
+    Raises:
+        ValueError: it is none, or none that a process can make of itself, or answers another question.
+        RecursionError: it is nested too deep to be one.
+    """
+    data = json.loads(answer)
+    answered = data.pop("asked", None) if isinstance(data, dict) else None
+    observation = Observation.from_json(data)
+    if answered != asked:
+        raise ValueError(f"an answer to question {answered}, not {asked}")
+    if observation.ending not in _ENDINGS_OF_A_CHILD:
+        raise ValueError(f"a process cannot say of itself: {observation.ending}")
+    return observation
 
 
 def unpromised(version: str, config: Config) -> str:
@@ -198,10 +245,10 @@ def _kill(process: BaseProcess) -> None:
     process.join(5)
 
 
-def _tail(path: str, limit: int = 2_000) -> str:
+def _tail(path: str) -> str:
     with contextlib.suppress(OSError), Path(path).open("rb") as log:
-        log.seek(max(log.seek(0, os.SEEK_END) - limit, 0))
-        return log.read(limit).decode("utf-8", "replace")
+        log.seek(max(log.seek(0, os.SEEK_END) - PRINTED_LIMIT, 0))
+        return log.read(PRINTED_LIMIT).decode("utf-8", "replace")
     return ""
 
 

@@ -203,9 +203,7 @@ def _masked(model: Model, kept: Mapping[str, tuple[int, ...]], sizes: Mapping[st
         ):
             gone = torch.tensor(sorted(set(range(sizes[role])) - set(kept[role])), dtype=torch.long)
             masked[names[parameter]] = parameter.detach().index_fill(dim, gone, 0.0)
-    with torch.no_grad():
-        reference: Tensor = torch.func.functional_call(net, masked, (pixels(model),)).logits
-    return reference
+    return _logits(net, masked, model)
 
 
 def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
@@ -228,9 +226,14 @@ def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
             if role is not None:
                 value = value.index_select(dim, torch.tensor(kept[role]))
         left[name] = value
+    return _logits(net, left, model)
+
+
+def _logits(net: nn.Module, parameters: dict[str, Tensor], model: Model) -> Tensor:
+    """What a network says with other parameters in place of its own."""
     with torch.no_grad():
-        reference: Tensor = torch.func.functional_call(net, left, (pixels(model),)).logits
-    return reference
+        output: Tensor = torch.func.functional_call(net, parameters, (pixels(model),)).logits
+    return output
 
 
 def state(net: nn.Module) -> dict[str, object]:

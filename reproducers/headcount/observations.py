@@ -11,6 +11,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+#: Written output kept per cell, from its end, in bytes.
+PRINTED_LIMIT = 2_000
+
 
 class Phase(StrEnum):
     """What the worker was doing; the last one it reached is where a failure belongs."""

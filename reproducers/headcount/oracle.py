@@ -103,12 +103,6 @@ def prunes_heads(config: Config) -> bool:
     return config.prune_num_heads and any(ratio > 0 for ratio in ratios)
 
 
-def prunes_channels(config: Config) -> bool:
-    """Whether some layer is to lose channels or head dims."""
-    ratios = [config.pruning_ratio, *(ratio for _, ratio in config.pruning_ratio_dict)]
-    return any(ratio > 0 for ratio in ratios)
-
-
 # --- counts ------------------------------------------------------------------------------------
 
 

@@ -97,17 +97,19 @@ class Writer:
         self._outcomes: Counter[str] = Counter()
         self._file: TextIO = path.open("x", encoding="utf-8")
         self._write(
-            {
-                "kind": "header",
-                "format": FORMAT,
-                "headcount": version("headcount"),
-                "harness": harness_digest(),
-                "environment": dict(environment()),
-                "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
-                "command": list(command),
-                "started": _now(),
-                "builds": [{"label": b.label, "version": b.version, "digest": b.digest} for b in builds],
-            }
+            encode(
+                {
+                    "kind": "header",
+                    "format": FORMAT,
+                    "headcount": version("headcount"),
+                    "harness": harness_digest(),
+                    "environment": dict(environment()),
+                    "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+                    "command": list(command),
+                    "started": _now(),
+                    "builds": [{"label": b.label, "version": b.version, "digest": b.digest} for b in builds],
+                }
+            )
         )
 
     def __enter__(self) -> Self:
@@ -121,8 +123,7 @@ class Writer:
         self.rows += 1
         self._verdicts[line["verdict"]] += 1
         self._outcomes[line["outcome"]] += 1
-        self._file.write((encoded or encode(line)) + "\n")
-        self._file.flush()
+        self._write(encoded or encode(line))
 
     def close(self, *, complete: bool) -> None:
         """End the file, with a footer if the run was complete.
@@ -135,13 +136,13 @@ class Writer:
         try:
             if complete:
                 counts = {"verdicts": dict(self._verdicts), "outcomes": dict(self._outcomes)}
-                self._write({"kind": "footer", "rows": self.rows, **counts, "finished": _now()})
+                self._write(encode({"kind": "footer", "rows": self.rows, **counts, "finished": _now()}))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()
 
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(encode(line) + "\n")
+    def _write(self, encoded: str) -> None:
+        self._file.write(encoded + "\n")
         self._file.flush()
 
 

@@ -1,7 +1,7 @@
 """Judge an observation by its expectation: one verdict, why, and a signature to tell failures apart."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -77,19 +77,28 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
     if observation.ending is not Ending.FINISHED:
         return _unfinished(expectation, observation)
     untouched = expectation.may_leave and _untouched(expectation, observation)
-    for rule in (_dense_weights, _count_in_step) if untouched else _RULES:
-        found = rule(expectation, observation)
-        if found is not None:
-            kind, reason = found
-            return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
-    if observation.output_failure is not None:
-        return _raised(Kind.BROKEN_FORWARD, observation.output_failure, Phase.FORWARD)
-    for rule in _LATER_RULES:
-        found = rule(expectation, observation)
-        if found is not None:
-            kind, reason = found
-            return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
-    return _OK
+    rules = (_dense_weights, _count_in_step) if untouched else _RULES
+    return (
+        _first_broken(rules, expectation, observation)
+        or _broken_forward(observation)
+        or _first_broken(_LATER_RULES, expectation, observation)
+        or _OK
+    )
+
+
+def _first_broken(rules: Iterable["Rule"], expectation: Expectation, observation: Observation) -> Verdict | None:
+    findings = (rule(expectation, observation) for rule in rules)
+    return next((_found(*finding) for finding in findings if finding is not None), None)
+
+
+def _broken_forward(observation: Observation) -> Verdict | None:
+    """Rule 1, its other half: a forward pass with the head counts updated."""
+    failure = observation.output_failure
+    return None if failure is None else _raised(Kind.BROKEN_FORWARD, failure, Phase.FORWARD)
+
+
+def _found(kind: Kind, reason: str) -> Verdict:
+    return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
 
 
 def normalised(message: str) -> str:
@@ -117,8 +126,7 @@ def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
             kind = Kind.KILLED
         case _:
             kind = Kind.UNTESTABLE
-    reason = f"{observation.ending}: {observation.detail}"
-    return Verdict(kind, reason, Signature(kind, message=normalised(reason)))
+    return _found(kind, f"{observation.ending}: {observation.detail}")
 
 
 def _refused(phase: Phase, failure: Failure) -> bool:

@@ -21,7 +21,7 @@ from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,13 +32,13 @@ from headcount.builds import Overlay
 from headcount.configs import Second
 from headcount.matrix import Cell
 from headcount.models import adapter
-from headcount.observations import Ending, Failure, Observation, Phase
-
-#: Written output kept per cell, from its end, in bytes.
-PRINTED_LIMIT = 2_000
+from headcount.observations import PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes.
 LOG_LIMIT = 256_000_000
+
+#: No process that has only imported torch has this many files open.
+_DESCRIPTORS = 4096
 
 #: Garbage is collected once in so many cells: a dependency graph is one big cycle, but collecting costs.
 CELLS_PER_COLLECTION = 32
@@ -51,6 +51,7 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
     """
     _own_session()
     log = _redirect_output(log_path)
+    _close_all_but(connection.fileno(), log)
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
     warnings.simplefilter("ignore")
@@ -59,18 +60,17 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
     gc.freeze()
     gc.disable()
     _send(connection, greeting)
-    for count in range(1, sys.maxsize):
+    if pruning is None:
+        return
+    while True:
         try:
-            cell: Cell = connection.recv()
+            asked, cell = cast("tuple[int, Cell]", connection.recv())
         except EOFError:
             return
-        if pruning is None:
-            _send(connection, greeting)
-            continue
         observation = observe(pruning, cell)
-        _send(connection, observation, printed=_drain(log))
+        _send(connection, observation, asked, printed=_drain(log))
         forget(pruning)
-        if count % CELLS_PER_COLLECTION == 0 or cell.model.full_size:
+        if asked % CELLS_PER_COLLECTION == 0 or cell.model.full_size:
             gc.collect()
 
 
@@ -289,6 +289,17 @@ def _redirect_output(path: str) -> int:
     return log
 
 
+def _close_all_but(*kept: int) -> None:
+    """Close what this process inherited: through the server's pipes a build could take it down, with all others."""
+    if os.name != "posix":
+        return
+    start = 3
+    for descriptor in sorted(kept):
+        os.closerange(start, descriptor)
+        start = descriptor + 1
+    os.closerange(start, _DESCRIPTORS)
+
+
 def _drain(log: int) -> str:
     """The end of what was written since the last call."""
     sys.stdout.flush()
@@ -326,8 +337,8 @@ def _false_claim(pruning: ModuleType, overlay: Overlay) -> str:
     return ""
 
 
-def _send(connection: Connection, observation: Observation, printed: str = "") -> None:
-    data = observation.to_json()
+def _send(connection: Connection, observation: Observation, asked: int = 0, printed: str = "") -> None:
+    data = {**observation.to_json(), "asked": asked}
     if printed and observation.ending is not Ending.FINISHED:
         data["printed"] = printed
     connection.send_bytes(json.dumps(data).encode())

@@ -129,9 +129,8 @@ def _environment(installer: str, folder: Path, release: str) -> Path:
     wanted += [f"torch-pruning=={release}", "pytest", *_HARNESS]
     python = folder / "bin" / "python"
     if installer == "uv":
-        uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv") or sys.exit("there is no uv to compare with")
-        links = {"UV_FIND_LINKS": os.environ.get("UV_FIND_LINKS") or os.environ.get("PIP_FIND_LINKS", "")}
-        environment = {**os.environ, **links, "UV_COMPILE_BYTECODE": "1"}
+        uv = builds.find_uv() or sys.exit("there is no uv to compare with")
+        environment = {**builds.installer_environment(), "UV_COMPILE_BYTECODE": "1"}
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)], environment)
         _run([uv, "pip", "install", "--quiet", "--python", str(python), *wanted], environment)
     else:

@@ -21,11 +21,6 @@ def closing(bench: dict[str, Any], lines: int) -> str:
     return "\n".join(printed[-lines:])
 
 
-def table(bench: dict[str, Any]) -> str:
-    """All that the matrix printed at its end."""
-    return closing(bench, len(bench["closing"]))
-
-
 def ratios(bench: dict[str, Any]) -> str:
     """What was measured, as a Markdown table."""
     rows = [*bench["ratios"].items()]
