@@ -1,6 +1,6 @@
 """The call: a config's arguments for MetaPruner, with modules for roles, and the criterion with what it feeds on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -12,9 +12,10 @@ from headcount.configs import Config, Criterion, Scope
 from headcount.models import Model
 
 
-def arguments(config: Config, family: Any, net: nn.Module, num_heads: dict[nn.Module, int]) -> dict[str, Any]:
+def arguments(
+    config: Config, blocks: Sequence[Any], classifier: nn.Module, num_heads: dict[nn.Module, int]
+) -> dict[str, Any]:
     """MetaPruner's keyword arguments: only those that differ from its defaults."""
-    blocks = family.blocks(net)
 
     def modules(role: str) -> tuple[nn.Module, ...]:
         name, _, index = role.partition(".")
@@ -40,7 +41,7 @@ def arguments(config: Config, family: Any, net: nn.Module, num_heads: dict[nn.Mo
         if getattr(config, name) != getattr(plain, name)
     }
     ignored = [layer for role in config.ignored_layers for layer in modules(role)]
-    arguments |= {"ignored_layers": [family.classifier(net), *ignored], "num_heads": num_heads}
+    arguments |= {"ignored_layers": [classifier, *ignored], "num_heads": num_heads}
     for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
         if getattr(config, name):
             arguments[name] = keyed(getattr(config, name))

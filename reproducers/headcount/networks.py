@@ -163,33 +163,48 @@ def _attribute_strays(net: nn.Module) -> list[str]:
     ]
 
 
-def gap(output: Tensor, model: Model, kept: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int]) -> float | None:
+def gap(output: Tensor, model: Model, kept: Mapping[str, tuple[int, ...]]) -> float | None:
     """Largest difference to what the dense network says when the removed parts are not there.
-
-    Where the width is whole, the removed heads, dims and neurons are masked in the dense network
-    itself. Where it is not, that would change every norm: there a network of the size that is left
-    gets the dense weights at the surviving indices.
 
     Returns:
         The difference relative to the largest logit, or None if what is left is no network.
     """
-    if kept.keys() != sizes.keys() or len(kept["labels"]) != sizes["labels"]:
+    if kept.keys() != _dense_sizes(model).keys() or len(kept["labels"]) != model.labels:
         return None
-    whole = len(kept["width"]) == sizes["width"]
-    reference = _masked(model, kept, sizes) if whole else _sliced(model, kept)
+    reference = _reference(model, tuple(kept.items()))
     if reference is None or reference.shape != output.shape:
         return None
     difference = float((reference - output).abs().max() / reference.abs().max())
     return math.inf if math.isnan(difference) else difference
 
 
-def _masked(model: Model, kept: Mapping[str, tuple[int, ...]], sizes: Mapping[str, int]) -> Tensor:
+@cache
+def _dense_sizes(model: Model) -> dict[str, int]:
+    """Role -> channels in the dense network."""
+    axes = _dense_axes(model)
+    parameters = dense(model).named_parameters()
+    return {r: size for name, p in parameters for r, size in zip(axes[name], p.shape, strict=True) if r is not None}
+
+
+@cache
+def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> Tensor | None:
+    """Logits of what should be left. Many calls leave the same, so they are kept.
+
+    Where the width is whole, the removed heads, dims and neurons are masked in the dense network
+    itself. Where it is not, that would change every norm: there a network of the size that is left
+    gets the dense weights at the surviving indices.
+    """
+    left = dict(kept)
+    return _masked(model, left) if len(left["width"]) == model.width else _sliced(model, left)
+
+
+def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
     """Logits of the dense network without what is gone.
 
     A removed head contributes nothing once its columns of the output projection are zero; a removed
     head dim, nothing to the attention's logits once its rows of q and k are.
     """
-    net, family = dense(model), adapter(model)
+    net, family, sizes = dense(model), adapter(model), _dense_sizes(model)
     names = {parameter: name for name, parameter in net.named_parameters()}
     masked: dict[str, Tensor] = {}
     for index, block in enumerate(family.blocks(net)):

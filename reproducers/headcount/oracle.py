@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 
 from headcount.configs import Config, Criterion, Scope, Second
 from headcount.models import Model, planted_channels, planted_heads
@@ -61,6 +62,7 @@ class Expectation:
     round_to: int | None
 
 
+@cache  # every build is expected the same
 def expect(model: Model, config: Config) -> Expectation:
     """The expectation of a cell: one pruner, or two in a row on the same model."""
     nonsense = not 0 <= config.head_pruning_ratio <= 1

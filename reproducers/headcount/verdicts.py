@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 from headcount.observations import Ending, Failure, Observation, Phase
@@ -163,8 +164,13 @@ class _Heads:
 
 
 def _block_heads(observation: Observation, role: str, head_dim: int) -> _Heads:
+    return _heads(observation.kept.get(role, ()), head_dim)
+
+
+@lru_cache(256)  # every rule asks for the same few
+def _heads(kept: tuple[int, ...], head_dim: int) -> _Heads:
     channels: dict[int, list[int]] = {}
-    for index in observation.kept.get(role, ()):
+    for index in kept:
         channels.setdefault(index // head_dim, []).append(index % head_dim)
     return _Heads({head: tuple(found) for head, found in channels.items()})
 

@@ -41,7 +41,7 @@ LOG_LIMIT = 256_000_000
 _DESCRIPTORS = 4096
 
 #: Garbage is collected once in so many cells: a dependency graph is one big cycle, but collecting costs.
-CELLS_PER_COLLECTION = 32
+CELLS_PER_COLLECTION = 64
 
 
 def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
@@ -123,13 +123,12 @@ class _Run:
 
     def _observe(self) -> Observation:
         _seed()
-        net = networks.template(self.model).copy()
-        self._prepare(net)
+        net = self._fresh()
         before = networks.state(net)
         pruner = self._construct(net)
         self.attributes = tuple(sorted(name for name in vars(pruner) if not name.startswith("__")))
         self._steps(pruner, net)
-        reported = self._reported(pruner, net)
+        reported = self._reported(pruner)
         if self.config.second is Second.SAME:
             reported = self._again(net, reported)
         self.effects += networks.changes(before, networks.state(net))
@@ -147,7 +146,7 @@ class _Run:
             strays=tuple(strays),
             output_failure=output_failure,
             output_shape=() if output is None else tuple(output.shape),
-            output_gap=None if output is None else networks.gap(output, self.model, kept, sizes),
+            output_gap=None if output is None else networks.gap(output, self.model, kept),
         )
 
     def _ended(self, ending: Ending, **facts: Any) -> Observation:
@@ -170,13 +169,16 @@ class _Run:
         finally:
             self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
-    def _prepare(self, net: nn.Module) -> None:
+    def _fresh(self) -> nn.Module:
+        """A dense network, prepared as the config says; `self.blocks` are its blocks from here on."""
+        net = networks.template(self.model).copy()
+        self.blocks = self.adapter.blocks(net)
         if self.config.frozen:
-            block = self.adapter.blocks(net)[0]
-            for layer in (block.query, block.key, block.value):
+            for layer in (self.blocks[0].query, self.blocks[0].key, self.blocks[0].value):
                 layer.requires_grad_(requires_grad=False)
         if self.config.training:
             net.train()
+        return net
 
     def _construct(self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...] = ()) -> Any:
         with self._timed(Phase.CONSTRUCT):
@@ -185,15 +187,15 @@ class _Run:
                 net,
                 networks.pixels(self.model),
                 importance=self.importance,
-                **calls.arguments(self.config, self.adapter, net, self._num_heads(net, reported)),
+                **calls.arguments(self.config, self.blocks, self.adapter.classifier(net), self._num_heads(reported)),
             )
 
-    def _num_heads(self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:
+    def _num_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:
         """The parameter of that name: the listed projections of every block, and how many heads they have."""
         counts = [max((c for c in row if c is not None), default=self.model.heads) for row in reported]
         return {
             layer: counts[index] if counts else self.model.heads
-            for index, block in enumerate(self.adapter.blocks(net))
+            for index, block in enumerate(self.blocks)
             for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True)
             if name in self.config.num_heads
         }
@@ -216,43 +218,42 @@ class _Run:
             if feed is not None:
                 feed(self.importance, pruner, net, networks.pixels(self.model), self.adapter)
 
-    def _reported(self, pruner: Any, net: nn.Module) -> tuple[tuple[int | None, ...], ...]:
+    def _reported(self, pruner: Any) -> tuple[tuple[int | None, ...], ...]:
         return tuple(
             tuple(
                 int(pruner.num_heads[layer]) if layer in pruner.num_heads else None
                 for layer in (block.query, block.key, block.value)
             )
-            for block in self.adapter.blocks(net)
+            for block in self.blocks
         )
 
     def _again(
         self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...]
     ) -> tuple[tuple[int | None, ...], ...]:
         """A second pruner on what the first one left, with the same arguments."""
-        for block, row in zip(self.adapter.blocks(net), reported, strict=True):
+        for block, row in zip(self.blocks, reported, strict=True):
             self.adapter.set_heads(block, max(c for c in row if c is not None))
         pruner = self._construct(net, reported)
         self._steps(pruner, net)
-        return self._reported(pruner, net)
+        return self._reported(pruner)
 
     def _elsewhere(self) -> tuple[nn.Module, tuple[tuple[int | None, ...], ...]]:
         """A second pruner on another model; its defaults must not know the first one's."""
-        other = networks.template(self.model).copy()
-        self._prepare(other)
+        other = self._fresh()
         pruner = self._construct(other)
         own = set(other.modules())
         foreign = sum(module not in own for module in getattr(pruner, "out_channel_groups", ()))
         if foreign:
             self.effects.append(f"another pruner's out_channel_groups holds {foreign} modules of this one's model")
         self._steps(pruner, other)
-        return other, self._reported(pruner, other)
+        return other, self._reported(pruner)
 
     def _forward(
         self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...]
     ) -> tuple[Failure | None, Tensor | None]:
         """A forward pass with the head counts that the pruner reports."""
         try:
-            for block, row in zip(self.adapter.blocks(net), reported, strict=True):
+            for block, row in zip(self.blocks, reported, strict=True):
                 self.adapter.set_heads(block, max(c for c in row if c is not None))
             with self._timed(Phase.FORWARD), torch.no_grad():
                 output: Tensor = self.adapter.logits(net.eval(), networks.pixels(self.model))

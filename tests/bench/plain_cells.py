@@ -19,17 +19,18 @@ def test_cell(cell: matrix.Cell) -> None:
     family = adapter(cell.model)
     net = family.build(cell.model)
     pixels = torch.randn(1, 3, cell.model.image, cell.model.image)
-    heads = {layer: cell.model.heads for block in family.blocks(net) for layer in (block.query, block.key, block.value)}
+    blocks = family.blocks(net)
+    heads = {layer: cell.model.heads for block in blocks for layer in (block.query, block.key, block.value)}
     try:
         pruner = torch_pruning.pruner.MetaPruner(
             net,
             pixels,
             importance=calls.criterion(torch_pruning, cell.config.importance, cell.model),
-            **calls.arguments(cell.config, family, net, heads),
+            **calls.arguments(cell.config, blocks, family.classifier(net), heads),
         )
         for _ in range(cell.config.iterative_steps):
             pruner.step()
-        for block in family.blocks(net):
+        for block in blocks:
             family.set_heads(block, pruner.num_heads[block.query])
         family.logits(net, pixels)
     except Exception as error:  # noqa: BLE001 - here too a known defect is no news

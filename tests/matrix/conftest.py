@@ -106,6 +106,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     overlays = metafunc.config.stash[OVERLAYS]
     pairs = [(overlay, cell) for overlay in overlays for cell in _cells(metafunc.config, overlay)]
+    # The full-size cells first: at the end, one of them would keep a core waiting for the other.
+    pairs.sort(key=lambda pair: not pair[1].model.full_size)
     metafunc.parametrize(
         ("overlay", "cell"),
         [
