@@ -67,7 +67,8 @@ def matrix(session: nox.Session, transformers: str) -> None:
     # What these plugins do, around each of thousands of cells, the matrix has no use for.
     lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
     arguments = ["-q", "-n", "auto", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
-    session.run("pytest", *arguments, env=run_environment())
+    # Time to write the footer, the table and where the results are, when it is interrupted.
+    session.run("pytest", *arguments, env=run_environment(), interrupt_timeout=20, terminate_timeout=5)
 
 
 @nox.session

@@ -114,7 +114,7 @@ def test_a_checkout_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_a_ref_of_a_clone(tmp_path: Path) -> None:
-    folder = checkout(tmp_path / "tp", "1.0.0")
+    folder = checkout(tmp_path / "tp", "1.5.0")
     git(folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message=one")
@@ -122,7 +122,7 @@ def test_a_ref_of_a_clone(tmp_path: Path) -> None:
     (folder / "setup.py").write_text(SETUP.format(version="2.0.0"))
     status = git(folder, "status", "--porcelain")
     overlay = builds.prepare(builds.parse(f"{folder}@v1"), tmp_path / "cache")
-    assert overlay.version == "1.0.0"
+    assert overlay.version == "1.5.0"
     assert git(folder, "status", "--porcelain") == status
     with pytest.raises(UsageError, match="has no ref 'v2'"):
         builds.prepare(builds.parse(f"{folder}@v2"), tmp_path / "cache")
@@ -133,6 +133,12 @@ def test_another_package(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not-pruning, not torch-pruning"):
         builds.prepare(builds.parse(str(other)), tmp_path / "cache")
     assert no_leftovers(tmp_path / "cache")
+
+
+def test_a_release_from_before_head_pruning(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path, version="1.2.5")
+    with pytest.raises(UsageError, match="is torch-pruning 1.2.5 .head pruning came with 1.3.0"):
+        builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
 
 
 def test_a_checkout_that_does_not_build(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import miniatures
 from headcount import results
+from headcount.environment import environment
 from test_builds import make_wheel
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,27 @@ def test_a_fine_cell(tmp_path: Path) -> None:
     read = written(tmp_path)
     assert read.complete
     assert [row["verdict"] for row in read.rows] == ["ok"]
+
+
+def test_a_second_run_observes_nothing_anew(tmp_path: Path) -> None:
+    wheel = build(tmp_path, "correct")
+    assert "were observed before" not in run(tmp_path, "--build", wheel, "-k", PLAIN).stdout
+    assert "1 of them were observed before" in run(tmp_path, "--build", wheel, "-k", PLAIN).stdout
+    assert "were observed before" not in run(tmp_path, "--build", wheel, "-k", PLAIN, "--fresh").stdout
+
+
+def test_the_junit_file_names_the_line_of_transformers(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    run(tmp_path, "--build", build(tmp_path, "correct"), "-k", PLAIN, f"--junitxml={report}")
+    assert [path.name for path in tmp_path.glob("*.xml")] == [
+        f"report-transformers-{environment()['transformers']}.xml"
+    ]
+
+
+def test_a_selection_of_nothing_leaves_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, "--build", build(tmp_path, "correct"), "-k", "nosuchthing")
+    assert done.returncode == 5
+    assert not list((tmp_path / "results").iterdir())
 
 
 def test_an_unexplained_failure_fails_the_run(tmp_path: Path) -> None:

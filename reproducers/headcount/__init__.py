@@ -3,6 +3,7 @@
 The modules in the order of the flow; each imports only those before it.
 
 errors        what went wrong, to what, and what to do next; the exit codes
+environment   the versions and the harness that a result belongs to
 builds        which Torch-Pruning: a release, wheel, checkout or ref -> an overlay
 models        which ViT: its numbers, and one small adapter per family
 configs       how the pruner is called
@@ -12,6 +13,7 @@ planting      weights that say where they come from
 networks      the ViTs themselves: planted, copied, traced
 calls         a config's arguments, with modules for roles
 worker        in the isolated process: prune one cell, observe
+store         observations, kept
 engine        the isolated processes
 oracle        what the documentation promises, by arithmetic
 verdicts      an observation judged by its expectation

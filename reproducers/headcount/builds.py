@@ -306,7 +306,8 @@ def _installed_version(build: Build, path: Path) -> str:
     """The version that the metadata states.
 
     Raises:
-        UsageError: the folder holds another package, or another version than the one asked for.
+        UsageError: the folder holds another package, or another version than the one asked for,
+            or one without head pruning.
     """
     found = {canonicalize_name(d.name): d.version for d in importlib.metadata.distributions(path=[str(path)])}
     if DISTRIBUTION not in found:
@@ -316,6 +317,8 @@ def _installed_version(build: Build, path: Path) -> str:
     if not (path / "torch_pruning").is_dir():
         raise UsageError(f"{build.label} holds no package torch_pruning", "name a complete build of torch-pruning")
     version = found[DISTRIBUTION]
+    if Version(version) < Version(RELEASES[0]):
+        raise UsageError(f"{build.label} is {DISTRIBUTION} {version}", f"head pruning came with {RELEASES[0]}")
     if build.source is Source.RELEASE and Version(version) != Version(build.requirement.partition("==")[2]):
         raise UsageError(
             f"{build.label} was asked for, but {version} was installed", "look at the index or wheels you use"

@@ -27,6 +27,7 @@ from headcount.configs import Config
 from headcount.errors import SetupError
 from headcount.matrix import Cell
 from headcount.observations import PRINTED_LIMIT, Ending, Observation, Phase
+from headcount.store import Store
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
 IMPORT_TIMEOUT = 120.0
@@ -68,7 +69,22 @@ class Engine:
     One process is kept, for the build used last: ask build by build.
     """
 
-    def __init__(self, cell_timeout: float = CELL_TIMEOUT, import_timeout: float = IMPORT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        cell_timeout: float = CELL_TIMEOUT,
+        import_timeout: float = IMPORT_TIMEOUT,
+        store: Store | None = None,
+        *,
+        fresh: bool = False,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            store: where observations are looked for before a build is asked, and kept.
+            fresh: look for none there, only keep them.
+        """
+        self._store = store
+        self._fresh = fresh
         self._cell_timeout = cell_timeout
         self._import_timeout = import_timeout
         self._child: _Child | None = None
@@ -86,11 +102,21 @@ class Engine:
         """What a build does with a cell. Whatever happens to the process, an observation comes back.
 
         Args:
-            fresh: use a process that has run nothing before.
+            fresh: look at no store, and use a process that has run nothing before.
         """
         missing = unpromised(overlay.version, cell.config)
         if missing:
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
+        if self._store is None:
+            return self._observe(overlay, cell, fresh=fresh)
+        known = None if fresh or self._fresh else self._store.get(overlay, cell)
+        if known is not None:
+            return replace(known, recalled=True)
+        observation = self._observe(overlay, cell, fresh=fresh)
+        self._store.put(overlay, cell, observation)
+        return observation
+
+    def _observe(self, overlay: Overlay, cell: Cell, *, fresh: bool) -> Observation:
         if overlay.path in self._failed:
             return self._failed[overlay.path]
         if fresh or (self._child is not None and self._child.overlay.path != overlay.path):
@@ -216,6 +242,8 @@ def _read(answer: bytes, asked: int) -> Observation:
         raise ValueError(f"an answer to question {answered}, not {asked}")
     if observation.ending not in _ENDINGS_OF_A_CHILD:
         raise ValueError(f"a process cannot say of itself: {observation.ending}")
+    if observation.recalled:
+        raise ValueError("a process cannot say of itself: recalled")
     return observation
 
 

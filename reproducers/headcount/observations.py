@@ -76,6 +76,7 @@ class Observation:
         effects: side effects on the model, its parameters or another pruner. Rule 11.
         attributes, parameters: names the constructed pruner has, names its constructor takes.
         seconds: of the build's own work, by phase.
+        recalled: it was seen before, and came from the store.
         printed: the end of what the build wrote to stdout and stderr, kept for failures only.
     """
 
@@ -95,6 +96,7 @@ class Observation:
     parameters: tuple[str, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     printed: str = ""
+    recalled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """All fields that differ from their defaults, as plain values."""
@@ -116,7 +118,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return str(value)
     if hasattr(value, "__dataclass_fields__"):
-        return {name: _plain(item) for name, item in vars(value).items() if item not in (None, "", (), {})}
+        given = {name: item for name, item in vars(value).items() if item not in (None, "", (), {})}
+        return {name: _plain(item) for name, item in given.items() if item is not False}
     return value
 
 
@@ -149,7 +152,7 @@ def _checked(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911
         return kind(**{key: _checked(hints[key], value, f"{where}.{key}") for key, value in data.items()})
     if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
         return float(data)
-    if kind in (int, str) and type(data) is kind:
+    if kind in (int, str, bool) and type(data) is kind:
         return data
     raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
 

@@ -12,15 +12,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
 from headcount.builds import Overlay
 from headcount.defects import Comparison
+from headcount.environment import environment, harness_digest
 from headcount.errors import UsageError
 from headcount.matrix import Cell
 from headcount.observations import Observation
@@ -29,35 +28,10 @@ from headcount.verdicts import Verdict
 #: Raised when a reader of older files would misread newer ones.
 FORMAT = 1
 
-#: What an observation depends on besides the build, the cell and the harness.
-_ENVIRONMENT = ("torch", "transformers", "numpy")
-
 #: The names that a build's pruner has and takes; the claims about issue 410 ask for them, and no reader of rows.
 _SAME_IN_EVERY_ROW = ("attributes", "parameters")
 
 Row = dict[str, Any]
-
-
-@cache
-def environment() -> Mapping[str, str]:
-    """The versions of the base environment, without importing anything of it."""
-    versions = {"python": platform.python_version()}
-    for name in _ENVIRONMENT:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "none"
-    return versions
-
-
-@cache
-def harness_digest() -> str:
-    """SHA-256 over the harness's own source: another harness may see other things."""
-    root = Path(__file__).parent
-    total = sha256()
-    for path in sorted(root.rglob("*.py")):
-        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
-    return total.hexdigest()
 
 
 def row(overlay: Overlay, cell: Cell, observation: Observation, verdict: Verdict, comparison: Comparison) -> Row:

@@ -127,7 +127,8 @@ def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
             kind = Kind.KILLED
         case _:
             kind = Kind.UNTESTABLE
-    return _found(kind, f"{observation.ending}: {observation.detail}")
+    said_twice = observation.ending.value == kind.value
+    return _found(kind, observation.detail if said_twice else f"{observation.ending}: {observation.detail}")
 
 
 def _refused(phase: Phase, failure: Failure) -> bool:

@@ -14,10 +14,12 @@ from headcount import builds, matrix
 from headcount.builds import Overlay
 from headcount.defects import Outcome, catalogue
 from headcount.engine import Engine
+from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
-from headcount.results import Row, Writer, encode, environment
+from headcount.results import Row, Writer, encode
+from headcount.store import Store
 from headcount.verdicts import Kind
 
 OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
@@ -45,8 +47,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="only cells of this model, as in the test ids: vit, vit12h, … ; may be given several times",
     )
     group.addoption(
+        "--fresh", action="store_true", help="observe every cell anew, though the same build was seen with it before"
+    )
+    group.addoption(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="folder for JSON Lines (default: results)"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the JUnit file after the line of transformers: nox runs one after the other with the same options."""
+    asked = config.getoption("xmlpath", None)
+    if asked and not hasattr(config, "workerinput"):
+        path = Path(asked)
+        config.option.xmlpath = str(path.with_stem(f"{path.stem}-transformers-{environment()['transformers']}"))
 
 
 # --- builds: installed once, by the process that was called ---------------------------------------
@@ -126,8 +140,8 @@ def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
 
 
 @pytest.fixture(scope="session")
-def engine() -> Iterator[Engine]:
-    with Engine() as running:
+def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+    with Store() as store, Engine(store=store, fresh=pytestconfig.option.fresh) as running:
         yield running
 
 
@@ -167,6 +181,7 @@ class Recorder:
         self.config = config
         self.writer = writer
         self.rows: list[Row] = []
+        self.recalled = 0
         self.never_seen: list[str] = []
         self.claims_failed = False
 
@@ -181,6 +196,7 @@ class Recorder:
             self.writer.write(row, encoded)
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
+        self.recalled += row["observation"].get("recalled", False)
         del row["observation"]  # what the table does not need adds up over a run
         self.rows.append(row)
 
@@ -190,6 +206,8 @@ class Recorder:
         ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
         try:
             self.writer.close(complete=ran_all)
+            if not self.writer.rows:
+                self.writer.path.unlink()
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
         if not ran_all and any(row["outcome"] != Outcome.EXPECTED for row in self.rows):
@@ -210,7 +228,7 @@ class Recorder:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.rows:
-            return
+            return  # and the results file is gone too
         overlays = self.config.stash[OVERLAYS]
         order = {overlay.label: index for index, overlay in enumerate(overlays)}
         rows = sorted(self.rows, key=lambda row: order[row["build"]])
@@ -227,6 +245,8 @@ class Recorder:
         terminalreporter.line(
             f"{asked} cells: {ok} ok, {explained} explained by a known defect, {unexpected} unexpected"
         )
+        if self.recalled:
+            terminalreporter.line(f"{self.recalled} of them were observed before (--fresh observes all anew)")
         terminalreporter.line(f"results: {self.writer.path}")
 
 

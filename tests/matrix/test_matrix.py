@@ -7,9 +7,10 @@ import pytest
 from headcount.builds import Overlay
 from headcount.defects import Comparison, Outcome, catalogue
 from headcount.engine import Engine
+from headcount.environment import environment
 from headcount.matrix import Cell
 from headcount.oracle import expect
-from headcount.results import Row, environment, row
+from headcount.results import Row, row
 from headcount.verdicts import Kind, Verdict, judge
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from headcount.builds import RELEASES
+from headcount.configs import Config
 from headcount.defects import Defect, catalogue
+from headcount.matrix import EXTRAS
 
 
 def record(path: str = "tests/bench/record.json") -> dict[str, Any]:
@@ -35,6 +37,12 @@ def defects(transformers: str = "5.23.0") -> str:
         name = f"[{defect.id}]({defect.upstream})" if defect.upstream else defect.id
         lines.append(f"| {name} | {defect.title} | {_ranges(_affected(defect, transformers))} |")
     return "\n".join(lines)
+
+
+def words() -> str:
+    """The words of a test id for all that is outside the product, in the order of the matrix."""
+    ids = [word for extra in EXTRAS for word in Config(**{k: v for k, v in extra.items() if k != "heads"}).extras()]
+    return ", ".join(f"`{word}`" for word in dict.fromkeys(ids))
 
 
 def _affected(defect: Defect, transformers: str) -> list[int]:

@@ -1,0 +1,32 @@
+"""What an observation depends on besides the build and the cell: the base environment, and this harness."""
+
+import platform
+from collections.abc import Mapping
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("torch", "transformers", "numpy")
+
+
+@cache
+def environment() -> Mapping[str, str]:
+    """The versions of the base environment, without importing anything of it."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "none"
+    return versions
+
+
+@cache
+def harness_digest() -> str:
+    """SHA-256 over the harness's own source: another harness may see other things."""
+    root = Path(__file__).parent
+    total = sha256()
+    for path in sorted(root.rglob("*.py")):
+        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return total.hexdigest()

@@ -1,0 +1,106 @@
+"""Finished observations, kept: a cell is pruned once by a build, however many runs ask for it.
+
+An observation is a pure function of the build's content, the cell, the environment and the harness,
+and is kept under all of these. What may be the machine's fault, a timeout or a death, is not kept. A
+store that cannot be read or written costs time and nothing else.
+"""
+
+import json
+import platform
+import re
+import sqlite3
+import time
+import zlib
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from headcount.builds import Overlay, cache_folder
+from headcount.environment import environment, harness_digest
+from headcount.matrix import Cell
+from headcount.observations import Ending, Observation
+
+#: Seconds after which an observation that no one has asked for is forgotten.
+FORGOTTEN_AFTER = 30 * 24 * 3600
+
+_KEPT = (Ending.FINISHED, Ending.RAISED)
+_MACHINES_FAULT = re.compile("MemoryError|allocate memory|^OSError|No space left")
+
+_SCHEMA = """
+create table if not exists observations (key text primary key, observation blob not null, used integer not null)
+without rowid
+"""
+
+
+class Store:
+    """One file, which several processes and runs may share."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Open the store at `path`, or the one beside the overlays. One that is damaged is begun anew."""
+        self.path = path or cache_folder() / "observations.sqlite"
+        self._now = int(time.time())
+        self._database: sqlite3.Connection | None = None
+        try:
+            self._database = self._open()
+        except sqlite3.OperationalError:  # no space, no permission, locked for good
+            pass
+        except sqlite3.DatabaseError:  # not a database
+            with suppress(OSError, sqlite3.Error):
+                self.path.unlink()
+                self._database = self._open()
+        except OSError:
+            pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def get(self, overlay: Overlay, cell: Cell) -> Observation | None:
+        """What this build did with this cell in this environment, if it is known."""
+        if self._database is None:
+            return None
+        key = _key(overlay, cell)
+        try:
+            row = self._database.execute("select observation, used from observations where key = ?", [key]).fetchone()
+            if row is None:
+                return None
+            if row[1] < self._now - FORGOTTEN_AFTER // 2:
+                self._database.execute("update observations set used = ? where key = ?", [self._now, key])
+            return Observation.from_json(json.loads(zlib.decompress(row[0])))
+        except (sqlite3.Error, zlib.error, ValueError):
+            return None
+
+    def put(self, overlay: Overlay, cell: Cell, observation: Observation) -> None:
+        """Keep an observation, if it is one that would come out the same again."""
+        failure = f"{observation.failure.type}: {observation.failure.message}" if observation.failure else ""
+        if self._database is None or observation.ending not in _KEPT or _MACHINES_FAULT.search(failure):
+            return
+        data = zlib.compress(json.dumps(observation.to_json()).encode(), 1)
+        with suppress(sqlite3.Error):
+            self._database.execute(
+                "insert or replace into observations values (?, ?, ?)", [_key(overlay, cell), data, self._now]
+            )
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self.path, timeout=20, isolation_level=None)
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = normal")
+        database.execute(_SCHEMA)
+        database.execute("delete from observations where used < ?", [self._now - FORGOTTEN_AFTER])
+        return database
+
+
+def _key(overlay: Overlay, cell: Cell) -> str:
+    machine = (platform.system(), platform.machine())
+    parts = (overlay.version, overlay.digest, cell, sorted(environment().items()), machine, harness_digest())
+    return sha256(repr(parts).encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""What was observed once is not observed again, unless anything that it depends on has changed."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from headcount import matrix, store
+from headcount.builds import Overlay
+from headcount.engine import Engine
+from headcount.observations import Ending, Failure, Observation
+from headcount.store import Store
+
+CELL, OTHER = matrix.CORNERS[:2]
+OVERLAY = Overlay("some", Path("nowhere"), "1.6.1", digest="a")
+SEEN = Observation(Ending.FINISHED, kept={"width": (0, 2)}, output_gap=0.0)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A store with one observation."""
+    path = tmp_path / "observations.sqlite"
+    with Store(path) as opened:
+        opened.put(OVERLAY, CELL, SEEN)
+    return path
+
+
+def test_what_was_put_is_got(kept: Path) -> None:
+    with Store(kept) as opened:
+        assert opened.get(OVERLAY, CELL) == SEEN
+
+
+def test_another_build_cell_version_or_harness_is_not_known(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store(kept) as opened:
+        assert opened.get(replace(OVERLAY, digest="b"), CELL) is None
+        assert opened.get(replace(OVERLAY, version="1.6.0"), CELL) is None
+        assert opened.get(OVERLAY, OTHER) is None
+        assert opened.get(replace(OVERLAY, label="other", path=Path("elsewhere")), CELL) == SEEN
+        monkeypatch.setattr(store, "harness_digest", lambda: "another")
+        assert opened.get(OVERLAY, CELL) is None
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        *(Observation(e) for e in (Ending.TIMEOUT, Ending.KILLED, Ending.GARBAGE, Ending.UNIMPORTABLE)),
+        Observation(Ending.RAISED, failure=Failure("RuntimeError", "DefaultCPUAllocator: can't allocate memory")),
+    ],
+)
+def test_what_may_be_the_machines_fault_is_not_kept(tmp_path: Path, observation: Observation) -> None:
+    with Store(tmp_path / "observations.sqlite") as opened:
+        opened.put(OVERLAY, CELL, observation)
+        assert opened.get(OVERLAY, CELL) is None
+
+
+def test_a_damaged_store_is_begun_anew(kept: Path) -> None:
+    kept.write_bytes(b"not a database " * 1000)
+    for name in ("-wal", "-shm"):
+        kept.with_name(kept.name + name).unlink(missing_ok=True)
+    with Store(kept) as opened:
+        assert opened.get(OVERLAY, CELL) is None
+        opened.put(OVERLAY, CELL, SEEN)
+        assert opened.get(OVERLAY, CELL) == SEEN
+
+
+def test_a_damaged_row_is_not_believed(kept: Path) -> None:
+    with sqlite3.connect(kept) as database:
+        database.execute("update observations set observation = x'00'")
+    with Store(kept) as opened:
+        assert opened.get(OVERLAY, CELL) is None
+
+
+def test_a_store_that_cannot_be_opened_is_done_without(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Store(tmp_path / "file" / "observations.sqlite") as opened:
+        opened.put(OVERLAY, CELL, SEEN)
+        assert opened.get(OVERLAY, CELL) is None
+
+
+def test_what_no_one_asks_for_is_forgotten(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + store.FORGOTTEN_AFTER * 0.6)
+    with Store(kept) as opened:
+        assert opened.get(OVERLAY, CELL) == SEEN
+    monkeypatch.setattr(time, "time", lambda: now + store.FORGOTTEN_AFTER * 1.2)
+    with Store(kept) as opened:
+        assert opened.get(OVERLAY, CELL) == SEEN  # asked for since
+    monkeypatch.setattr(time, "time", lambda: now + store.FORGOTTEN_AFTER * 3)
+    with Store(kept) as opened:
+        assert opened.get(OVERLAY, CELL) is None
+
+
+def test_the_engine_recalls(tmp_path: Path, miniature: Callable[[str], Overlay]) -> None:
+    path = tmp_path / "observations.sqlite"
+    with Store(path) as opened, Engine(store=opened) as engine:
+        first, second = (engine.run(miniature("correct"), CELL) for _ in range(2))
+        assert (first.recalled, second.recalled) == (False, True)
+        assert replace(second, recalled=False) == first
+        assert not engine.run(miniature("correct"), CELL, fresh=True).recalled
+    with Store(path) as opened, Engine(store=opened, fresh=True) as engine:
+        assert not engine.run(miniature("correct"), CELL).recalled
