@@ -72,6 +72,21 @@ def matrix(session: nox.Session, transformers: str) -> None:
 
 
 @nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
+def headcount(session: nox.Session, transformers: str) -> None:
+    """The commands: emit and minimise a failing cell, reproduce the known defects; -- --help says more."""
+    install(session, transformers, "test")
+    session.run("headcount", *(session.posargs or ["--help"]), env=run_environment(), interrupt_timeout=20)
+
+
+@nox.session
+def reproduce(session: nox.Session) -> None:
+    """Every known defect's reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
+    install(session, TRANSFORMERS[0], "test")
+    session.run("headcount", "reproduce", *session.posargs, env=run_environment(), interrupt_timeout=20)
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """The harness itself, with fake builds; options go to pytest."""
     install(session, TRANSFORMERS[0], "test")

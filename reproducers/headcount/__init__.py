@@ -19,5 +19,9 @@ oracle        what the documentation promises, by arithmetic
 verdicts      an observation judged by its expectation
 defects       which known defect explains a verdict
 results       JSON Lines
+scripts       a failing cell as one file that stands alone
+minimiser     a failing cell made as small as it still fails
+reproduction  such files proven, and run again
 report        for people to read
+cli           the commands
 """

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
@@ -63,12 +63,14 @@ class Build:
         label: its name in test ids and tables.
         requirement: what the installer is given; for REF, the clone's path.
         ref: for REF, the commit, tag or branch.
+        spec: what the user wrote, so that a command to run it again can be given.
     """
 
     label: str
     source: Source
     requirement: str
     ref: str = ""
+    spec: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,14 @@ class Overlay:
     Attributes:
         version: the distribution metadata's; `torch_pruning.__version__` is not to be trusted.
         digest: SHA-256 over the package's files.
+        spec: what the user wrote to name it; the label if no one did.
     """
 
     label: str
     path: Path
     version: str
     digest: str
+    spec: str = ""
 
 
 def parse(spec: str) -> Build:
@@ -92,6 +96,10 @@ def parse(spec: str) -> Build:
     Raises:
         UsageError: it names none.
     """
+    return replace(_parsed(spec), spec=spec)
+
+
+def _parsed(spec: str) -> Build:
     path = Path(spec).expanduser()
     if path.is_file():
         return Build(_label(path.name.removesuffix(".whl").removesuffix(".tar.gz")), Source.FILE, str(path.resolve()))
@@ -125,7 +133,7 @@ def parse_all(specs: Iterable[str]) -> list[Build]:
         while label in builds:
             number += 1
             label = f"{build.label}~{number}"
-        builds[label] = Build(label, build.source, build.requirement, build.ref)
+        builds[label] = replace(build, label=label)
     return list(builds.values())
 
 
@@ -219,7 +227,7 @@ def _find(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | Non
     try:
         manifest = json.loads((path / _MANIFEST).read_text())
         if manifest["digest"] == _package_digest(path) and manifest["version"] == _installed_version(build, path):
-            return Overlay(build.label, path, manifest["version"], manifest["digest"])
+            return Overlay(build.label, path, manifest["version"], manifest["digest"], build.spec)
     except (OSError, ValueError, KeyError, UsageError):
         pass
     say(f"{build.label}: the overlay in the cache is not whole, installing it again")
@@ -237,7 +245,7 @@ def _install(build: Build, requirement: str, path: Path, say: Callable[[str], No
         digest = _package_digest(aside)
         (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
         aside.replace(path)
-    return Overlay(build.label, path, version, digest)
+    return Overlay(build.label, path, version, digest, build.spec)
 
 
 def _run_installer(build: Build, requirement: str, target: Path) -> None:

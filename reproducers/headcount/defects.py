@@ -67,6 +67,15 @@ class Shows:
 
 
 @dataclass(frozen=True)
+class Reproducer:
+    """A defect's file in `reproducers/`: it exits with 1 on release `bad`, with 0 on `good`; "" if none is."""
+
+    file: str
+    bad: str
+    good: str = ""
+
+
+@dataclass(frozen=True)
 class Defect:
     """One thing that is wrong with some releases.
 
@@ -76,6 +85,7 @@ class Defect:
         shows: where; a release may be in several.
         transformers: lines of transformers it shows on, as a PEP 440 specifier; "" for all.
         kinds, exception, message, frame: the signature; the last two are regular expressions.
+        cause: what the code does that it should not.
         breaks: the sentence of upstream's documentation that makes it a defect.
         source: where that sentence stands.
     """
@@ -89,8 +99,10 @@ class Defect:
     exception: str
     message: str
     frame: str
+    cause: str
     breaks: str
     source: str
+    reproducer: Reproducer
 
     def affects(self, version: str, transformers: str) -> bool:
         """Whether a release shows it on a line of transformers."""
@@ -178,6 +190,7 @@ def _defect(entry: dict[str, Any]) -> Defect:
     if values.keys() != names:
         raise ValueError(f"defect {entry.get('id')}: {sorted(values.keys() ^ names)} missing or unknown")
     values["shows"] = tuple(Shows(**item) for item in values["shows"])
+    values["reproducer"] = Reproducer(**values["reproducer"])
     values["kinds"] = tuple(map(Kind, values["kinds"]))
     return Defect(**values)
 

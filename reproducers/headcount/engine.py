@@ -11,7 +11,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -34,6 +34,9 @@ IMPORT_TIMEOUT = 120.0
 CELL_TIMEOUT = 60.0
 FULL_SIZE_TIMEOUT = 300.0
 
+#: Seconds that a script may take.
+SCRIPT_TIMEOUT = 300.0
+
 #: Seconds from an answer's first byte to its last.
 ANSWER_TIMEOUT = 20.0
 
@@ -49,6 +52,14 @@ _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
 _PRELOADED = ["headcount.worker", "headcount.models.vit"]
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class ScriptRun:
+    """How a script ended: its exit status, None if it was killed, and the end of what it printed."""
+
+    status: int | None
+    printed: str
 
 
 @dataclass
@@ -140,6 +151,23 @@ class Engine:
             self.close()  # its memory does not come back otherwise
         return observation
 
+    def run_script(self, overlay: Overlay, script: Path) -> ScriptRun:
+        """What a Python file does as a program, with a build in place of the one installed, if any."""
+        self.close()
+        handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
+        os.close(handle)
+        process = self._started(_run_script, (overlay, log, script))
+        try:
+            if wait([process.sentinel], SCRIPT_TIMEOUT):
+                process.join(5)
+                status = process.exitcode
+                return ScriptRun(status if status is not None and status >= 0 else None, _tail(log))
+            return ScriptRun(None, f"{_tail(log)}\nno end within {SCRIPT_TIMEOUT:g} s")
+        finally:
+            _kill(process)
+            with contextlib.suppress(OSError):
+                Path(log).unlink()
+
     def close(self) -> None:
         """End the process and whatever it started."""
         child, self._child = self._child, None
@@ -154,18 +182,18 @@ class Engine:
         ours, theirs = self._context.Pipe()
         handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
         os.close(handle)
-        process = self._started((theirs, overlay, log))
+        process = self._started(_serve, (theirs, overlay, log))
         theirs.close()
         return _Child(overlay, process, ours, log)
 
-    def _started(self, arguments: tuple[Connection, Overlay, str]) -> BaseProcess:
+    def _started(self, target: Callable[..., None], arguments: tuple[object, ...]) -> BaseProcess:
         """A new process. A build may have killed the server that forks them: then there is soon another.
 
         Raises:
             SetupError: none can be started, however often it is tried.
         """
         for pause in START_PAUSES:
-            process: BaseProcess = self._context.Process(target=_serve, args=arguments, daemon=True)  # type: ignore[attr-defined]
+            process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=True)  # type: ignore[attr-defined]
             try:
                 with _environment(_SINGLE_THREADED):
                     process.start()
@@ -226,6 +254,13 @@ def _serve(connection: Connection, overlay: Overlay, log: str) -> None:
     from headcount.worker import serve  # noqa: PLC0415 - see above
 
     serve(connection, overlay, log)
+
+
+def _run_script(overlay: Overlay, log: str, script: Path) -> None:
+    """Likewise, for a script."""
+    from headcount.worker import run_script  # noqa: PLC0415 - see above
+
+    run_script(overlay, log, script)
 
 
 def _read(answer: bytes, asked: int) -> Observation:

@@ -241,11 +241,14 @@ def _channel_counts(size: int, config: Config, rounds: int, role: str, *, loose:
 
 
 def _rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
-    """Up or down: "round channels to the nearest multiple of round_to". A layer left alone may stay."""
+    """Up or down: "round channels to the nearest multiple of round_to". A layer left alone may stay.
+
+    So may one that no multiple fits into.
+    """
     if multiple is None:
         return allowed
     near = {n for n in range(multiple, size + 1, multiple) for target in allowed if abs(n - target) < multiple}
-    return frozenset(near | ({size} if size in allowed else set()))
+    return frozenset(near | ({size} if size in allowed or not near else set()))
 
 
 def _channel_ratio(config: Config, role: str) -> Fraction:

@@ -84,7 +84,9 @@ class Writer:
                     "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
                     "command": list(command),
                     "started": _now(),
-                    "builds": [{"label": b.label, "version": b.version, "digest": b.digest} for b in builds],
+                    "builds": [
+                        {"label": b.label, "spec": b.spec, "version": b.version, "digest": b.digest} for b in builds
+                    ],
                 }
             )
         )

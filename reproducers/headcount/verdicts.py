@@ -103,9 +103,10 @@ def _found(kind: Kind, reason: str) -> Verdict:
 
 
 def normalised(message: str) -> str:
-    """A message without what differs from run to run: numbers, addresses, all but the first line."""
+    """A message without what differs from run to run: numbers, addresses, where in the model; its first line."""
     first = message.strip().splitlines()[0] if message.strip() else ""
-    return re.sub(r"-?\d+(\.\d+)?", "N", re.sub(r"0x[0-9a-f]+", "0xN", first))[:200]
+    inner = re.sub(r"(?:[A-Za-z_]\w*\.(?:\d+\.)*)+(\w+\.\w+)", r"\1", re.sub(r"0x[0-9a-f]+", "0xN", first))
+    return re.sub(r"-?\d+(\.\d+)?", "N", inner)[:200]
 
 
 def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
@@ -238,10 +239,10 @@ def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
     if total is not None:
         ranked = sum(counts[int(role.partition(".")[2])] for role in total.roles)
         if ranked not in total.kept:
-            return Kind.WRONG_HEADS, f"{ranked} heads are left in all, {_said(total.kept)} should be"
+            return Kind.WRONG_HEADS, f"{ranked} heads are left in all, {said(total.kept)} should be"
     for block, (count, allowed) in enumerate(zip(counts, expectation.heads, strict=True)):
         if count not in allowed:
-            return Kind.WRONG_HEADS, f"block {block}: {count} heads are left, {_said(allowed)} should be"
+            return Kind.WRONG_HEADS, f"block {block}: {count} heads are left, {said(allowed)} should be"
     return None
 
 
@@ -253,7 +254,7 @@ def _channel_counts(expectation: Expectation, observation: Observation) -> Findi
         heads = _block_heads(observation, f"q.{block}", head_dim)
         dims = left[f"dims.{block}"] = min(heads.dims, default=0)
         if dims not in allowed:
-            return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {_said(allowed)} should be left"
+            return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {said(allowed)} should be left"
         multiple = expectation.round_to
         if multiple and dims != head_dim and dims % multiple and dims * len(heads.channels) % multiple:
             return (
@@ -262,7 +263,7 @@ def _channel_counts(expectation: Expectation, observation: Observation) -> Findi
             )
     for role, allowed in expectation.channels.items():
         if left[role] not in allowed:
-            return Kind.WRONG_SHAPE, f"{role}: {left[role]} channels are left, {_said(allowed)} should be"
+            return Kind.WRONG_SHAPE, f"{role}: {left[role]} channels are left, {said(allowed)} should be"
     return _totals(expectation.channel_totals, left)
 
 
@@ -270,7 +271,7 @@ def _totals(totals: tuple[Total, ...], left: Mapping[str, int]) -> Finding:
     for total in totals:
         ranked = sum(left[role] for role in total.roles)
         if ranked not in total.kept:
-            return Kind.WRONG_SHAPE, f"{total.name}: {ranked} are left, {_said(total.kept)} should be"
+            return Kind.WRONG_SHAPE, f"{total.name}: {ranked} are left, {said(total.kept)} should be"
     return None
 
 
@@ -348,7 +349,8 @@ _RULES: tuple[Rule, ...] = (_dense_weights, _count_in_step, _whole_heads, _head_
 _LATER_RULES: tuple[Rule, ...] = (_least_important, _masked_output, _no_effects)
 
 
-def _said(counts: Counts) -> str:
+def said(counts: Counts) -> str:
+    """Allowed counts in words: `4`, `3 to 5`, `0 or 6`."""
     low, high = min(counts), max(counts)
     if low == high:
         return str(low)

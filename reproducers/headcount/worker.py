@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import random
+import runpy
 import sys
 import time
 import traceback
@@ -72,6 +73,18 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
         forget(pruning)
         if asked % CELLS_PER_COLLECTION == 0 or cell.model.full_size:
             gc.collect()
+
+
+def run_script(overlay: Overlay, log_path: str, script: Path) -> None:
+    """The process's main, for a script: run it as a program, the build first on the path."""
+    _own_session()
+    log = _redirect_output(log_path)
+    _close_all_but(log)
+    torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(overlay.path))
+    sys.argv = [str(script)]
+    runpy.run_path(str(script), run_name="__main__")
 
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:

@@ -84,7 +84,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput["overlays"] = [(o.label, str(o.path), o.version, o.digest) for o in node.config.stash[OVERLAYS]]
+    node.workerinput["overlays"] = [
+        (o.label, str(o.path), o.version, o.digest, o.spec) for o in node.config.stash[OVERLAYS]
+    ]
 
 
 def _prepare(config: pytest.Config) -> list[Overlay]:

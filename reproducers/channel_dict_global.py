@@ -1,0 +1,57 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.4.0"]
+# ///
+"""Pruning_ratio_dict is ignored in global pruning.
+
+Symptom: with 1.4.0, mlp.0: 4 channels are left, 6 should be.
+Cause: the threshold is made from the overall ratio and applied to all layers; their own ratios are never
+read.
+Affected: 1.3.1 to 1.4.0; fixed in 1.4.1. Not reported upstream.
+It breaks: "pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover
+pruning_ratio if specified." (MetaPruner's docstring)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 2, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        global_pruning=True,
+        pruning_ratio_dict={blocks[0][4]: 0.25},
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    print(f"cannot be tested, it fails in another way: {error!r}")
+    sys.exit(125)
+
+n = blocks[0][4].out_features
+message = f"mlp.0: {n} channels are left, 6 should be"
+wrong = [message] if n != 6 else []
+print("expected: 6 channels of mlp.0")
+print("happened:", wrong[0] if wrong else "as expected")
+sys.exit(1 if wrong else 0)

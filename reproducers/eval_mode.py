@@ -1,0 +1,53 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
+# ///
+"""A model in training mode comes back in evaluation mode.
+
+Symptom: with 1.6.1, model.training: True became False.
+Cause: tracing the model calls `model.eval()`, and nothing puts the mode back.
+Affected: 1.3.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+It breaks: "You can fine-tune the remaining weights using your own training code." (README, high-level
+pruners)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 2, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+model.train()
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    print(f"cannot be tested, it fails in another way: {error!r}")
+    sys.exit(125)
+
+wrong = [] if model.training else ["model.training: True became False"]
+print("expected: the model is still in training mode")
+print("happened:", wrong[0] if wrong else "as expected")
+sys.exit(1 if wrong else 0)

@@ -1,0 +1,51 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.5.2"]
+# ///
+"""GroupNormImportance was renamed without an alias.
+
+Symptom: with 1.5.2, AttributeError at construct: module 'torch_pruning.pruner.importance' has no attribute
+'GroupNormImportance'.
+Cause: the class was renamed to GroupMagnitudeImportance in 1.5.2, and the old name was dropped.
+Affected: 1.5.2 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+It breaks: "imp = tp.importance.GroupNormImportance(p=2)" (README, high-level pruners, up to 1.5.1)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+import traceback
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 2, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=tp.importance.GroupNormImportance(p=2),
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    traceback.print_exc()
+    print("expected: no exception")
+    print(f"happened: {type(error).__name__}: {error}")
+    same = isinstance(error, AttributeError) and "has no attribute 'GroupNormImportance" in str(error)
+    sys.exit(1 if same else 125)
+print("no exception, as expected")

@@ -1,0 +1,161 @@
+"""From a failing cell to a file that is proven to show it, and the catalogue's own files run again."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from headcount import scripts
+from headcount.builds import Overlay
+from headcount.defects import Defect, catalogue
+from headcount.engine import Engine, ScriptRun
+from headcount.environment import environment
+from headcount.errors import ExitCode, HeadcountError, UsageError
+from headcount.matrix import Cell
+from headcount.minimiser import minimise, simpler, simpler_models
+from headcount.oracle import expect
+from headcount.scripts import Weights
+from headcount.verdicts import Kind, Verdict, judge
+
+#: What is tried, in this order.
+_WEIGHTS = (Weights(), Weights(planted=True), Weights(planted=True, seed=1), Weights(planted=True, seed=2))
+
+Say = Callable[[str], None]
+Neighbours = Callable[[Cell], Iterator[Cell]]
+
+
+class UnprovenError(HeadcountError):
+    """What cannot be shown to fail as it did is not handed over; or the build cannot be tested at all."""
+
+    exit_code = ExitCode.INDETERMINATE
+
+
+def emit(engine: Engine, overlay: Overlay, cell: Cell, say: Say) -> str:
+    """A script that shows what is wrong with a cell, on the smallest model that shows it.
+
+    Raises:
+        UsageError: the cell is fine, not applicable, or of a kind that no script can show.
+        UnprovenError: the build cannot be tested, or the script does not show the same signature.
+    """
+    return proven_script(engine, overlay, _shrunk(engine, overlay, cell, simpler_models, say))
+
+
+def emit_minimal(engine: Engine, overlay: Overlay, cell: Cell, say: Say) -> str:
+    """Likewise, with the call shrunk too until nothing can be taken away.
+
+    Raises:
+        UsageError, UnprovenError: as for `emit`.
+    """
+    return proven_script(engine, overlay, _shrunk(engine, overlay, cell, simpler, say))
+
+
+def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
+    """The verdict on a cell that fails.
+
+    Raises:
+        UsageError: it does not: it is fine, or not applicable.
+        UnprovenError: the build cannot be tested.
+    """
+    verdict = _verdict(engine, overlay, cell)
+    if verdict.kind is Kind.OK:
+        raise UsageError(f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails")
+    if verdict.kind is Kind.NOT_APPLICABLE:
+        raise UsageError(f"{cell.id} is not applicable to {overlay.label}: {verdict.reason}")
+    if verdict.kind is Kind.UNTESTABLE:
+        raise UnprovenError(f"{overlay.label} cannot be tested: {verdict.reason}", "mend the build, or name another")
+    return verdict
+
+
+def _verdict(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
+    return judge(expect(cell.model, cell.config), engine.run(overlay, cell))
+
+
+def _shrunk(engine: Engine, overlay: Overlay, cell: Cell, neighbours: Neighbours, say: Say) -> Cell:
+    signature = failing(engine, overlay, cell).signature
+    return minimise(
+        cell,
+        fails=lambda smaller: _verdict(engine, overlay, smaller).signature == signature,
+        kept=lambda before, after: say(f"  {difference(before, after)}"),
+        neighbours=neighbours,
+    )
+
+
+def difference(cell: Cell, smaller: Cell) -> str:
+    """What a step of the minimiser changed, in words: `iterative_steps: 5 -> 1`."""
+    for before, after in ((cell.model, smaller.model), (cell.config, smaller.config)):
+        if before != after:
+            names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
+            return ", ".join(
+                f"{name}: {_short(getattr(before, name))} -> {_short(getattr(after, name))}" for name in names
+            )
+    return "nothing"
+
+
+def _short(value: object) -> str:
+    return "none" if value in (None, (), "") else str(value)
+
+
+def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
+    """A script that has shown, in a process of its own, what the cell showed.
+
+    Its weights are not the cell's, so that it stays short: where alike ones do not show it, heads of
+    unlike importance may, and then other random numbers.
+
+    Raises:
+        UnprovenError: none does.
+    """
+    verdict = failing(engine, overlay, cell)
+    known = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
+    doubt = ""
+    for weights in _WEIGHTS:
+        text = scripts.write(cell, overlay.version, verdict, known, weights)
+        with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
+            path = Path(scratch) / "reproducer.py"
+            path.write_text(text, "utf-8")
+            done = engine.run_script(overlay, path)
+        doubt = scripts.unproven(verdict, done.status, done.printed)
+        if not doubt:
+            return text
+    raise UnprovenError(f"nothing was written: the file for {cell.id} does not show {verdict.reason!r}: {doubt}")
+
+
+# --- the catalogue's files ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """One run of a catalogue's file: on which release, what it should have exited with, and what it did."""
+
+    defect: Defect
+    release: str
+    wanted: int
+    done: ScriptRun
+
+    @property
+    def holds(self) -> bool:
+        """Whether it did what the catalogue states."""
+        return self.done.status == self.wanted
+
+    @property
+    def said(self) -> str:
+        """What it printed last."""
+        return (self.done.printed.strip().splitlines() or ["nothing"])[-1]
+
+
+def folder() -> Path:
+    """Where the catalogue's files are: beside this package, in the repository."""
+    return Path(__file__).parents[1]
+
+
+def find(which: str) -> Defect:
+    """The defect that a person means: `410`, `410-total-heads`, a file's name or path.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    name = Path(which).name
+    found = [d for d in catalogue().defects if name in (d.id, d.reproducer.file, d.id.partition("-")[0])]
+    if len(found) == 1:
+        return found[0]
+    ids = ", ".join(defect.id for defect in catalogue().defects)
+    raise UsageError(f"there is no reproducer {which!r}", f"there are {ids}")

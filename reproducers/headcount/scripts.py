@@ -1,0 +1,629 @@
+"""A failing cell as one Python file that stands alone: what a person would paste into a bug report.
+
+The file holds the call, with only those arguments that differ from the defaults, and the one check
+that fails. It imports nothing of ours, and says what happened in our verdicts' words, so that it can
+be proven to show the same failure. Exit status: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import builtins
+import json
+import math
+import re
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from headcount.builds import RELEASES
+from headcount.configs import Config, Criterion, Scope, Second
+from headcount.defects import Defect
+from headcount.environment import environment
+from headcount.errors import UsageError
+from headcount.matrix import Cell
+from headcount.models import planted_heads
+from headcount.oracle import Counts, Expectation, expect
+from headcount.verdicts import Kind, Verdict, normalised, said
+
+_LINE = 110
+
+#: What transformers takes if it is told no number.
+_DEFAULT_LABELS = 2
+
+Lines = list[str]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A script's weights: random, by this seed; and whether heads get the importance that they have in the matrix."""
+
+    planted: bool = False
+    seed: int = 0
+
+
+def write(
+    cell: Cell, version: str, verdict: Verdict, defect: Defect | None = None, weights: Weights = Weights()
+) -> str:
+    """The file's text.
+
+    Args:
+        version: of the build that fails; it is pinned if it is a release.
+        defect: the known defect that explains the verdict.
+
+    Raises:
+        UsageError: a file cannot be written for such a verdict, or such a model.
+    """
+    if cell.model.family != "vit":
+        raise UsageError(f"{cell.id}: reproducers of {cell.model.family} cannot be written yet")
+    check = _check(cell, verdict)
+    images = f"torch.randn(1, 3, {cell.model.image}, {cell.model.image})"
+    code = [
+        [*_model(cell, weights.seed), *(_planted(cell) if weights.planted or check.planted else []), *check.before],
+        _call(cell) + check.after,
+    ]
+    if sum("images" in line for part in code for line in part) == 1:
+        code[1] = [line.replace("images", images) for line in code[1]]
+    else:
+        code[0].append(f"images = {images}")
+    needed = [name for name in ("copy", "sys", "traceback") if any(f"{name}." in line for p in code for line in p)]
+    parts = [
+        [*_metadata(version), *_docstring(version, verdict, defect)],
+        [*(f"import {name}" for name in needed), "", *_IMPORTS],
+        *code,
+    ]
+    return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def unproven(verdict: Verdict, status: int | None, printed: str) -> str:
+    """Why a script's run does not show a verdict's signature; "" if it does.
+
+    Args:
+        status: the exit status, None if it was killed.
+        printed: stdout and stderr, or their end.
+    """
+    found = re.findall(r"(?m)^happened: (.*)$", printed)
+    if status != 1 or not found:
+        return f"it exits with {status} and says {(printed.strip().splitlines() or ['nothing'])[-1]!r}"
+    exception, _, message = found[-1].partition(": ")
+    wanted = verdict.signature
+    if wanted.exception and exception != wanted.exception:
+        return f"it raises {exception}, not {wanted.exception}"
+    message = normalised(message if wanted.exception else found[-1])
+    if message != wanted.message:
+        return f"it says {message!r}, not {wanted.message!r}"
+    frames = re.findall(r'File ".*?torch_pruning/(.*)\.py", line \d+, in (\S+)', printed)
+    frame = f"{frames[-1][0].replace('/', '.')}.{frames[-1][1]}" if frames else ""
+    return f"it fails in {frame}, not {wanted.frame}" if wanted.exception and frame != wanted.frame else ""
+
+
+def ranges(releases: Sequence[str]) -> str:
+    """`1.3.1 to 1.4.0, 1.4.2` for these releases."""
+    runs: list[list[str]] = []
+    for release in releases:
+        if runs and RELEASES.index(runs[-1][-1]) == RELEASES.index(release) - 1:
+            runs[-1].append(release)
+        else:
+            runs.append([release])
+    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+# --- what stands above the code ------------------------------------------------------------------
+
+
+def _metadata(version: str) -> Lines:
+    """PEP 723: what a script runner has to install."""
+    pinned = f"torch-pruning=={version}" if version in RELEASES else "torch-pruning"
+    versions = environment()
+    needs = [f"torch=={versions['torch'].partition('+')[0]}", f"transformers=={versions['transformers']}", pinned]
+    listed = ", ".join(f'"{need}"' for need in needs)
+    return ["# /// script", '# requires-python = ">=3.11"', f"# dependencies = [{listed}]", "# ///"]
+
+
+def _docstring(version: str, verdict: Verdict, defect: Defect | None) -> Lines:
+    lines = [f"{defect.title[0].upper()}{defect.title[1:]}." if defect else f"Torch-Pruning: {verdict.kind}."]
+    lines += ["", *_wrapped(f"Symptom: with {version}, {verdict.reason}.")]
+    if defect:
+        affected = [release for release in RELEASES if defect.affects(release, environment()["transformers"])]
+        lines += _wrapped(f"Cause: {defect.cause}")
+        upstream = f" Upstream: {defect.upstream}" if defect.upstream else " Not reported upstream."
+        lines += _wrapped(f"Affected: {ranges(affected)}; {_end(affected)}.{upstream}")
+        lines += _wrapped(f'It breaks: "{defect.breaks}" ({defect.source})')
+    lines += ["Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested."]
+    return [f'"""{lines[0]}', *lines[1:], '"""']
+
+
+def _wrapped(text: str) -> Lines:
+    safe = text.replace("\\", "\\\\").replace('"""', "'''")
+    return textwrap.wrap(safe, _LINE, break_long_words=False, break_on_hyphens=False)
+
+
+def _end(affected: Sequence[str]) -> str:
+    after = RELEASES.index(affected[-1]) + 1
+    return f"fixed in {RELEASES[after]}" if after < len(RELEASES) else f"not fixed up to {RELEASES[-1]}"
+
+
+_IMPORTS = """
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+""".strip().splitlines()
+
+
+# --- the model and the call ----------------------------------------------------------------------
+
+
+def _model(cell: Cell, seed: int) -> Lines:
+    model, config = cell.model, cell.config
+    sizes = {
+        "num_hidden_layers": model.layers,
+        "intermediate_size": model.mlp,
+        "image_size": model.image,
+        "patch_size": model.patch,
+    }
+    if model.labels != _DEFAULT_LABELS:
+        sizes["num_labels"] = model.labels
+    lines = [
+        f"HEADS, HEAD_DIM = {model.heads}, {model.head_dim}",
+        f"torch.manual_seed({seed})",
+        f"sizes = {json.dumps(sizes)}",
+        "config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)",
+        "model = ViTForImageClassification(config).eval()",
+        "for parameter in model.parameters():",
+        "    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was",
+        "linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]",
+        "blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two",
+    ]
+    if any(role.startswith("attention") for scope, _ in config.head_pruning_ratio_dict for role in scope):
+        lines += ['attentions = [m for m in model.modules() if hasattr(m, "num_attention_heads")]']
+    if config.importance in (Criterion.MAGNITUDE, Criterion.L1):
+        norm = 'getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance'
+        lines += [f"Norm = {norm}  # renamed in 1.5.2"]
+    if config.frozen:
+        lines += ["for layer in blocks[0][:3]:", "    layer.requires_grad_(False)"]
+    if config.training:
+        lines += ["model.train()"]
+    return lines
+
+
+def _planted(cell: Cell) -> Lines:
+    """Heads of unlike importance, as planted in the matrix; weights go with its square root."""
+    scales = [[round(math.sqrt(level), 2) for level in row] for row in planted_heads(cell.model)]
+    return [
+        f"SCALES = {scales}  # of each block's heads: what has larger weights is more important",
+        "for (q, k, v, out, *_), scales in zip(blocks, SCALES):",
+        "    for head, scale in enumerate(scales):",
+        "        for weight in (q.weight, k.weight, v.weight, out.weight.T):",
+        "            weight.data[head * HEAD_DIM : (head + 1) * HEAD_DIM] *= scale",
+    ]
+
+
+def _call(cell: Cell) -> Lines:
+    """The pruner's construction and steps, inside a `try`."""
+    config = cell.config
+    first = ["try:", *_indented(_pruner(config, "HEADS")), *_indented(_steps(config))]
+    if config.second is Second.SAME:
+        first += _indented(
+            [
+                "heads = dict(pruner.num_heads)",
+                "for module in model.modules():  # as examples/transformers/prune_hf_vit.py does",
+                '    if hasattr(module, "num_attention_heads"):',
+                '        query = getattr(module, "query", None) or module.q_proj',
+                "        module.num_attention_heads = heads[query]",
+                "        module.attention_head_size = module.head_dim = query.out_features // heads[query]",
+                "        module.all_head_size = query.out_features",
+                *_pruner(config, "heads[layer]"),
+                *_steps(config),
+            ]
+        )
+    return first
+
+
+def _pruner(config: Config, heads: str, model: str = "model", blocks: str = "blocks") -> Lines:
+    listed = {"qkv": "[:3]", "q": "[:1]", "k": "[1:2]", "v": "[2:3]", "kv": "[1:3]", "qk": "[:2]"}[config.num_heads]
+    plain = Config()
+    given = {name: getattr(config, name) for name in _PLAIN if getattr(config, name) != getattr(plain, name)}
+    ignored = [_role(role) for role in config.ignored_layers if role != "bottleneck"]
+    ignored += ["*(layer for block in blocks for layer in (block[3], block[5]))"] * (
+        "bottleneck" in config.ignored_layers
+    )
+    importance, named = _importance(config.importance), config.importance in _FEEDING
+    return [
+        *([f"importance = {importance}"] if named else []),
+        "pruner = tp.pruner.MetaPruner(",
+        f"    {model},",
+        "    images,",
+        f"    importance={'importance' if named else importance},",
+        *(f"    {name}={_literal(value)}," for name, value in given.items()),
+        *(
+            f"    {name}={{{', '.join(f'{_scope(s)}: {_literal(r)}' for s, r in getattr(config, name))}}},"
+            for name in ("head_pruning_ratio_dict", "pruning_ratio_dict")
+            if getattr(config, name)
+        ),
+        f"    ignored_layers=[{', '.join([f'{model}.classifier', *ignored])}],",
+        f"    num_heads={{layer: {heads} for block in {blocks} for layer in block{listed}}},",
+        ")",
+    ]
+
+
+_PLAIN = (
+    "global_pruning",
+    "prune_num_heads",
+    "prune_head_dims",
+    "head_pruning_ratio",
+    "pruning_ratio",
+    "iterative_steps",
+    "max_pruning_ratio",
+    "round_to",
+    "isomorphic",
+)
+
+
+def _steps(config: Config) -> Lines:
+    step = (
+        ["for group in pruner.step(interactive=True):", "    group.prune()"]
+        if config.interactive
+        else ["pruner.step()"]
+    )
+    once = [*_FEEDING.get(config.importance, []), *step]
+    return once if config.iterative_steps == 1 else [f"for _ in range({config.iterative_steps}):", *_indented(once)]
+
+
+_GRADIENTS = ["for parameter in model.parameters():", "    parameter.grad = parameter.detach().clone()"]
+
+_FEEDING = {
+    Criterion.TAYLOR: _GRADIENTS,
+    Criterion.HESSIAN: ["importance.zero_grad()", *_GRADIENTS, "importance.accumulate_grad(model)"],
+    Criterion.OBDC: [
+        "importance._prepare_model(model, pruner)",
+        "logits = model(images).logits",
+        "torch.nn.functional.cross_entropy(logits, logits.argmax(1)).backward()",
+        "importance.step()",
+        "importance._rm_hooks(model)",
+    ],
+    Criterion.ACTIVATION: ["with importance.compute_importance(model):", "    model(images)"],
+}
+
+
+def _importance(criterion: Criterion) -> str:
+    names = {
+        Criterion.MAGNITUDE: "Norm(p=2)",
+        Criterion.L1: "Norm(p=1)",
+        Criterion.GROUP_NORM: "tp.importance.GroupNormImportance(p=2)",
+        Criterion.LAMP: "tp.importance.LAMPImportance()",
+        Criterion.FPGM: "tp.importance.FPGMImportance()",
+        Criterion.TAYLOR: "tp.importance.GroupTaylorImportance()",
+        Criterion.HESSIAN: "tp.importance.GroupHessianImportance()",
+        Criterion.OBDC: "tp.importance.OBDCImportance(num_classes=config.num_labels)",
+        Criterion.ACTIVATION: "tp.importance.ActivationImportance()",
+        Criterion.BN_SCALE: "tp.importance.BNScaleImportance()",
+        Criterion.RANDOM: "tp.importance.RandomImportance()",
+        Criterion.CONSTANT: "lambda group, **_: torch.ones(len(group[0][1]))",
+    }
+    return names[criterion]
+
+
+def _role(role: str) -> str:
+    name, _, index = role.partition(".")
+    places = {"query": f"blocks[{index}][0]", "qkv": f"*blocks[{index}][:3]", "mlp": f"blocks[{index}][4]"}
+    return places.get(name, f"attentions[{index}]")
+
+
+def _scope(scope: Scope) -> str:
+    return _role(scope[0]) if len(scope) == 1 else f"({', '.join(map(_role, scope))})"
+
+
+def _literal(value: object) -> str:
+    """A value as a person writes it: 1/3 as a quotient, since no decimal is the same float."""
+    if not isinstance(value, Fraction):
+        return repr(value)
+    decimal = repr(float(value))
+    return decimal if len(decimal) < 6 else f"{value.numerator} / {value.denominator}"  # noqa: PLR2004 - 0.28, -0.5
+
+
+def _indented(lines: Iterable[str]) -> Lines:
+    return [f"    {line}" if line else line for line in lines]
+
+
+# --- the check -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What is noted down before the call, and what follows it, its `except` first."""
+
+    before: Lines
+    after: Lines
+    planted: bool = False  # whether it needs heads of known importance
+
+
+def _check(cell: Cell, verdict: Verdict) -> _Check:
+    if verdict.signature.exception:
+        return _raises(verdict)
+    expectation = expect(cell.model, cell.config)
+    for pattern, make in _CHECKS:
+        found = re.search(pattern, verdict.reason)
+        if found:
+            return make(cell, expectation, found)
+    raise UsageError(
+        f"no reproducer can be written for {verdict.kind}: {verdict.reason}",
+        "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
+    )
+
+
+def _raises(verdict: Verdict) -> _Check:
+    signature = verdict.signature
+    # The longest part of the message without numbers and names of modules: it is not known by these.
+    message = verdict.reason.partition(": ")[2]
+    text = max(re.split(r"-?\d+(?:\.\d+)?|0x[0-9a-f]+|(?:\w+\.)+\w+", message), key=len).strip(" '[](),")
+    builtin = isinstance(getattr(builtins, signature.exception, None), type)
+    kind = (
+        f"isinstance(error, {signature.exception})" if builtin else f"type(error).__name__ == {signature.exception!r}"
+    )
+    same = f"{kind} and {_quoted(text)} in str(error)" if text else kind
+    forward = []
+    if verdict.kind is Kind.BROKEN_FORWARD:
+        forward = _indented(
+            [
+                "for module in model.modules():  # as examples/transformers/prune_hf_vit.py does",
+                '    if hasattr(module, "num_attention_heads"):',
+                '        query = getattr(module, "query", None) or module.q_proj',
+                "        module.num_attention_heads = pruner.num_heads[query]",
+                "        module.attention_head_size = module.head_dim = query.out_features // pruner.num_heads[query]",
+                "        module.all_head_size = query.out_features",
+                "model.eval()(images)",
+            ]
+        )
+    return _Check(
+        before=[],
+        after=[
+            *forward,
+            "except Exception as error:",
+            "    traceback.print_exc()",
+            '    print("expected: no exception")',
+            '    print(f"happened: {type(error).__name__}: {error}")',
+            f"    same = {same}",
+            "    sys.exit(1 if same else 125)",
+            'print("no exception, as expected")',
+        ],
+    )
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if '"' not in text and "\\" not in text else repr(text)
+
+
+def _verified(expectation: Expectation, expected: str, before: Lines, wrong: Lines, *, planted: bool = False) -> _Check:
+    """A check of what is left; `wrong` puts what is not as expected into a list of that name."""
+    refused = ['    print(f"refused, which is fine: {error!r}")', "    sys.exit(0)"]
+    another = ['    print(f"cannot be tested, it fails in another way: {error!r}")', "    sys.exit(125)"]
+    return _Check(
+        before,
+        [
+            "except Exception as error:",
+            *(refused if expectation.may_refuse else another),
+            "",
+            *wrong,
+            f'print("expected: {expected}")',
+            'print("happened:", wrong[0] if wrong else "as expected")',
+            "sys.exit(1 if wrong else 0)",
+        ],
+        planted,
+    )
+
+
+_DENSE = ["dense = [block[0].bias.tolist() for block in blocks]"]
+_HEADS = [
+    "# which heads the channels that are left were of",
+    "heads = [len({d.index(b) // HEAD_DIM for b in q.bias.tolist()}) for d, (q, *_) in zip(dense, blocks)]",
+]
+
+
+def _heads_in_blocks(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    allowed = expectation.heads
+    if len(set(allowed)) == 1:
+        condition, should = _outside("n", allowed[0]), said(allowed[0])
+        expected = f"{should} heads in every block"
+        message = f'f"block {{i}}: {{n}} heads are left, {should} should be"'
+        checked = [f"wrong = [{message} for i, n in enumerate(heads) if {condition}]"]
+    else:
+        expected = ", ".join(f"{said(counts)} heads in block {i}" for i, counts in enumerate(allowed))
+        checked = ["wrong = []"]
+        for index, counts in enumerate(allowed):
+            checked += [
+                f"if {_outside(f'heads[{index}]', counts)}:",
+                f'    wrong.append(f"block {index}: {{heads[{index}]}} heads are left, {said(counts)} should be")',
+            ]
+    return _verified(expectation, expected, _DENSE, [*_HEADS, *checked])
+
+
+def _heads_in_all(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    assert expectation.head_total is not None
+    roles, allowed = expectation.head_total.roles, expectation.head_total.kept
+    some = "" if len(roles) == len(expectation.heads) else f"[i] for i in {[int(r.partition('.')[2]) for r in roles]}"
+    total = "sum(heads)" if not some else f"sum(heads{some})"
+    return _verified(
+        expectation,
+        f"{said(allowed)} heads in all",
+        _DENSE,
+        [
+            *_HEADS,
+            f"n = {total}",
+            f'wrong = [f"{{n}} heads are left in all, {said(allowed)} should be"] if {_outside("n", allowed)} else []',
+        ],
+    )
+
+
+def _desync(cell: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    name = cell.config.num_heads[0]
+    place = "qkv".index(name)
+    return _verified(
+        expectation,
+        "the pruner's head count is that of the weights",
+        [f"dense = [block[{place}].bias.tolist() for block in blocks]"],
+        [
+            "wrong = []",
+            "for i, block in enumerate(blocks):",
+            f"    layer, said = block[{place}], pruner.num_heads[block[{place}]]",
+            "    heads = len({dense[i].index(b) // HEAD_DIM for b in layer.bias.tolist()})",
+            "    if said != heads:",
+            f'        is_said = f"the pruner says {name} has {{said}} heads"',
+            '        wrong.append(f"block {i}: {is_said}, its {len(layer.bias)} channels are of {heads}")',
+        ],
+    )
+
+
+def _head_dims(_: Cell, expectation: Expectation, found: re.Match[str]) -> _Check:
+    allowed = expectation.head_dims[int(found[1])]
+    message = f'f"block {{i}}: heads have {{n}} dims, {said(allowed)} should be left"'
+    return _verified(
+        expectation,
+        f"{said(allowed)} dims a head",
+        _DENSE,
+        [
+            *_HEADS,
+            "dims = [len(block[0].bias) // n for block, n in zip(blocks, heads)]",
+            f"wrong = [{message} for i, n in enumerate(dims) if {_outside('n', allowed)}]",
+        ],
+    )
+
+
+def _channels(_: Cell, expectation: Expectation, found: re.Match[str]) -> _Check:
+    role = found[1]
+    allowed = expectation.channels[role]
+    return _verified(
+        expectation,
+        f"{said(allowed)} channels of {role}",
+        [],
+        [
+            f"n = {_size(role)}",
+            f'message = f"{role}: {{n}} channels are left, {said(allowed)} should be"',
+            f"wrong = [message] if {_outside('n', allowed)} else []",
+        ],
+    )
+
+
+def _channels_in_all(_: Cell, expectation: Expectation, found: re.Match[str]) -> _Check:
+    name, should = found[1], found[2]
+    total = next((t for t in expectation.channel_totals if t.name == name and said(t.kept) == should), None)
+    if total is None:
+        raise UsageError(f"no reproducer can be written: there is no total {name} of {should}")
+    needs_heads = any(role.startswith("dims") for role in total.roles)
+    return _verified(
+        expectation,
+        f"{should} channels of {', '.join(total.roles)} in all",
+        _DENSE if needs_heads else [],
+        [
+            *(_HEADS if needs_heads else []),
+            f"n = {' + '.join(map(_size, total.roles))}",
+            f'wrong = [f"{name}: {{n}} are left, {should} should be"] if {_outside("n", total.kept)} else []',
+        ],
+    )
+
+
+def _selection(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    return _verified(
+        expectation,
+        "the least important heads go",
+        _DENSE,
+        [
+            "wrong = []",
+            "for i, ((q, *_), scales) in enumerate(zip(blocks, SCALES)):",
+            "    stays = {dense[i].index(b) // HEAD_DIM for b in q.bias.tolist()}",
+            "    worst = max(set(range(HEADS)) - stays, key=scales.__getitem__, default=0)",
+            "    best = min(stays, key=scales.__getitem__)",
+            "    if worst not in stays and scales[best] < scales[worst]:",
+            '        stray = f"the less important head {best} of block {i} stays"',
+            '        wrong.append(f"block {i}: head {worst} went, {stray}")',
+        ],
+        planted=True,
+    )
+
+
+def _training(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    return _verified(
+        expectation,
+        "the model is still in training mode",
+        [],
+        ['wrong = [] if model.training else ["model.training: True became False"]'],
+    )
+
+
+def _frozen(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    return _verified(
+        expectation,
+        "what was frozen is frozen",
+        ["frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]"],
+        [
+            "thawed = [n for n in frozen if model.get_parameter(n).requires_grad]",
+            'wrong = [f"{name}.requires_grad: False became True" for name in thawed]',
+        ],
+    )
+
+
+def _second(cell: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    again = [line.replace("pruner =", "another =") for line in _pruner(cell.config, "HEADS", "twin", "twins")]
+    return _verified(
+        expectation,
+        "a second pruner, of another model, knows nothing of this one's",
+        [
+            "twin = copy.deepcopy(model)",
+            "linears = [m for m in twin.modules() if isinstance(m, torch.nn.Linear)]",
+            "twins = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]",
+        ],
+        [
+            *again,
+            "own = set(twin.modules())",
+            "n = sum(module not in own for module in another.out_channel_groups)",
+            "wrong = [f\"another pruner's out_channel_groups holds {n} modules of this one's model\"] if n else []",
+        ],
+    )
+
+
+def _order(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    return _verified(
+        expectation,
+        "all layers keep the same channels of the width, in the same order",
+        ["dense = {name: p.tolist() for name, p in model.named_parameters() if p.dim() == 1}"],
+        [
+            "left = {n: [dense[n].index(x) for x in model.get_parameter(n).tolist()] for n in dense}",
+            "width = next(left[n] for n, p in model.named_parameters() if p is blocks[0][5].bias)",
+            'strays = sorted(n for n in left if "norm" in n and left[n] != width)',
+            'more = f" and {len(strays) - 1} more" if len(strays) > 1 else ""',
+            'first = "weights do not fit together: {}: keeps other indices of width than its neighbours{}"',
+            "wrong = [first.format(strays[0], more)] if strays else []",
+        ],
+    )
+
+
+_CHECKS: tuple[tuple[str, Callable[[Cell, Expectation, re.Match[str]], _Check]], ...] = (
+    (r"^block \d+: \d+ heads are left", _heads_in_blocks),
+    (r"^\d+ heads are left in all", _heads_in_all),
+    (r"^block \d+: the pruner says", _desync),
+    (r"^block (\d+): heads have \d+ dims", _head_dims),
+    (r"^([a-z0-9.]+): \d+ channels are left", _channels),
+    (r"^([a-z0-9. ]+): \d+ are left, (.*) should be", _channels_in_all),
+    (r"^block \d+: head \d+ went", _selection),
+    (r"^model\.training: True became False", _training),
+    (r"requires_grad: False became True", _frozen),
+    (r"^another pruner's out_channel_groups", _second),
+    (r"^weights do not fit together: .*norm.* keeps other indices of width", _order),
+)
+
+
+def _size(role: str) -> str:
+    name, _, index = role.partition(".")
+    if name == "dims":
+        return f"len(blocks[{index}][0].bias) // heads[{index}]"
+    return "blocks[0][4].in_features" if name == "width" else f"blocks[{index}][4].out_features"
+
+
+def _outside(name: str, counts: Counts) -> str:
+    low, high = min(counts), max(counts)
+    if low == high:
+        return f"{name} != {low}"
+    if len(counts) == high - low + 1:
+        return f"not {low} <= {name} <= {high}"
+    return f"{name} not in {tuple(sorted(counts))}"

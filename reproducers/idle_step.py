@@ -1,0 +1,59 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.4.3"]
+# ///
+"""Iterative global pruning crashes in a step that has no head to remove.
+
+Symptom: with 1.4.3, UnboundLocalError at step in pruner.algorithms.metapruner._prune: cannot access local
+variable 'head_thres' where it is not associated with a value.
+Cause: `head_thres` is set only where the step has heads to remove, and read in any case.
+Affected: 1.4.3 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+It breaks: "iterative_steps (int): number of steps for iterative pruning." (MetaPruner's docstring)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+import traceback
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 2, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        global_pruning=True,
+        prune_num_heads=True,
+        head_pruning_ratio=0.5,
+        iterative_steps=2,
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    for _ in range(2):
+        pruner.step()
+except Exception as error:
+    traceback.print_exc()
+    print("expected: no exception")
+    print(f"happened: {type(error).__name__}: {error}")
+    same = isinstance(
+        error, UnboundLocalError
+    ) and "cannot access local variable 'head_thres' where it is not associated with a value" in str(error)
+    sys.exit(1 if same else 125)
+print("no exception, as expected")

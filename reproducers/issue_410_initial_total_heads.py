@@ -1,0 +1,57 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.4.1"]
+# ///
+"""Local head pruning crashes: initial_total_heads is set for global pruning only.
+
+Symptom: with 1.4.1, AttributeError at step in pruner.algorithms.metapruner._prune: 'MetaPruner' object has no
+attribute 'initial_total_heads'.
+Cause: `initial_total_heads` is set in `if self.global_pruning:`, but every pruning of heads reads it.
+Affected: 1.4.1; fixed in 1.4.2. Upstream: https://github.com/VainF/Torch-Pruning/issues/410
+It breaks: "prune_num_heads (bool): remove entire heads in multi-head attention." (MetaPruner's docstring)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+import traceback
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 12, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        prune_num_heads=True,
+        prune_head_dims=False,
+        head_pruning_ratio=1 / 3,
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    traceback.print_exc()
+    print("expected: no exception")
+    print(f"happened: {type(error).__name__}: {error}")
+    same = isinstance(error, AttributeError) and "MetaPruner' object has no attribute 'initial_total_heads" in str(
+        error
+    )
+    sys.exit(1 if same else 125)
+print("no exception, as expected")

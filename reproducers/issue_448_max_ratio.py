@@ -1,0 +1,57 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
+# ///
+"""Max_pruning_ratio does not bound global pruning.
+
+Symptom: with 1.6.1, width: 4 channels are left, 6 to 8 should be.
+Cause: the maximum is compared with the overall ratio and with what earlier steps took, never with what a
+layer loses now.
+Affected: 1.3.1 to 1.6.1; not fixed up to 1.6.1. Upstream: https://github.com/VainF/Torch-Pruning/issues/448
+It breaks: "max_pruning_ratio (float): the maximum pruning ratio." (MetaPruner's docstring)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 2, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        global_pruning=True,
+        prune_head_dims=False,
+        max_pruning_ratio=0.25,
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    print(f"cannot be tested, it fails in another way: {error!r}")
+    sys.exit(125)
+
+n = blocks[0][4].in_features
+message = f"width: {n} channels are left, 6 to 8 should be"
+wrong = [message] if not 6 <= n <= 8 else []
+print("expected: 6 to 8 channels of width")
+print("happened:", wrong[0] if wrong else "as expected")
+sys.exit(1 if wrong else 0)

@@ -1,0 +1,54 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.3.0"]
+# ///
+"""Round_to adds a whole multiple to a width that already is one.
+
+Symptom: with 1.3.0, width: 8 channels are left, 4 should be.
+Cause: `channels + (round_to - channels % round_to)` adds a whole multiple where the rest is 0.
+Affected: 1.3.0; fixed in 1.3.1. Not reported upstream.
+It breaks: "round_to (int): round channels to the nearest multiple of round_to." (MetaPruner's docstring)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 2, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        round_to=4,
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    print(f"cannot be tested, it fails in another way: {error!r}")
+    sys.exit(125)
+
+n = blocks[0][4].in_features
+message = f"width: {n} channels are left, 4 should be"
+wrong = [message] if n != 4 else []
+print("expected: 4 channels of width")
+print("happened:", wrong[0] if wrong else "as expected")
+sys.exit(1 if wrong else 0)

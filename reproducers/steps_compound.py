@@ -1,0 +1,59 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.5.1"]
+# ///
+"""Iterative local pruning takes each step's share of the heads that are left, not of those there were.
+
+Symptom: with 1.5.1, block 0: 1 heads are left, 2 should be.
+Cause: each step multiplies its ratio, meant for the heads there were at first, with the heads that are left.
+Affected: 1.4.2 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+It breaks: "The pruner will prune the model iteratively for several steps to achieve the target pruning
+ratio." (comment in MetaPruner.__init__)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 4, 4
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+dense = [block[0].bias.tolist() for block in blocks]
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        prune_num_heads=True,
+        head_pruning_ratio=0.5,
+        iterative_steps=2,
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    for _ in range(2):
+        pruner.step()
+except Exception as error:
+    print(f"cannot be tested, it fails in another way: {error!r}")
+    sys.exit(125)
+
+# which heads the channels that are left were of
+heads = [len({d.index(b) // HEAD_DIM for b in q.bias.tolist()}) for d, (q, *_) in zip(dense, blocks)]
+wrong = [f"block {i}: {n} heads are left, 2 should be" for i, n in enumerate(heads) if n != 2]
+print("expected: 2 heads in every block")
+print("happened:", wrong[0] if wrong else "as expected")
+sys.exit(1 if wrong else 0)

@@ -1,0 +1,62 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.5.1"]
+# ///
+"""The head count drops to 0 while the weights stay: the group that would take a layer's last head is refused; another step divides by it.
+
+Symptom: with 1.5.1, block 0: the pruner says q has 0 heads, its 48 channels are of 6.
+Cause: the head count is lowered first; the group is looked at later, and refused because it would leave no
+channel.
+Affected: 1.3.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+It breaks: "m.num_attention_heads = pruner.num_heads[m.query]" (examples/transformers/prune_hf_vit.py)
+Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+"""
+
+import sys
+
+try:
+    import torch
+    import torch_pruning as tp
+    from transformers import ViTConfig, ViTForImageClassification
+except Exception as error:
+    print(f"cannot be tested: {error!r}")
+    sys.exit(125)
+
+HEADS, HEAD_DIM = 6, 8
+torch.manual_seed(0)
+sizes = {"num_hidden_layers": 1, "intermediate_size": 8, "image_size": 8, "patch_size": 4}
+config = ViTConfig(hidden_size=HEADS * HEAD_DIM, num_attention_heads=HEADS, **sizes)
+model = ViTForImageClassification(config).eval()
+for parameter in model.parameters():
+    torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
+linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
+dense = [block[0].bias.tolist() for block in blocks]
+
+try:
+    pruner = tp.pruner.MetaPruner(
+        model,
+        torch.randn(1, 3, 8, 8),
+        importance=Norm(p=2),
+        prune_num_heads=True,
+        prune_head_dims=False,
+        head_pruning_ratio=0.9,
+        ignored_layers=[model.classifier],
+        num_heads={layer: HEADS for block in blocks for layer in block[:3]},
+    )
+    pruner.step()
+except Exception as error:
+    print(f"cannot be tested, it fails in another way: {error!r}")
+    sys.exit(125)
+
+wrong = []
+for i, block in enumerate(blocks):
+    layer, said = block[0], pruner.num_heads[block[0]]
+    heads = len({dense[i].index(b) // HEAD_DIM for b in layer.bias.tolist()})
+    if said != heads:
+        is_said = f"the pruner says q has {said} heads"
+        wrong.append(f"block {i}: {is_said}, its {len(layer.bias)} channels are of {heads}")
+print("expected: the pruner's head count is that of the weights")
+print("happened:", wrong[0] if wrong else "as expected")
+sys.exit(1 if wrong else 0)
