@@ -87,6 +87,14 @@ def reproduce(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
+def emitted(session: nox.Session, transformers: str) -> None:
+    """Emit files for failing cells drawn at random, and run them as plain scripts; -- --draws N --seed SEED."""
+    install(session, transformers, "test")
+    session.run("pytest", "-n", "auto", "tests/emitted", *session.posargs, env=run_environment())
+
+
+@nox.session
 def tests(session: nox.Session) -> None:
     """The harness itself, with fake builds; options go to pytest."""
     install(session, TRANSFORMERS[0], "test")
@@ -95,6 +103,7 @@ def tests(session: nox.Session) -> None:
         "-n",
         "auto",
         "--ignore=tests/matrix",
+        "--ignore=tests/emitted",
         "--ignore=tests/bench",
         "tests",
         *session.posargs,

@@ -34,6 +34,7 @@ def test_an_entry_hits_a_cell_on_every_release_it_names(defect: Defect) -> None:
 def test_an_entry_says_what_it_breaks(defect: Defect) -> None:
     assert defect.breaks
     assert defect.source
+    assert defect.cause.endswith(".")
     assert re.fullmatch(r"[a-z0-9-]{3,21}", defect.id), "ids are the labels of a table"
     assert not defect.upstream or defect.id.startswith(defect.upstream.rpartition("/")[2])
     assert Kind.OK not in defect.kinds
@@ -53,8 +54,10 @@ title = "t"
 kinds = ["crash"]
 exception = "AttributeError"
 message = "^no attribute"
+cause = "c"
 breaks = "b"
 source = "s"
+reproducer = { file = "f.py", bad = "1.4.1" }
 shows = [{ releases = ">=1.4,<1.5", when = "not global_pruning" }]
 """
 

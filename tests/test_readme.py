@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from headcount import matrix
+from headcount.cli import parser
 from test_builds import make_wheel
 from test_runner import ROOT, run
 
@@ -33,7 +35,16 @@ def test_sessions_exist(session: str) -> None:
     assert session in SESSIONS
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if " -- " in c])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"-s \"?(headcount|reproduce).* -- ", c)])
+def test_commands_are_parsed(command: str) -> None:
+    session, _, options = command.partition(" -- ")
+    words = shlex.split(options)
+    parsed = parser().parse_args(["reproduce", *words] if "reproduce" in session else words)
+    if hasattr(parsed, "cell"):
+        assert parsed.cell in {cell.id for cell in matrix.default_cells()}
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"-s \"?matrix.* -- ", c)])
 def test_options_select_cells(command: str, tmp_path: Path) -> None:
     options = shlex.split(command.partition(" -- ")[2])
     for index, option in enumerate(options):
@@ -50,4 +61,4 @@ def test_options_select_cells(command: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_links_lead_somewhere(link: str) -> None:
-    assert link.startswith("https://") or (ROOT / link).is_file()
+    assert link.startswith("https://") or (ROOT / link).exists()

@@ -35,7 +35,7 @@ def test_round_trip(tmp_path: Path) -> None:
     read = written(tmp_path / "r.jsonl", line(0), line(1))
     assert read.complete
     assert [row["cell"] for row in read.rows] == [CORNERS[0].id, CORNERS[1].id]
-    assert read.header["builds"] == [{"label": "1.4.1", "version": "1.4.1", "digest": "abc"}]
+    assert read.header["builds"] == [{"label": "1.4.1", "spec": "", "version": "1.4.1", "digest": "abc"}]
     assert read.header["environment"].keys() == {"python", "torch", "transformers", "numpy"}
     assert read.rows[0]["config"]["head_pruning_ratio"] == 0.5
     assert read.footer is not None

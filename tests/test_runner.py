@@ -86,6 +86,7 @@ def test_an_unexplained_failure_fails_the_run(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stdout
     assert "wrong-heads: block 0: 1 heads are left, 2 should be" in done.stdout
     assert "no known defect explains it" in done.stdout
+    assert f"-- emit {ISSUE_410} --build {tmp_path}" in done.stdout
     assert re.search(r"UNEXPLAINED local +\d", done.stdout)
     assert written(tmp_path).complete
 

@@ -22,7 +22,7 @@ Without an environment of your own: nox -s "headcount(transformers='4.57.6')" --
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except HeadcountError as error:
@@ -34,14 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
+    top = argparse.ArgumentParser(
         prog="headcount",
         description="Which Torch-Pruning prunes the attention heads of a ViT right?",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
     for name, help_, run in (
         ("emit", "write a failing cell of the matrix as one Python file that stands alone", _emit),
         ("minimise", "shrink a failing cell as far as it still fails in the same way, then write it", _emit),
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, a defect's id, or a file (default: all)")
     command.add_argument("--build", action="append", default=[], help="run on this build instead; may be repeated")
     command.set_defaults(run=_reproduce)
-    return parser
+    return top
 
 
 def _emit(options: argparse.Namespace) -> int:
@@ -65,8 +66,7 @@ def _emit(options: argparse.Namespace) -> int:
         raise UsageError(f"{output} exists, and is left as it is", "name a new file")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", "make it, or name another")
-    build = builds.parse(options.build)
-    cell = _cell(options.cell, build.label)
+    build, cell = builds.parse(options.build), _cell(options.cell)
     overlay = builds.prepare(build, say=_say)
     with Store() as store, Engine(store=store) as engine:
         make = reproduction.emit_minimal if options.minimal else reproduction.emit
@@ -83,19 +83,19 @@ def _emit(options: argparse.Namespace) -> int:
     return ExitCode.CLEAN
 
 
-def _cell(wanted: str, label: str) -> Cell:
-    """The cell of an id, as a test's id has it, or without the build.
+def _cell(wanted: str) -> Cell:
+    """The cell of an id: a test's, with the build before it, or its own.
 
     Raises:
         UsageError: there is none.
     """
     cells = matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
-    bare = wanted.removeprefix("tests/matrix/test_matrix.py::").removeprefix("test_cell[").removesuffix("]")
-    name = bare.removeprefix(f"{label}-")
-    if name not in cells:
+    name = wanted.rpartition("[")[2].removesuffix("]")
+    found = next((cell for id_, cell in cells.items() if name == id_ or name.endswith(f"-{id_}")), None)
+    if found is None:
         near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
         raise UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
-    return cells[name]
+    return found
 
 
 def _reproduce(options: argparse.Namespace) -> int:

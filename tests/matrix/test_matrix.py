@@ -1,5 +1,6 @@
 """The regression suite: every cell on every build, judged, and compared with the catalogue of known defects."""
 
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -20,14 +21,21 @@ def test_cell(engine: Engine, overlay: Overlay, cell: Cell, keep: Callable[[Row]
     verdict = judge(expect(cell.model, cell.config), observation)
     comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
     keep(row(overlay, cell, observation, verdict, comparison))
-    _tell(verdict, comparison)
+    _tell(verdict, comparison, _emit(overlay, cell))
 
 
-def _tell(verdict: Verdict, comparison: Comparison) -> None:
+def _emit(overlay: Overlay, cell: Cell) -> str:
+    """The command that writes a cell as a file that stands alone."""
+    session = f"headcount(transformers='{environment()['transformers']}')"
+    return f'nox -s "{session}" -- emit {cell.id} --build {shlex.quote(overlay.spec or overlay.label)}'
+
+
+def _tell(verdict: Verdict, comparison: Comparison, command: str) -> None:
     match comparison.outcome:
         case Outcome.UNEXPECTED_FAILURE:
             pytest.fail(
-                f"{verdict.kind}: {verdict.reason}\nno known defect explains it: {verdict.signature}", pytrace=False
+                f"{verdict.kind}: {verdict.reason}\nno known defect explains it: {verdict.signature}\n{command}",
+                pytrace=False,
             )
         case Outcome.UNEXPECTEDLY_FIXED:
             assert comparison.defect is not None

@@ -1,14 +1,14 @@
 """The README's generated parts, from the catalogue and from the last recorded bench. See `nox -s readme`."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from headcount.builds import RELEASES
 from headcount.configs import Config
-from headcount.defects import Defect, catalogue
+from headcount.defects import catalogue
 from headcount.matrix import EXTRAS
+from headcount.scripts import ranges
 
 
 def record(path: str = "tests/bench/record.json") -> dict[str, Any]:
@@ -34,8 +34,9 @@ def defects(transformers: str = "5.23.0") -> str:
     """The catalogue as a Markdown table."""
     lines = ["| defect | what is wrong | releases |", "|---|---|---|"]
     for defect in catalogue().defects:
-        name = f"[{defect.id}]({defect.upstream})" if defect.upstream else defect.id
-        lines.append(f"| {name} | {defect.title} | {_ranges(_affected(defect, transformers))} |")
+        issue = f" ([#{defect.upstream.rpartition('/')[2]}]({defect.upstream}))" if defect.upstream else ""
+        affected = ranges([release for release in RELEASES if defect.affects(release, transformers)])
+        lines.append(f"| [{defect.id}](reproducers/{defect.reproducer.file}) | {defect.title}{issue} | {affected} |")
     return "\n".join(lines)
 
 
@@ -43,20 +44,3 @@ def words() -> str:
     """The words of a test id for all that is outside the product, in the order of the matrix."""
     ids = [word for extra in EXTRAS for word in Config(**{k: v for k, v in extra.items() if k != "heads"}).extras()]
     return ", ".join(f"`{word}`" for word in dict.fromkeys(ids))
-
-
-def _affected(defect: Defect, transformers: str) -> list[int]:
-    return [index for index, release in enumerate(RELEASES) if defect.affects(release, transformers)]
-
-
-def _ranges(indices: Sequence[int]) -> str:
-    """`1.3.1 to 1.4.0, 1.4.2` for the releases at these places."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and runs[-1][-1] == index - 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return ", ".join(
-        RELEASES[run[0]] if len(run) == 1 else f"{RELEASES[run[0]]} to {RELEASES[run[-1]]}" for run in runs
-    )

@@ -1,0 +1,131 @@
+"""The commands as a user calls them: what they print, what they write, what they exit with."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headcount import reproduction
+from headcount.builds import Overlay
+from headcount.cli import main
+from headcount.engine import ScriptRun
+from headcount.errors import ExitCode
+from test_runner import ISSUE_410, PLAIN, build
+
+OK, DEFECT = ScriptRun(0, "as expected"), ScriptRun(1, "happened: that")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("command", [[], ["emit"], ["minimise"], ["reproduce"]])
+def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    assert "exit codes: 0 clean" in capsys.readouterr().out
+
+
+def test_an_emitted_file_shows_the_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "shown.py"
+    wheel = build(tmp_path, "wrong-heads")
+    assert main(["emit", ISSUE_410, "--build", wheel, "-o", str(output)]) == ExitCode.CLEAN
+    assert "shows it when run with" in capsys.readouterr().err
+    text = output.read_text()
+    assert "head_pruning_ratio=1 / 3," in text
+    overlay = next((tmp_path / "cache" / "overlays").glob("file-*[!.lock]"))
+    done = subprocess.run(
+        [sys.executable, str(output)],
+        env={**os.environ, "PYTHONPATH": f"{overlay}{os.pathsep}{Path(reproduction.__file__).parents[1]}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "heads are left" in done.stdout
+
+
+def test_minimise_prints_its_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["minimise", f"1.6.1-{ISSUE_410}", "--build", build(tmp_path, "crash-step")]) == ExitCode.CLEAN
+    printed = capsys.readouterr()
+    assert "prune_num_heads: True -> False" in printed.err
+    assert "head_pruning_ratio: 1/3 -> 0" in printed.err
+    assert "prune_num_heads" not in printed.out
+    assert "isinstance(error, KeyError)" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "code", "says"),
+    [
+        ("correct", PLAIN, ExitCode.USAGE, "is ok on"),
+        ("correct", "vit-locl-nonsense", ExitCode.USAGE, "the nearest are vit"),
+        ("crash-import", PLAIN, ExitCode.INDETERMINATE, "cannot be tested: RuntimeError at import"),
+        ("hang-none", PLAIN, ExitCode.USAGE, "is ok on"),
+    ],
+)
+def test_what_cannot_be_emitted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, cell: str, code: int, says: str
+) -> None:
+    output = tmp_path / "shown.py"
+    assert main(["emit", cell, "--build", build(tmp_path, name), "-o", str(output)]) == code
+    assert says in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_what_a_release_never_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-isomorphic"
+    assert main(["emit", cell, "--build", build(tmp_path, "correct", "1.3.0")]) == ExitCode.USAGE
+    assert "is not applicable to" in capsys.readouterr().err
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "shown.py"
+    output.write_text("mine")
+    assert main(["emit", PLAIN, "--build", "1.4.1", "-o", str(output)]) == ExitCode.USAGE
+    assert "exists, and is left as it is" in capsys.readouterr().err
+    assert output.read_text() == "mine"
+
+
+def test_a_file_that_does_not_show_it_is_not_handed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headcount.engine.Engine.run_script", lambda *_: OK)
+    output = tmp_path / "shown.py"
+    code = main(["emit", ISSUE_410, "--build", build(tmp_path, "wrong-heads"), "-o", str(output)])
+    assert code == ExitCode.INDETERMINATE
+    assert "nothing was written: the file for" in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.fixture
+def _overlays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No build is installed: what a file does is said by the test."""
+    monkeypatch.setattr("headcount.builds.prepare", lambda b, say: Overlay(b.label, Path(), b.spec, ""))
+
+
+@pytest.mark.usefixtures("_overlays")
+@pytest.mark.parametrize(("bad", "good", "code"), [(DEFECT, OK, 0), (OK, OK, 1), (DEFECT, DEFECT, 1)])
+def test_reproduce_compares_with_the_catalogue(
+    bad: ScriptRun, good: ScriptRun, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "headcount.engine.Engine.run_script", lambda _self, overlay, _path: bad if overlay.label == "1.4.1" else good
+    )
+    assert main(["reproduce", "410"]) == code
+    assert f"2 runs: {2 - (bad is OK) - (good is DEFECT)} as the catalogue states" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_overlays")
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (1, 1), (125, 3), (None, 3)])
+def test_reproduce_on_a_build(status: int | None, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headcount.engine.Engine.run_script", lambda *_: ScriptRun(status, ""))
+    assert main(["reproduce", "410-total-heads", "--build", "1.5.3"]) == code
+
+
+def test_a_reproducer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "999"]) == ExitCode.USAGE
+    assert "there is no reproducer '999' (there are 410-total-heads" in capsys.readouterr().err

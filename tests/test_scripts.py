@@ -1,0 +1,108 @@
+"""The text of a standalone file: what it holds, and when its run is taken for proof."""
+
+import ast
+import re
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headcount import scripts
+from headcount.builds import RELEASES
+from headcount.configs import Config
+from headcount.defects import catalogue
+from headcount.errors import UsageError
+from headcount.matrix import Cell
+from headcount.models import Model
+from headcount.verdicts import Kind, Signature, Verdict, normalised
+
+FOLDER = Path(__file__).parents[1] / "reproducers"
+CELL = Cell(Model(), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3)))
+CRASH = Verdict(
+    Kind.CRASH,
+    "ValueError at step in pruner.algorithms.metapruner._prune: 5 of 6 heads are odd",
+    Signature(Kind.CRASH, "ValueError", "N of N heads are odd", "pruner.algorithms.metapruner._prune"),
+)
+RAISED = """\
+  File "/somewhere/torch_pruning/pruner/algorithms/metapruner.py", line 7, in _prune
+    raise ValueError("4 of 6 heads are odd")
+ValueError: 4 of 6 heads are odd
+expected: no exception
+happened: ValueError: 4 of 6 heads are odd
+"""
+
+
+def wrong(reason: str) -> Verdict:
+    return Verdict(Kind.WRONG_HEADS, reason, Signature(Kind.WRONG_HEADS, message=normalised(reason)))
+
+
+def test_only_what_differs_from_the_defaults_is_in_the_call() -> None:
+    text = scripts.write(CELL, "1.4.1", CRASH)
+    assert "head_pruning_ratio=1 / 3," in text
+    assert "prune_num_heads=True," in text
+    assert "global_pruning" not in text
+    assert "iterative_steps" not in text
+    ast.parse(text)
+
+
+def test_the_exit_status_asks_for_what_the_failure_is_known_by() -> None:
+    """The numbers of a message differ from run to run, and are not asked for."""
+    assert 'isinstance(error, ValueError) and "heads are odd" in str(error)' in scripts.write(CELL, "1.4.1", CRASH)
+
+
+def test_a_verdict_that_no_check_is_written_for() -> None:
+    with pytest.raises(UsageError, match="no reproducer can be written for wrong-heads: what now"):
+        scripts.write(CELL, "1.4.1", wrong("what now"))
+
+
+@pytest.mark.parametrize(
+    ("status", "printed", "doubt"),
+    [
+        (1, RAISED, ""),
+        (0, "no exception, as expected\n", "it exits with 0 and says 'no exception, as expected'"),
+        (None, "", "it exits with None and says 'nothing'"),
+        (1, RAISED.replace("ValueError", "TypeError"), "it raises TypeError, not ValueError"),
+        (1, RAISED.replace("are odd", "are even"), "it says 'N of N heads are even', not 'N of N heads are odd'"),
+        (1, RAISED.replace("_prune", "step"), "it fails in pruner.algorithms.metapruner.step"),
+    ],
+)
+def test_proof_is_the_same_signature(status: int | None, printed: str, doubt: str) -> None:
+    found = scripts.unproven(CRASH, status, printed)
+    assert found.startswith(doubt) if doubt else found == ""
+
+
+def test_proof_of_a_wrong_count_is_the_same_sentence() -> None:
+    verdict = wrong("block 0: 1 heads are left, 2 should be")
+    assert scripts.unproven(verdict, 1, "happened: block 1: 3 heads are left, 4 should be\n") == ""
+    assert scripts.unproven(verdict, 1, "happened: 3 heads are left in all, 4 should be\n") != ""
+
+
+# --- the catalogue's files ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("defect", catalogue().defects, ids=lambda defect: defect.id)
+def test_every_defect_has_its_file(defect: Any) -> None:
+    """What the file does is asked by `nox -s reproduce`."""
+    text = (FOLDER / defect.reproducer.file).read_text("utf-8")
+    tree = ast.parse(text)
+    block = re.search(r"(?ms)^# /// script$\n(.*?)^# ///$", text)
+    assert block is not None
+    metadata = tomllib.loads(re.sub(r"(?m)^# ?", "", block[1]))
+    assert f"torch-pruning=={defect.reproducer.bad}" in metadata["dependencies"]
+    assert defect.affects(defect.reproducer.bad, "4.57.6")
+    assert defect.reproducer.good in ("", *RELEASES)
+    docstring = ast.get_docstring(tree) or ""
+    assert defect.title[1:] in docstring.splitlines()[0]
+    assert defect.upstream in docstring
+    for word in ("Symptom: ", "Cause: ", "Affected: ", "It breaks: "):
+        assert word in docstring
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported <= {"copy", "sys", "traceback", "torch", "torch_pruning", "transformers"}
+    assert len(text.splitlines()) <= 70
+
+
+def test_every_file_belongs_to_a_defect() -> None:
+    assert {path.name for path in FOLDER.glob("*.py")} == {defect.reproducer.file for defect in catalogue().defects}
