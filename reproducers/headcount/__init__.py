@@ -5,6 +5,8 @@ The modules in the order of the flow; each imports only those before it.
 errors        what went wrong, to what, and what to do next; the exit codes
 environment   the versions and the harness that a result belongs to
 builds        which Torch-Pruning: a release, wheel, checkout or ref -> an overlay
+clones        a local git clone: its commits, and the package at each
+bisector      where a history changes: a binary search and a scan
 models        which ViT: its numbers, and one small adapter per family
 configs       how the pruner is called
 matrix        cells: which calls on which models
@@ -22,6 +24,8 @@ results       JSON Lines
 scripts       a failing cell as one file that stands alone
 minimiser     a failing cell made as small as it still fails
 reproduction  such files proven, and run again
+probing       what a build is asked when a history is searched
+bisection     releases or commits searched for a failure
 report        for people to read
 cli           the commands
 """

@@ -150,20 +150,72 @@ def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] 
         say: called with a line when something takes time or was mended.
 
     Raises:
-        UsageError: the build does not exist, does not build, or is another package.
+        UsageError: the build does not exist, does not build, is another package, or has no head pruning.
         SetupError: no network, no space, no installer.
     """
     folder = (cache or cache_folder()) / "overlays"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _sources(build) as (requirement, key), FileLock(folder / f"{key}.lock", timeout=_LOCK_SECONDS):
-            return _find(build, folder / key, say) or _install(build, requirement, folder / key, say)
+            overlay = _find(build, folder / key, say) or _install(build, requirement, folder / key, say)
     except Timeout:
         raise SetupError(
             f"another run has held the lock on {build.label} for {_LOCK_SECONDS} s", f"end it, or delete {folder}"
         ) from None
     except (OSError, subprocess.SubprocessError) as error:
         raise _cannot_write(build, folder, error) from error
+    return _with_heads(overlay)
+
+
+def _with_heads(overlay: Overlay) -> Overlay:
+    if Version(overlay.version) < Version(RELEASES[0]):
+        raise UsageError(
+            f"{overlay.label} is {DISTRIBUTION} {overlay.version}", f"head pruning came with {RELEASES[0]}"
+        )
+    return overlay
+
+
+def prepare_tree(clone: Path, tree: str, version: str, label: str, cache: Path | None = None) -> Overlay:
+    """The package as a commit of a clone has it, as an overlay: no installer runs, so it takes a moment.
+
+    Args:
+        tree: git's name for the content of the package's folder.
+        version: what the commit says it is.
+
+    Raises:
+        UsageError: the commit has no package.
+        SetupError: git or the disk fails.
+    """
+    if not tree:
+        raise UsageError(f"{label} has no package torch_pruning")
+    folder = (cache or cache_folder()) / "overlays"
+    path = folder / f"git-{tree[:20]}-{version}"
+    build = Build(label, Source.REF, str(clone), tree, f"{clone}@{label}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / f"{path.name}.lock", timeout=_LOCK_SECONDS):
+            return _find(build, path, lambda _: None) or _lay_out(build, version, path)
+    except OSError as error:
+        raise _cannot_write(build, folder, error) from error
+
+
+def _lay_out(build: Build, version: str, path: Path) -> Overlay:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
+        aside = Path(scratch) / "overlay"
+        _export(build, aside / "torch_pruning")
+        info = aside / f"torch_pruning-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version}\n", "utf-8")
+        return _finish(build, version, aside, path)
+
+
+def _finish(build: Build, version: str, aside: Path, path: Path) -> Overlay:
+    """Compile, seal and put in place an overlay that was made aside."""
+    compileall.compile_dir(aside, quiet=2)
+    digest = _package_digest(aside)
+    (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
+    aside.replace(path)
+    return Overlay(build.label, path, version, digest, build.spec)
 
 
 def _checkout(path: Path) -> Build:
@@ -202,12 +254,12 @@ def _sources(build: Build) -> Iterator[tuple[str, str]]:
 
 def _export(build: Build, target: Path) -> None:
     """The tree of a ref, by git's plumbing: the clone is neither checked out nor changed."""
-    target.mkdir()
+    target.mkdir(parents=True)
     git = ["git", "-C", build.requirement]
     if not (shutil.which("git")):
         raise SetupError(f"{build.label} is a ref of a clone, and git is not installed", "install git")
     known = subprocess.run(  # noqa: S603 - git or an installer, and no shell
-        [*git, "rev-parse", "--verify", "--quiet", f"{build.ref}^{{commit}}"],
+        [*git, "rev-parse", "--verify", "--quiet", f"{build.ref}^{{tree}}"],
         capture_output=True,
         text=True,
         check=False,
@@ -240,12 +292,7 @@ def _install(build: Build, requirement: str, path: Path, say: Callable[[str], No
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
         aside = Path(scratch) / "overlay"
         _run_installer(build, requirement, aside)
-        version = _installed_version(build, aside)
-        compileall.compile_dir(aside, quiet=2)
-        digest = _package_digest(aside)
-        (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
-        aside.replace(path)
-    return Overlay(build.label, path, version, digest, build.spec)
+        return _finish(build, _installed_version(build, aside), aside, path)
 
 
 def _run_installer(build: Build, requirement: str, target: Path) -> None:
@@ -314,8 +361,7 @@ def _installed_version(build: Build, path: Path) -> str:
     """The version that the metadata states.
 
     Raises:
-        UsageError: the folder holds another package, or another version than the one asked for,
-            or one without head pruning.
+        UsageError: the folder holds another package, or another version than the one asked for.
     """
     found = {canonicalize_name(d.name): d.version for d in importlib.metadata.distributions(path=[str(path)])}
     if DISTRIBUTION not in found:
@@ -325,8 +371,6 @@ def _installed_version(build: Build, path: Path) -> str:
     if not (path / "torch_pruning").is_dir():
         raise UsageError(f"{build.label} holds no package torch_pruning", "name a complete build of torch-pruning")
     version = found[DISTRIBUTION]
-    if Version(version) < Version(RELEASES[0]):
-        raise UsageError(f"{build.label} is {DISTRIBUTION} {version}", f"head pruning came with {RELEASES[0]}")
     if build.source is Source.RELEASE and Version(version) != Version(build.requirement.partition("==")[2]):
         raise UsageError(
             f"{build.label} was asked for, but {version} was installed", "look at the index or wheels you use"

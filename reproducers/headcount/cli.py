@@ -2,17 +2,34 @@
 
 import argparse
 import difflib
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-from headcount import builds, matrix, reproduction
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from headcount import bisection, builds, matrix, probing, reproduction
+from headcount.bisection import Find, Prober, Span
+from headcount.clones import Clone
+from headcount.configs import Config
 from headcount.defects import catalogue
 from headcount.engine import Engine
+from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
+from headcount.models import FAMILIES, Model
+from headcount.oracle import expect
+from headcount.probing import Answer, Subject
+from headcount.report import history
+from headcount.report.bisection import markdown, to_json
 from headcount.reproduction import Reproduction
 from headcount.store import Store
+from headcount.verdicts import Kind, judge
 
 _INTERRUPTED = 130
 
@@ -22,7 +39,8 @@ Without an environment of your own: nox -s "headcount(transformers='4.57.6')" --
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    options = parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser().parse_args(words, argparse.Namespace(words=words))
     try:
         code: int = options.run(options)
     except HeadcountError as error:
@@ -57,7 +75,52 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, a defect's id, or a file (default: all)")
     command.add_argument("--build", action="append", default=[], help="run on this build instead; may be repeated")
     command.set_defaults(run=_reproduce)
+    _add_bisect(commands)
+    help_ = "which release shows which known defect"
+    command = commands.add_parser("history", help=help_, description=help_, epilog=_EPILOG)
+    command.add_argument("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)")
+    command.set_defaults(run=_history)
+    _add_which(commands)
     return top
+
+
+def _add_bisect(commands: Any) -> None:
+    help_ = "find where a failure was introduced and fixed: over the releases, or over the commits of a clone"
+    command = commands.add_parser("bisect", help=help_, description=help_, epilog=_EPILOG)
+    command.add_argument(
+        "what", metavar="CELL|DEFECT|SCRIPT", help="a cell's id, a defect's, or a file that exits 0/1/125"
+    )
+    command.add_argument("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched")
+    command.add_argument("--good", metavar="REF", help="a release, or with --repo a ref, that is fine")
+    command.add_argument("--bad", metavar="REF", help="one that fails; a cell is bad if it fails as it does there")
+    command.add_argument("--first-parent", action="store_true", help="follow only the first parent of merges")
+    command.add_argument("--find", type=Find, choices=list(Find), default=None, help="which changes (default: all)")
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--scan", action="store_true", help="ask every build: right on any history, and finds all changes")
+    how.add_argument("--search", action="store_true", help="ask few: a binary search for one change, ends verified")
+    command.add_argument("--any-failure", action="store_true", help="another failure is bad too, not skipped")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    command.set_defaults(run=_bisect)
+
+
+def _add_which(commands: Any) -> None:
+    help_ = "which releases do a call right, what goes wrong in the others, and which to take"
+    command = commands.add_parser("which", help=help_, description=help_, epilog=_EPILOG)
+    command.add_argument("--heads", type=int, default=Model.heads, metavar="N", help="heads of each layer")
+    command.add_argument("--layers", type=int, default=Model.layers, metavar="N", help="layers")
+    command.add_argument(
+        "--head-ratio", type=_ratio, default=Fraction(0), metavar="R", help="head_pruning_ratio: 1/3, 0.5"
+    )
+    command.add_argument(
+        "--ratio", type=_ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"
+    )
+    command.add_argument("--steps", type=int, default=1, metavar="N", help="iterative_steps")
+    scope = command.add_mutually_exclusive_group()
+    scope.add_argument("--local", dest="everywhere", action="store_false", help="global_pruning=False (the default)")
+    scope.add_argument("--global", dest="everywhere", action="store_true", help="global_pruning=True")
+    command.add_argument("--head-dims", action="store_true", help="prune_head_dims=True")
+    command.add_argument("--model", choices=sorted(FAMILIES), default="vit", help="the model's family")
+    command.set_defaults(run=_which, everywhere=False)
 
 
 def _emit(options: argparse.Namespace) -> int:
@@ -74,11 +137,7 @@ def _emit(options: argparse.Namespace) -> int:
     if output is None:
         sys.stdout.write(text)
         return ExitCode.CLEAN
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise HeadcountError(f"cannot write {output}: {error.strerror}", "name another file") from error
+    _write_new(output, text)
     _say(f"{output}: shows it when run with {overlay.label}, and exits with 1")
     return ExitCode.CLEAN
 
@@ -147,6 +206,126 @@ def _asked(runs: Sequence[Reproduction]) -> ExitCode:
     if 1 in statuses:
         return ExitCode.REGRESSION
     return ExitCode.CLEAN if statuses == {0} else ExitCode.INDETERMINATE
+
+
+# --- over the releases, and over commits ------------------------------------------------------------
+
+
+def _bisect(options: argparse.Namespace) -> int:
+    clone = Clone(options.repo) if options.repo else None
+    find: Find = options.find or (Find.INTRODUCED if options.search else Find.ALL)
+    older, newer = _ends(options, clone, find)
+    span = (
+        bisection.commits(clone, older, newer, first_parent=options.first_parent)
+        if clone
+        else (bisection.releases(older, newer))
+    )
+    builds_ = bisection.distinct(span)
+    scanned = options.scan or (not options.search and (find is Find.ALL or builds_ < bisection.SCANNED_BELOW))
+    with Store() as store, Engine(store=store) as engine, _progress(builds_) as tell:
+        subject = _subject(options, engine, span)
+        prober = Prober(engine, subject, span, tell)
+        result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
+    if options.json:
+        _write_new(options.json, json.dumps(to_json(result, clone), indent=2) + "\n")
+    _out(markdown(result, clone, options.words))
+    return result.exit_code
+
+
+def _ends(options: argparse.Namespace, clone: Clone | None, find: Find) -> tuple[str, str]:
+    """The older and the newer end, from --good and --bad: which is which depends on what is looked for."""
+    default = (f"v{builds.RELEASES[0]}", "HEAD") if clone else (builds.RELEASES[0], builds.RELEASES[-1])
+    ends = (options.bad, options.good) if find is Find.FIXED else (options.good, options.bad)
+    return ends[0] or default[0], ends[1] or default[1]
+
+
+def _subject(options: argparse.Namespace, engine: Engine, span: Span) -> Subject:
+    """What is looked for: a script, a defect, or a cell that fails as it does at the bad end."""
+    what: str = options.what
+    if what.endswith(".py"):
+        if not Path(what).is_file():
+            raise UsageError(f"there is no file {what}", "name a program that exits with 0, 1 or 125")
+        return probing.Script(Path(what).resolve())
+    defect = next((d for d in catalogue().defects if what in (d.id, d.id.partition("-")[0])), None)
+    if defect is not None:
+        return probing.by_defect(defect, any_failure=options.any_failure)
+    cell = _cell(what)
+    if options.any_failure or not options.bad:
+        return probing.by_signature(cell, None)
+    bad = span.older if options.find is Find.FIXED else span.newer
+    return probing.by_signature(cell, reproduction.failing(engine, span.prepare(bad), cell).signature)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[str, Answer], None]]:
+    """A bar with an estimate while builds are asked, where someone is looking."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("asking", total=total)
+
+        def tell(title: str, answer: Answer) -> None:
+            bar.update(task, advance=1, description=f"{title} {answer.state}")
+
+        yield tell
+
+
+def _history(options: argparse.Namespace) -> int:
+    defects = [reproduction.find(which) for which in options.which] or list(catalogue().defects)
+    overlays = {release: builds.prepare(builds.parse(release), say=_say) for release in builds.RELEASES}
+    answers: dict[str, dict[str, Answer]] = {defect.id: {} for defect in defects}
+    with Store() as store, Engine(store=store) as engine, _progress(len(overlays)) as tell:
+        for release, overlay in overlays.items():
+            for defect in defects:
+                answers[defect.id][release] = probing.by_defect(defect).ask(engine, overlay)
+            tell(release, answers[defects[-1].id][release])
+    _out(history.table(answers))
+    return ExitCode.CLEAN
+
+
+def _which(options: argparse.Namespace) -> int:
+    model = Model(family=options.model, heads=options.heads, layers=options.layers)
+    config = Config(
+        global_pruning=options.everywhere,
+        prune_num_heads=options.head_ratio != 0,
+        prune_head_dims=options.head_dims,
+        head_pruning_ratio=options.head_ratio,
+        pruning_ratio=options.ratio,
+        iterative_steps=options.steps,
+    )
+    cell = Cell(model, config)
+    _say(f"{cell.id}, on a small model")
+    lines = []
+    with Store() as store, Engine(store=store) as engine:
+        for release in builds.RELEASES:
+            overlay = builds.prepare(builds.parse(release), say=_say)
+            verdict = judge(expect(model, config), engine.run(overlay, cell))
+            known = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
+            lines.append((release, verdict, known.title if known and verdict.kind is not Kind.OK else ""))
+    _out(history.advice(lines))
+    return ExitCode.CLEAN if any(verdict.kind is Kind.OK for _, verdict, _ in lines) else ExitCode.REGRESSION
+
+
+def _ratio(text: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"{text!r} is no ratio: 1/3, 0.5") from None
+
+
+# --- output -----------------------------------------------------------------------------------------
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet.
+
+    Raises:
+        HeadcountError: it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise HeadcountError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
 
 def _out(line: str) -> None:

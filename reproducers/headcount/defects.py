@@ -118,10 +118,25 @@ class Defect:
 
     def explains(self, verdict: Verdict, cell: Cell, version: str) -> bool:
         """Whether a cell's verdict on a release bears its signature."""
+        return self._bears(verdict) and any(
+            shows.fits(cell, version) and shows.allows(cell, verdict.reason) for shows in self.shows
+        )
+
+    def resembles(self, verdict: Verdict, cell: Cell) -> bool:
+        """Whether a cell's verdict looks like this defect, on whatever build: commits state no version of their own."""
+        return self._bears(verdict) and any(
+            self.fits(cell, shows.when) and shows.allows(cell, verdict.reason) for shows in self.shows
+        )
+
+    @staticmethod
+    def fits(cell: Cell, when: str) -> bool:
+        """Whether a `when` is true for a cell."""
+        return bool(_value(when, cell))
+
+    def _bears(self, verdict: Verdict) -> bool:
         signature = verdict.signature
         return (
             verdict.kind in self.kinds
-            and any(shows.fits(cell, version) and shows.allows(cell, verdict.reason) for shows in self.shows)
             and self.exception in ("", signature.exception)
             and re.search(self.message, signature.message) is not None
             and re.search(self.frame, signature.frame) is not None

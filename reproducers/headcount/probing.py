@@ -1,0 +1,147 @@
+"""What a build is asked when a history is searched: cells or a script, and which answer means what."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from headcount.bisector import State
+from headcount.builds import RELEASES, Overlay
+from headcount.defects import Defect, catalogue
+from headcount.engine import Engine
+from headcount.matrix import Cell, default_cells
+from headcount.oracle import expect
+from headcount.verdicts import Kind, Signature, Verdict, judge
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one build said.
+
+    Attributes:
+        state: for the failure that is looked for.
+        what: in one line: the verdict and its reason, or what a script printed last.
+        label: what two answers have in common if nothing changed between them: a defect's id, else a signature.
+    """
+
+    state: State
+    what: str
+    label: str
+
+
+class Subject(Protocol):
+    """What is looked for."""
+
+    @property
+    def name(self) -> str:
+        """In one line."""
+        ...
+
+    def ask(self, engine: Engine, overlay: Overlay) -> Answer:
+        """What a build says."""
+        ...
+
+
+Judge = Callable[[Cell, Verdict], State]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells that show a failure; a build is bad if one of them shows it, and good if all are fine."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    judge: Judge
+
+    def ask(self, engine: Engine, overlay: Overlay) -> Answer:
+        """The answers of all cells, as one: the first bad one, else the first skipped one, else good."""
+        answers = [self._ask(engine, overlay, cell) for cell in self.cells]
+        return next(
+            answer for state in (State.BAD, State.SKIP, State.GOOD) for answer in answers if answer.state is state
+        )
+
+    def _ask(self, engine: Engine, overlay: Overlay, cell: Cell) -> Answer:
+        verdict = judge(expect(cell.model, cell.config), engine.run(overlay, cell))
+        if verdict.kind is Kind.OK:
+            return Answer(State.GOOD, "ok", "ok")
+        named = named_defect(cell, verdict)
+        what = f"{verdict.kind}: {verdict.reason}"
+        return Answer(self.judge(cell, verdict), what, named.id if named else str(verdict.signature))
+
+
+@dataclass(frozen=True)
+class Script:
+    """A program that exits with 0 for good, 1 for bad, and anything else for skip."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def ask(self, engine: Engine, overlay: Overlay) -> Answer:
+        """What the program says of a build."""
+        run = engine.run_script(overlay, self.path)
+        state = {0: State.GOOD, 1: State.BAD}.get(-1 if run.status is None else run.status, State.SKIP)
+        said = (run.printed.strip().splitlines() or ["nothing printed"])[-1]
+        return Answer(state, said, str(state))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the program."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:
+    """The known defect whose failure a verdict looks like, whatever the build's version."""
+    return next((defect for defect in catalogue().defects if defect.resembles(verdict, cell)), None)
+
+
+def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:
+    """A known defect, in the cells that tell it from others best."""
+
+    def judged(cell: Cell, verdict: Verdict) -> State:
+        if verdict.kind in (Kind.UNTESTABLE, Kind.NOT_APPLICABLE):
+            return State.SKIP
+        return State.BAD if any_failure or defect.resembles(verdict, cell) else State.SKIP
+
+    return Cells(defect.id, telling_cells(defect), judged)
+
+
+def by_signature(cell: Cell, signature: Signature | None) -> Cells:
+    """One cell, and the failure to look for; None for any."""
+
+    def judged(_: Cell, verdict: Verdict) -> State:
+        if verdict.kind in (Kind.UNTESTABLE, Kind.NOT_APPLICABLE):
+            return State.SKIP
+        return State.BAD if signature is None or alike(verdict.signature, signature) else State.SKIP
+
+    return Cells(cell.id, (cell,), judged)
+
+
+def alike(one: Signature, other: Signature) -> bool:
+    """Whether two failures are the same: but for the module, since functions move between files."""
+    ends = [signature.frame.rpartition(".")[2] for signature in (one, other)]
+    return (one.kind, one.exception, one.message, ends[0]) == (other.kind, other.exception, other.message, ends[1])
+
+
+@cache
+def telling_cells(defect: Defect) -> tuple[Cell, ...]:
+    """For each way in which a defect shows, the cell that the fewest other defects could fail in.
+
+    A cell in which another defect fails first, on whatever release, says nothing about this one there.
+    """
+    return tuple(dict.fromkeys(_most_telling(defect, shows.when) for shows in defect.shows))
+
+
+def _most_telling(defect: Defect, when: str) -> Cell:
+    others = [other for other in catalogue().defects if other is not defect]
+
+    def obscured(cell: Cell) -> tuple[int, int]:
+        hiding = sum(other.hits(cell, release) for other in others for release in RELEASES)
+        return hiding, len(cell.id)
+
+    return min((cell for cell in default_cells() if defect.fits(cell, when)), key=obscured)
