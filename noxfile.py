@@ -76,14 +76,23 @@ def matrix(session: nox.Session, transformers: str) -> None:
 def headcount(session: nox.Session, transformers: str) -> None:
     """The commands: emit and minimise a failing cell, reproduce the known defects; -- --help says more."""
     install(session, transformers, "test")
-    session.run("headcount", *(session.posargs or ["--help"]), env=run_environment(), interrupt_timeout=20)
+    # Its progress goes to stderr, so that what it prints can be sent to a file.
+    arguments = session.posargs or ["--help"]
+    session.run("headcount", *arguments, env=run_environment(), stderr=None, interrupt_timeout=20)
 
 
 @nox.session
 def reproduce(session: nox.Session) -> None:
     """Every known defect's reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
     install(session, TRANSFORMERS[0], "test")
-    session.run("headcount", "reproduce", *session.posargs, env=run_environment(), interrupt_timeout=20)
+    session.run("headcount", "reproduce", *session.posargs, env=run_environment(), stderr=None, interrupt_timeout=20)
+
+
+@nox.session
+def bisect(session: nox.Session) -> None:
+    """Where a failure was introduced and fixed: -- 410, or -- 410 --repo CLONE; -- --help says more."""
+    install(session, TRANSFORMERS[0], "test")
+    session.run("headcount", "bisect", *session.posargs, env=run_environment(), stderr=None, interrupt_timeout=20)
 
 
 @nox.session

@@ -50,7 +50,7 @@ def test_an_emitted_file_shows_the_failure(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_minimise_prints_its_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["minimise", f"1.6.1-{ISSUE_410}", "--build", build(tmp_path, "crash-step")]) == ExitCode.CLEAN
+    assert main(["minimise", f"test_cell[{ISSUE_410}]", "--build", build(tmp_path, "crash-step")]) == ExitCode.CLEAN
     printed = capsys.readouterr()
     assert "prune_num_heads: True -> False" in printed.err
     assert "head_pruning_ratio: 1/3 -> 0" in printed.err
@@ -80,6 +80,14 @@ def test_what_a_release_never_had(tmp_path: Path, capsys: pytest.CaptureFixture[
     cell = "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-isomorphic"
     assert main(["emit", cell, "--build", build(tmp_path, "correct", "1.3.0")]) == ExitCode.USAGE
     assert "is not applicable to" in capsys.readouterr().err
+
+
+def test_two_builds_are_one_too_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["emit", f"1.4.1-{PLAIN}", "--build", build(tmp_path, "correct")]) == ExitCode.USAGE
+    assert "the id names build 1.4.1, and --build torch_pruning-1.6.1" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["emit", PLAIN, "--build", "1.4.1", "--build", "1.6.1"])
+    assert "--build may be given once" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,4 +136,4 @@ def test_reproduce_on_a_build(status: int | None, code: int, monkeypatch: pytest
 
 def test_a_reproducer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "999"]) == ExitCode.USAGE
-    assert "there is no reproducer '999' (there are 410-total-heads" in capsys.readouterr().err
+    assert "there is no defect '999' (the nearest are" in capsys.readouterr().err

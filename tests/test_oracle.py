@@ -40,8 +40,8 @@ def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniat
 @pytest.mark.parametrize(
     ("name", "changes", "kind", "reason"),
     [
-        ("wrong-heads", {}, Kind.WRONG_HEADS, "block 0: 3 heads are left, 4 should be"),
-        ("wrong-heads", {"global_pruning": True}, Kind.WRONG_HEADS, "7 heads are left in all, 8 should be"),
+        ("wrong-heads", {}, Kind.WRONG_HEADS, "block 0: 3 heads are left, 4 should be: too few"),
+        ("wrong-heads", {"global_pruning": True}, Kind.WRONG_HEADS, "7 heads are left in all, 8 should be: too few"),
         ("wrong-selection", {}, Kind.WRONG_SELECTION, "less important head"),
         ("wrong-selection", {"global_pruning": True}, Kind.WRONG_SELECTION, "less important head"),
         ("desync", {}, Kind.DESYNC, "the pruner says q has 6 heads, its 32 channels are of 4"),

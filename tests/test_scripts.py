@@ -74,9 +74,9 @@ def test_proof_is_the_same_signature(status: int | None, printed: str, doubt: st
 
 
 def test_proof_of_a_wrong_count_is_the_same_sentence() -> None:
-    verdict = wrong("block 0: 1 heads are left, 2 should be")
-    assert scripts.unproven(verdict, 1, "happened: block 1: 3 heads are left, 4 should be\n") == ""
-    assert scripts.unproven(verdict, 1, "happened: 3 heads are left in all, 4 should be\n") != ""
+    verdict = wrong("block 0: 1 heads are left, 2 should be: too few")
+    assert scripts.unproven(verdict, 1, "happened: block 1: 3 heads are left, 4 should be: too few\n") == ""
+    assert scripts.unproven(verdict, 1, "happened: block 1: 5 heads are left, 4 should be: too many\n") != ""
 
 
 # --- the catalogue's files ------------------------------------------------------------------------

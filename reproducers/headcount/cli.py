@@ -52,6 +52,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Once(argparse.Action):
+    """An option that may not be given twice: the first would be forgotten without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, names: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        if getattr(names, self.dest) is not None:
+            parser.error(f"{option} may be given once")
+        setattr(names, self.dest, values)
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command line may say."""
     top = argparse.ArgumentParser(
@@ -67,7 +78,9 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = commands.add_parser(name, help=help_, description=help_, epilog=_EPILOG)
         command.add_argument("cell", metavar="CELL", help="as in the matrix's test ids, with or without the build")
-        command.add_argument("--build", required=True, help="a release, wheel, sdist, checkout, CLONE@REF or URL")
+        command.add_argument(
+            "--build", required=True, action=_Once, help="a release, wheel, sdist, checkout, CLONE@REF or URL"
+        )
         command.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)")
         command.set_defaults(run=run, minimal=name == "minimise")
     help_ = "run the catalogue's reproducers: each on the release it names and on the nearest good one"
@@ -130,6 +143,9 @@ def _emit(options: argparse.Namespace) -> int:
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", "make it, or name another")
     build, cell = builds.parse(options.build), _cell(options.cell)
+    named = options.cell.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
+    if named not in ("", build.label):
+        raise UsageError(f"the id names build {named}, and --build {build.label}", "leave one out, or name the same")
     overlay = builds.prepare(build, say=_say)
     with Store() as store, Engine(store=store) as engine:
         make = reproduction.emit_minimal if options.minimal else reproduction.emit
@@ -246,9 +262,8 @@ def _subject(options: argparse.Namespace, engine: Engine, span: Span) -> Subject
         if not Path(what).is_file():
             raise UsageError(f"there is no file {what}", "name a program that exits with 0, 1 or 125")
         return probing.Script(Path(what).resolve())
-    defect = next((d for d in catalogue().defects if what in (d.id, d.id.partition("-")[0])), None)
-    if defect is not None:
-        return probing.by_defect(defect, any_failure=options.any_failure)
+    if what in {name for defect in catalogue().defects for name in (defect.id, defect.id.partition("-")[0])}:
+        return probing.by_defect(reproduction.find(what), any_failure=options.any_failure)
     cell = _cell(what)
     if options.any_failure or not options.bad:
         return probing.by_signature(cell, None)

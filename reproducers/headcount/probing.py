@@ -10,7 +10,7 @@ from typing import Protocol
 from headcount.bisector import State
 from headcount.builds import RELEASES, Overlay
 from headcount.defects import Defect, catalogue
-from headcount.engine import Engine
+from headcount.engine import Engine, unpromised
 from headcount.matrix import Cell, default_cells
 from headcount.oracle import expect
 from headcount.verdicts import Kind, Signature, Verdict, judge
@@ -130,18 +130,27 @@ def alike(one: Signature, other: Signature) -> bool:
 
 @cache
 def telling_cells(defect: Defect) -> tuple[Cell, ...]:
-    """For each way in which a defect shows, the cell that the fewest other defects could fail in.
+    """A few cells that show a defect on each release that has it, with no other defect in the way if that can be.
 
     A cell in which another defect fails first, on whatever release, says nothing about this one there.
     """
-    return tuple(dict.fromkeys(_most_telling(defect, shows.when) for shows in defect.shows))
+    ranked = sorted(
+        (cell for cell in default_cells() if _may_show(defect, cell)), key=lambda c: (_hidden(defect, c), c.id)
+    )
+    chosen: list[Cell] = []
+    for release in RELEASES:
+        clear = [c for c in ranked if defect.hits(c, release) and not _hidden(defect, c, (release,))]
+        if clear and not any(cell in clear for cell in chosen):
+            chosen.append(clear[0])
+    return tuple(chosen or ranked[:1])
 
 
-def _most_telling(defect: Defect, when: str) -> Cell:
-    others = [other for other in catalogue().defects if other is not defect]
+def _may_show(defect: Defect, cell: Cell) -> bool:
+    return any(defect.fits(cell, shows.when) for shows in defect.shows)
 
-    def obscured(cell: Cell) -> tuple[int, int]:
-        hiding = sum(other.hits(cell, release) for other in others for release in RELEASES)
-        return hiding, len(cell.id)
 
-    return min((cell for cell in default_cells() if defect.fits(cell, when)), key=obscured)
+def _hidden(defect: Defect, cell: Cell, releases: tuple[str, ...] = RELEASES) -> int:
+    """On how many releases, counted once for each, another defect shows in a cell."""
+    return sum(
+        other.hits(cell, release) for other in catalogue().defects if other is not defect for release in releases
+    )

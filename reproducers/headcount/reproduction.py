@@ -1,5 +1,6 @@
 """From a failing cell to a file that is proven to show it, and the catalogue's own files run again."""
 
+import difflib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
@@ -15,7 +16,7 @@ from headcount.matrix import Cell
 from headcount.minimiser import minimise, simpler, simpler_models
 from headcount.oracle import expect
 from headcount.scripts import Weights
-from headcount.verdicts import Kind, Verdict, judge
+from headcount.verdicts import Kind, Signature, Verdict, judge
 
 #: What is tried, in this order.
 _WEIGHTS = (Weights(), Weights(planted=True), Weights(planted=True, seed=1), Weights(planted=True, seed=2))
@@ -71,13 +72,24 @@ def _verdict(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
 
 
 def _shrunk(engine: Engine, overlay: Overlay, cell: Cell, neighbours: Neighbours, say: Say) -> Cell:
-    signature = failing(engine, overlay, cell).signature
+    """The smaller cell that fails as `cell` does: by signature, and by the known defect that explains it."""
+    sought = _told(overlay, cell, failing(engine, overlay, cell))
     return minimise(
         cell,
-        fails=lambda smaller: _verdict(engine, overlay, smaller).signature == signature,
+        fails=lambda smaller: _told(overlay, smaller, _verdict(engine, overlay, smaller)) == sought,
         kept=lambda before, after: say(f"  {difference(before, after)}"),
         neighbours=neighbours,
     )
+
+
+def _told(overlay: Overlay, cell: Cell, verdict: Verdict) -> tuple[Signature, Defect | None]:
+    return verdict.signature, _explanation(overlay, cell, verdict)
+
+
+def _explanation(overlay: Overlay, cell: Cell, verdict: Verdict) -> Defect | None:
+    if verdict.kind is Kind.OK:
+        return None
+    return catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
 
 
 def difference(cell: Cell, smaller: Cell) -> str:
@@ -105,7 +117,7 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
         UnprovenError: none does.
     """
     verdict = failing(engine, overlay, cell)
-    known = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
+    known = _explanation(overlay, cell, verdict)
     doubt = ""
     for weights in _WEIGHTS:
         text = scripts.write(cell, overlay.version, verdict, known, weights)
@@ -153,9 +165,13 @@ def find(which: str) -> Defect:
     Raises:
         UsageError: there is none, or there are several.
     """
-    name = Path(which).name
-    found = [d for d in catalogue().defects if name in (d.id, d.reproducer.file, d.id.partition("-")[0])]
+    name = Path(which).name.removesuffix(".py")
+    found = [
+        defect
+        for defect in catalogue().defects
+        if name in (defect.id, defect.reproducer.file.removesuffix(".py"), defect.id.partition("-")[0])
+    ]
     if len(found) == 1:
         return found[0]
-    ids = ", ".join(defect.id for defect in catalogue().defects)
-    raise UsageError(f"there is no reproducer {which!r}", f"there are {ids}")
+    near = difflib.get_close_matches(name, [defect.id for defect in catalogue().defects], n=3, cutoff=0.0)
+    raise UsageError(f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; the README lists all")

@@ -119,7 +119,7 @@ def _metadata(version: str) -> Lines:
 
 
 def _docstring(version: str, verdict: Verdict, defect: Defect | None) -> Lines:
-    lines = [f"{defect.title[0].upper()}{defect.title[1:]}." if defect else f"Torch-Pruning: {verdict.kind}."]
+    lines = [f"{_capital(defect.title)}." if defect else f"Torch-Pruning {version}: {verdict.kind}."]
     lines += ["", *_wrapped(f"Symptom: with {version}, {verdict.reason}.")]
     if defect:
         affected = [release for release in RELEASES if defect.affects(release, environment()["transformers"])]
@@ -129,6 +129,12 @@ def _docstring(version: str, verdict: Verdict, defect: Defect | None) -> Lines:
         lines += _wrapped(f'It breaks: "{defect.breaks}" ({defect.source})')
     lines += ["Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested."]
     return [f'"""{lines[0]}', *lines[1:], '"""']
+
+
+def _capital(title: str) -> str:
+    """A title as a sentence begins; a parameter's name stays as it is written."""
+    first = title.partition(" ")[0]
+    return f"{title[0].upper()}{title[1:]}" if re.fullmatch(r"[a-z]+", first) else title
 
 
 def _wrapped(text: str) -> Lines:
@@ -149,6 +155,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 """.strip().splitlines()
 
 
@@ -424,17 +431,18 @@ _HEADS = [
 def _heads_in_blocks(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
     allowed = expectation.heads
     if len(set(allowed)) == 1:
-        condition, should = _outside("n", allowed[0]), said(allowed[0])
-        expected = f"{should} heads in every block"
-        message = f'f"block {{i}}: {{n}} heads are left, {should} should be"'
+        condition = _outside("n", allowed[0])
+        expected = f"{said(allowed[0])} heads in every block"
+        message = f'f"block {{i}}: {{n}} heads are left, {_should("n", allowed[0])}"'
         checked = [f"wrong = [{message} for i, n in enumerate(heads) if {condition}]"]
     else:
         expected = ", ".join(f"{said(counts)} heads in block {i}" for i, counts in enumerate(allowed))
         checked = ["wrong = []"]
         for index, counts in enumerate(allowed):
+            n = f"heads[{index}]"
             checked += [
-                f"if {_outside(f'heads[{index}]', counts)}:",
-                f'    wrong.append(f"block {index}: {{heads[{index}]}} heads are left, {said(counts)} should be")',
+                f"if {_outside(n, counts)}:",
+                f'    wrong.append(f"block {index}: {{{n}}} heads are left, {_should(n, counts)}")',
             ]
     return _verified(expectation, expected, _DENSE, [*_HEADS, *checked])
 
@@ -451,7 +459,8 @@ def _heads_in_all(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _
         [
             *_HEADS,
             f"n = {total}",
-            f'wrong = [f"{{n}} heads are left in all, {said(allowed)} should be"] if {_outside("n", allowed)} else []',
+            f'message = f"{{n}} heads are left in all, {_should("n", allowed)}"',
+            f"wrong = [message] if {_outside('n', allowed)} else []",
         ],
     )
 
@@ -477,7 +486,7 @@ def _desync(cell: Cell, expectation: Expectation, _found: re.Match[str]) -> _Che
 
 def _head_dims(_: Cell, expectation: Expectation, found: re.Match[str]) -> _Check:
     allowed = expectation.head_dims[int(found[1])]
-    message = f'f"block {{i}}: heads have {{n}} dims, {said(allowed)} should be left"'
+    message = f'f"block {{i}}: heads have {{n}} dims, {_should("n", allowed)}"'
     return _verified(
         expectation,
         f"{said(allowed)} dims a head",
@@ -499,7 +508,7 @@ def _channels(_: Cell, expectation: Expectation, found: re.Match[str]) -> _Check
         [],
         [
             f"n = {_size(role)}",
-            f'message = f"{role}: {{n}} channels are left, {said(allowed)} should be"',
+            f'message = f"{role}: {{n}} channels are left, {_should("n", allowed)}"',
             f"wrong = [message] if {_outside('n', allowed)} else []",
         ],
     )
@@ -518,7 +527,8 @@ def _channels_in_all(_: Cell, expectation: Expectation, found: re.Match[str]) ->
         [
             *(_HEADS if needs_heads else []),
             f"n = {' + '.join(map(_size, total.roles))}",
-            f'wrong = [f"{name}: {{n}} are left, {should} should be"] if {_outside("n", total.kept)} else []',
+            f'message = f"{name}: {{n}} are left, {_should("n", total.kept)}"',
+            f"wrong = [message] if {_outside('n', total.kept)} else []",
         ],
     )
 
@@ -618,6 +628,11 @@ def _size(role: str) -> str:
     if name == "dims":
         return f"len(blocks[{index}][0].bias) // heads[{index}]"
     return "blocks[0][4].in_features" if name == "width" else f"blocks[{index}][4].out_features"
+
+
+def _should(name: str, counts: Counts) -> str:
+    """The inside of an f-string that says what `verdicts.should` says."""
+    return f"{said(counts)} should be: too {{'few' if {name} < {min(counts)} else 'many'}}"
 
 
 def _outside(name: str, counts: Counts) -> str:

@@ -239,10 +239,10 @@ def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
     if total is not None:
         ranked = sum(counts[int(role.partition(".")[2])] for role in total.roles)
         if ranked not in total.kept:
-            return Kind.WRONG_HEADS, f"{ranked} heads are left in all, {said(total.kept)} should be"
+            return Kind.WRONG_HEADS, f"{ranked} heads are left in all, {should(ranked, total.kept)}"
     for block, (count, allowed) in enumerate(zip(counts, expectation.heads, strict=True)):
         if count not in allowed:
-            return Kind.WRONG_HEADS, f"block {block}: {count} heads are left, {said(allowed)} should be"
+            return Kind.WRONG_HEADS, f"block {block}: {count} heads are left, {should(count, allowed)}"
     return None
 
 
@@ -254,7 +254,7 @@ def _channel_counts(expectation: Expectation, observation: Observation) -> Findi
         heads = _block_heads(observation, f"q.{block}", head_dim)
         dims = left[f"dims.{block}"] = min(heads.dims, default=0)
         if dims not in allowed:
-            return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {said(allowed)} should be left"
+            return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {should(dims, allowed)}"
         multiple = expectation.round_to
         if multiple and dims != head_dim and dims % multiple and dims * len(heads.channels) % multiple:
             return (
@@ -263,7 +263,7 @@ def _channel_counts(expectation: Expectation, observation: Observation) -> Findi
             )
     for role, allowed in expectation.channels.items():
         if left[role] not in allowed:
-            return Kind.WRONG_SHAPE, f"{role}: {left[role]} channels are left, {said(allowed)} should be"
+            return Kind.WRONG_SHAPE, f"{role}: {left[role]} channels are left, {should(left[role], allowed)}"
     return _totals(expectation.channel_totals, left)
 
 
@@ -271,7 +271,7 @@ def _totals(totals: tuple[Total, ...], left: Mapping[str, int]) -> Finding:
     for total in totals:
         ranked = sum(left[role] for role in total.roles)
         if ranked not in total.kept:
-            return Kind.WRONG_SHAPE, f"{total.name}: {ranked} are left, {said(total.kept)} should be"
+            return Kind.WRONG_SHAPE, f"{total.name}: {ranked} are left, {should(ranked, total.kept)}"
     return None
 
 
@@ -347,6 +347,11 @@ def _no_effects(_: Expectation, observation: Observation) -> Finding:
 
 _RULES: tuple[Rule, ...] = (_dense_weights, _count_in_step, _whole_heads, _head_counts, _channel_counts)
 _LATER_RULES: tuple[Rule, ...] = (_least_important, _masked_output, _no_effects)
+
+
+def should(count: int, counts: Counts) -> str:
+    """What a count should be, and on which side it misses: two failures that miss on either side are not the same."""
+    return f"{said(counts)} should be: too {'few' if count < min(counts) else 'many'}"
 
 
 def said(counts: Counts) -> str:
