@@ -150,7 +150,7 @@ def _may_show(defect: Defect, cell: Cell) -> bool:
 
 
 def _hidden(defect: Defect, cell: Cell, releases: tuple[str, ...] = RELEASES) -> int:
-    """On how many releases, counted once for each, another defect shows in a cell."""
-    return sum(
-        other.hits(cell, release) for other in catalogue().defects if other is not defect for release in releases
-    )
+    """How often, over these releases, another defect shows in a cell, or the cell cannot be asked."""
+    others = [other for other in catalogue().defects if other is not defect]
+    hits = sum(other.hits(cell, release) for other in others for release in releases)
+    return hits + sum(bool(unpromised(release, cell.config)) for release in releases)
