@@ -8,6 +8,7 @@ Symptom: with 1.3.0, UnboundLocalError at step in pruner.algorithms.metapruner.p
 local variable 'thres' where it is not associated with a value.
 Cause: `thres` is set only where there are channels to remove, and read in any case.
 Affected: 1.3.0; fixed in 1.3.1. Not reported upstream.
+This call shows it in 1.3.0. It is fine in 1.3.1 to 1.6.1.
 It breaks: "pruning_ratio (float): global channel sparisty." (MetaPruner's docstring)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
 """
@@ -22,6 +23,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 2, 2
 torch.manual_seed(0)

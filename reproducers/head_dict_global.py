@@ -2,12 +2,13 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""Head_pruning_ratio_dict is ignored in global pruning.
+"""head_pruning_ratio_dict is ignored in global pruning.
 
-Symptom: with 1.6.1, 5 heads are left in all, 4 should be.
+Symptom: with 1.6.1, 5 heads are left in all, 4 should be: too many.
 Cause: the threshold is made from the overall ratio and applied to all layers; their own ratios are never
 read.
 Affected: 1.3.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+This call shows it in 1.3.0 to 1.6.1.
 It breaks: "head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio."
 (MetaPruner's docstring)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
@@ -22,6 +23,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 6, 2
 torch.manual_seed(0)
@@ -32,6 +34,7 @@ for parameter in model.parameters():
     torch.nn.init.normal_(parameter, std=0.1)  # no two are equal: a value says where it was
 linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
 blocks = [linears[i : i + 6] for i in range(0, len(linears) - 1, 6)]  # q, k, v, output, the MLP's two
+attentions = [m for m in model.modules() if hasattr(m, "num_attention_heads")]
 Norm = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance  # renamed in 1.5.2
 dense = [block[0].bias.tolist() for block in blocks]
 
@@ -43,7 +46,7 @@ try:
         global_pruning=True,
         prune_num_heads=True,
         head_pruning_ratio=1 / 3,
-        head_pruning_ratio_dict={blocks[0][0]: 2 / 3},
+        head_pruning_ratio_dict={attentions[0]: 2 / 3},
         ignored_layers=[model.classifier],
         num_heads={layer: HEADS for block in blocks for layer in block[:3]},
     )
@@ -55,7 +58,8 @@ except Exception as error:
 # which heads the channels that are left were of
 heads = [len({d.index(b) // HEAD_DIM for b in q.bias.tolist()}) for d, (q, *_) in zip(dense, blocks)]
 n = sum(heads[i] for i in [1])
-wrong = [f"{n} heads are left in all, 4 should be"] if n != 4 else []
+message = f"{n} heads are left in all, 4 should be: too {'few' if n < 4 else 'many'}"
+wrong = [message] if n != 4 else []
 print("expected: 4 heads in all")
 print("happened:", wrong[0] if wrong else "as expected")
 sys.exit(1 if wrong else 0)

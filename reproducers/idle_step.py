@@ -1,13 +1,14 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.4.3"]
+# dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
 """Iterative global pruning crashes in a step that has no head to remove.
 
-Symptom: with 1.4.3, UnboundLocalError at step in pruner.algorithms.metapruner._prune: cannot access local
+Symptom: with 1.6.1, UnboundLocalError at step in pruner.algorithms.base_pruner._prune: cannot access local
 variable 'head_thres' where it is not associated with a value.
 Cause: `head_thres` is set only where the step has heads to remove, and read in any case.
 Affected: 1.4.3 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+This call shows it in 1.4.3 to 1.6.1. It is fine in 1.4.2.
 It breaks: "iterative_steps (int): number of steps for iterative pruning." (MetaPruner's docstring)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
 """
@@ -22,6 +23,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 2, 4
 torch.manual_seed(0)

@@ -8,6 +8,7 @@ Symptom: with 1.4.1, AttributeError at step in pruner.algorithms.metapruner._pru
 attribute 'initial_total_heads'.
 Cause: `initial_total_heads` is set in `if self.global_pruning:`, but every pruning of heads reads it.
 Affected: 1.4.1; fixed in 1.4.2. Upstream: https://github.com/VainF/Torch-Pruning/issues/410
+This call shows it in 1.4.1. It is fine in 1.3.0 to 1.4.0, 1.4.2 to 1.6.1.
 It breaks: "prune_num_heads (bool): remove entire heads in multi-head attention." (MetaPruner's docstring)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
 """
@@ -22,6 +23,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 12, 4
 torch.manual_seed(0)

@@ -7,6 +7,7 @@
 Symptom: with 1.3.5, block 0: head 2 went, the less important head 1 of block 0 stays.
 Cause: the sorted scores are summed up and given back as they lie, without going back to the channels' order.
 Affected: 1.3.0 to 1.3.5; fixed in 1.3.6. Not reported upstream.
+This call shows it in 1.3.0 to 1.3.5. It is fine in 1.3.6 to 1.4.0, 1.4.2 to 1.6.1.
 It breaks: "imp_score is a 1-D tensor with length 3 for channels [2, 6, 9]" (docstring of Importance)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
 """
@@ -20,6 +21,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 3, 2
 torch.manual_seed(0)

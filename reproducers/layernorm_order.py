@@ -8,6 +8,7 @@ Symptom: with 1.6.1, weights do not fit together: vit.encoder.layer.0.layernorm_
 indices of width than its neighbours and 5 more.
 Cause: `keep_idxs.sort()` gives a sorted copy, which is dropped; a set's order decides which gain goes where.
 Affected: 1.3.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+This call shows it in 1.3.0 to 1.6.1.
 It breaks: "In Torch-Pruning, we provide a series of low-level pruning functions that only prune a single
 layer or module." (README, low-level pruning functions: prune_layernorm_out_channels is one, and this one does
 more than prune)
@@ -23,6 +24,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 6, 8
 torch.manual_seed(0)

@@ -7,6 +7,7 @@
 Symptom: with 1.6.1, TypeError at step in pruner.importance._prepare_model: 'NoneType' object is not iterable.
 Cause: the gradients of linear layers are worked out for inputs of two dimensions; a transformer's have three.
 Affected: 1.4.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+This call shows it in 1.4.3 to 1.6.1.
 It breaks: "It should accept a group as inputs, and return a 1-D tensor with the same length as the number of
 channels." (docstring of Importance)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
@@ -22,6 +23,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 2, 2
 torch.manual_seed(0)

@@ -7,6 +7,7 @@
 Symptom: with 1.6.1, another pruner's out_channel_groups holds 3 modules of this one's model.
 Cause: `out_channel_groups: dict = dict()` is one dictionary for all calls, and num_heads is put into it.
 Affected: 1.3.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
+This call shows it in 1.3.0 to 1.6.1.
 It breaks: "out_channel_groups (Dict[nn.Module, int]): The number of channel groups for layer output. Default:
 dict()." (MetaPruner's docstring)
 Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
@@ -22,6 +23,7 @@ try:
 except Exception as error:
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
+print("tested:", tp.__file__)
 
 HEADS, HEAD_DIM = 2, 4
 torch.manual_seed(0)

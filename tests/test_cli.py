@@ -10,8 +10,8 @@ import pytest
 from headcount import reproduction
 from headcount.builds import Overlay
 from headcount.cli import main
-from headcount.engine import ScriptRun
 from headcount.errors import ExitCode
+from headcount.observations import ScriptRun
 from test_runner import ISSUE_410, PLAIN, build
 
 OK, DEFECT = ScriptRun(0, "as expected"), ScriptRun(1, "happened: that")

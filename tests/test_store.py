@@ -11,7 +11,7 @@ import pytest
 from headcount import matrix, store
 from headcount.builds import Overlay
 from headcount.engine import Engine
-from headcount.observations import Ending, Failure, Observation
+from headcount.observations import Ending, Failure, Observation, ScriptRun
 from headcount.store import Store
 
 CELL, OTHER = matrix.CORNERS[:2]
@@ -22,7 +22,7 @@ SEEN = Observation(Ending.FINISHED, kept={"width": (0, 2)}, output_gap=0.0)
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
     """A store with one observation."""
-    path = tmp_path / "observations.sqlite"
+    path = tmp_path / "kept.sqlite"
     with Store(path) as opened:
         opened.put(OVERLAY, CELL, SEEN)
     return path
@@ -51,9 +51,19 @@ def test_another_build_cell_version_or_harness_is_not_known(kept: Path, monkeypa
     ],
 )
 def test_what_may_be_the_machines_fault_is_not_kept(tmp_path: Path, observation: Observation) -> None:
-    with Store(tmp_path / "observations.sqlite") as opened:
+    with Store(tmp_path / "kept.sqlite") as opened:
         opened.put(OVERLAY, CELL, observation)
         assert opened.get(OVERLAY, CELL) is None
+
+
+def test_a_scripts_end_is_kept_with_its_text(tmp_path: Path) -> None:
+    with Store(tmp_path / "kept.sqlite") as opened:
+        opened.put_run(OVERLAY, b"exit(1)", ScriptRun(1, "happened"))
+        opened.put_run(OVERLAY, b"loop", ScriptRun(None, ""))
+        assert opened.get_run(OVERLAY, b"exit(1)") == ScriptRun(1, "happened")
+        assert opened.get_run(OVERLAY, b"exit(2)") is None
+        assert opened.get_run(OVERLAY, b"loop") is None
+        assert opened.get_run(replace(OVERLAY, digest="b"), b"exit(1)") is None
 
 
 def test_a_damaged_store_is_begun_anew(kept: Path) -> None:
@@ -68,14 +78,14 @@ def test_a_damaged_store_is_begun_anew(kept: Path) -> None:
 
 def test_a_damaged_row_is_not_believed(kept: Path) -> None:
     with sqlite3.connect(kept) as database:
-        database.execute("update observations set observation = x'00'")
+        database.execute("update kept set value = x'00'")
     with Store(kept) as opened:
         assert opened.get(OVERLAY, CELL) is None
 
 
 def test_a_store_that_cannot_be_opened_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with Store(tmp_path / "file" / "observations.sqlite") as opened:
+    with Store(tmp_path / "file" / "kept.sqlite") as opened:
         opened.put(OVERLAY, CELL, SEEN)
         assert opened.get(OVERLAY, CELL) is None
 
@@ -94,7 +104,7 @@ def test_what_no_one_asks_for_is_forgotten(kept: Path, monkeypatch: pytest.Monke
 
 
 def test_the_engine_recalls(tmp_path: Path, miniature: Callable[[str], Overlay]) -> None:
-    path = tmp_path / "observations.sqlite"
+    path = tmp_path / "kept.sqlite"
     with Store(path) as opened, Engine(store=opened) as engine:
         first, second = (engine.run(miniature("correct"), CELL) for _ in range(2))
         assert (first.recalled, second.recalled) == (False, True)

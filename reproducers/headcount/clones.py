@@ -92,7 +92,7 @@ class Clone:
         """The version that the package's metadata would state at a commit; "0" if it states none."""
         for name in ("pyproject.toml", "setup.py"):
             text = self._try("show", f"{commit.sha}:{name}") or ""
-            found = re.search(r"""(?m)^\s*version\s*=\s*["']v?([0-9][^"']*)["']""", text)
+            found = re.search(r"""\bversion\s*=\s*["']v?([0-9][^"']*)["']""", text)
             if found:
                 return found[1]
         return "0"

@@ -26,7 +26,7 @@ from headcount.builds import Overlay
 from headcount.configs import Config
 from headcount.errors import SetupError
 from headcount.matrix import Cell
-from headcount.observations import PRINTED_LIMIT, Ending, Observation, Phase
+from headcount.observations import PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
 from headcount.store import Store
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
@@ -52,14 +52,6 @@ _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
 _PRELOADED = ["headcount.worker", "headcount.models.vit"]
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-@dataclass(frozen=True)
-class ScriptRun:
-    """How a script ended: its exit status, None if it was killed, and the end of what it printed."""
-
-    status: int | None
-    printed: str
 
 
 @dataclass
@@ -151,8 +143,22 @@ class Engine:
             self.close()  # its memory does not come back otherwise
         return observation
 
-    def run_script(self, overlay: Overlay, script: Path) -> ScriptRun:
-        """What a Python file does as a program, with a build in place of the one installed, if any."""
+    def run_script(self, overlay: Overlay, script: Path, *, recall: bool = False) -> ScriptRun:
+        """What a Python file does as a program, with a build in place of the one installed, if any.
+
+        Args:
+            recall: take for granted that it does what it did before.
+        """
+        if self._store is None or not recall:
+            return self._run_script(overlay, script)
+        content = script.read_bytes()
+        known = None if self._fresh else self._store.get_run(overlay, content)
+        run = known or self._run_script(overlay, script)
+        if known is None:
+            self._store.put_run(overlay, content, run)
+        return run
+
+    def _run_script(self, overlay: Overlay, script: Path) -> ScriptRun:
         self.close()
         handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
         os.close(handle)

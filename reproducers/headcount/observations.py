@@ -114,6 +114,14 @@ class Observation:
         return observation
 
 
+@dataclass(frozen=True)
+class ScriptRun:
+    """How a script ended: its exit status, None if it was killed, and the end of what it printed."""
+
+    status: int | None
+    printed: str
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, StrEnum):
         return str(value)

@@ -1,6 +1,5 @@
 """What a build is asked when a history is searched: cells or a script, and which answer means what."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -84,15 +83,10 @@ class Script:
 
     def ask(self, engine: Engine, overlay: Overlay) -> Answer:
         """What the program says of a build."""
-        run = engine.run_script(overlay, self.path)
+        run = engine.run_script(overlay, self.path, recall=True)
         state = {0: State.GOOD, 1: State.BAD}.get(-1 if run.status is None else run.status, State.SKIP)
         said = (run.printed.strip().splitlines() or ["nothing printed"])[-1]
         return Answer(state, said, str(state))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the program."""
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:

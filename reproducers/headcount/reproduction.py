@@ -9,11 +9,12 @@ from pathlib import Path
 from headcount import scripts
 from headcount.builds import Overlay
 from headcount.defects import Defect, catalogue
-from headcount.engine import Engine, ScriptRun
+from headcount.engine import Engine
 from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.minimiser import minimise, simpler, simpler_models
+from headcount.observations import ScriptRun
 from headcount.oracle import expect
 from headcount.scripts import Weights
 from headcount.verdicts import Kind, Signature, Verdict, judge

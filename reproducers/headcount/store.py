@@ -19,7 +19,7 @@ from typing import Self
 from headcount.builds import Overlay, cache_folder
 from headcount.environment import environment, harness_digest
 from headcount.matrix import Cell
-from headcount.observations import Ending, Observation
+from headcount.observations import Ending, Observation, ScriptRun
 
 #: Seconds after which an observation that no one has asked for is forgotten.
 FORGOTTEN_AFTER = 30 * 24 * 3600
@@ -28,7 +28,7 @@ _KEPT = (Ending.FINISHED, Ending.RAISED)
 _MACHINES_FAULT = re.compile("MemoryError|allocate memory|^OSError|No space left")
 
 _SCHEMA = """
-create table if not exists observations (key text primary key, observation blob not null, used integer not null)
+create table if not exists kept (key text primary key, value blob not null, used integer not null)
 without rowid
 """
 
@@ -38,7 +38,7 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         """Open the store at `path`, or the one beside the overlays. One that is damaged is begun anew."""
-        self.path = path or cache_folder() / "observations.sqlite"
+        self.path = path or cache_folder() / "kept.sqlite"
         self._now = int(time.time())
         self._database: sqlite3.Connection | None = None
         try:
@@ -60,29 +60,28 @@ class Store:
 
     def get(self, overlay: Overlay, cell: Cell) -> Observation | None:
         """What this build did with this cell in this environment, if it is known."""
-        if self._database is None:
-            return None
-        key = _key(overlay, cell)
-        try:
-            row = self._database.execute("select observation, used from observations where key = ?", [key]).fetchone()
-            if row is None:
-                return None
-            if row[1] < self._now - FORGOTTEN_AFTER // 2:
-                self._database.execute("update observations set used = ? where key = ?", [self._now, key])
-            return Observation.from_json(json.loads(zlib.decompress(row[0])))
-        except (sqlite3.Error, zlib.error, ValueError):
-            return None
+        known = self._get(_key(overlay, cell))
+        with suppress(ValueError):
+            return None if known is None else Observation.from_json(known)
+        return None
 
     def put(self, overlay: Overlay, cell: Cell, observation: Observation) -> None:
         """Keep an observation, if it is one that would come out the same again."""
         failure = f"{observation.failure.type}: {observation.failure.message}" if observation.failure else ""
-        if self._database is None or observation.ending not in _KEPT or _MACHINES_FAULT.search(failure):
-            return
-        data = zlib.compress(json.dumps(observation.to_json()).encode(), 1)
-        with suppress(sqlite3.Error):
-            self._database.execute(
-                "insert or replace into observations values (?, ?, ?)", [_key(overlay, cell), data, self._now]
-            )
+        if observation.ending in _KEPT and not _MACHINES_FAULT.search(failure):
+            self._put(_key(overlay, cell), observation.to_json())
+
+    def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
+        """How a script ended with this build, if it is known."""
+        known = self._get(_key(overlay, script))
+        if isinstance(known, dict) and isinstance(known.get("status"), int):
+            return ScriptRun(known["status"], str(known.get("printed", "")))
+        return None
+
+    def put_run(self, overlay: Overlay, script: bytes, run: ScriptRun) -> None:
+        """Keep a script's end, unless it was killed or the machine failed it."""
+        if run.status is not None and not _MACHINES_FAULT.search(run.printed):
+            self._put(_key(overlay, script), {"status": run.status, "printed": run.printed})
 
     def close(self) -> None:
         """Let go of the file."""
@@ -90,17 +89,38 @@ class Store:
             self._database.close()
             self._database = None
 
+    def _get(self, key: str) -> object:
+        if self._database is None:
+            return None
+        try:
+            row = self._database.execute("select value, used from kept where key = ?", [key]).fetchone()
+            if row is None:
+                return None
+            if row[1] < self._now - FORGOTTEN_AFTER // 2:
+                self._database.execute("update kept set used = ? where key = ?", [self._now, key])
+            found: object = json.loads(zlib.decompress(row[0]))
+        except (sqlite3.Error, zlib.error, ValueError):
+            return None
+        return found
+
+    def _put(self, key: str, value: object) -> None:
+        if self._database is None:
+            return
+        data = zlib.compress(json.dumps(value).encode(), 1)
+        with suppress(sqlite3.Error):
+            self._database.execute("insert or replace into kept values (?, ?, ?)", [key, data, self._now])
+
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=20, isolation_level=None)
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = normal")
         database.execute(_SCHEMA)
-        database.execute("delete from observations where used < ?", [self._now - FORGOTTEN_AFTER])
+        database.execute("delete from kept where used < ?", [self._now - FORGOTTEN_AFTER])
         return database
 
 
-def _key(overlay: Overlay, cell: Cell) -> str:
+def _key(overlay: Overlay, asked: Cell | bytes) -> str:
     machine = (platform.system(), platform.machine())
-    parts = (overlay.version, overlay.digest, cell, sorted(environment().items()), machine, harness_digest())
+    parts = (overlay.version, overlay.digest, asked, sorted(environment().items()), machine, harness_digest())
     return sha256(repr(parts).encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""The catalogue's ranges are those that a scan finds, and a bisect of the releases as commits finds issue 410's.
+
+Runs where all releases are among the builds, and looks up what the matrix has just observed.
+"""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from headcount import bisection, probing
+from headcount.bisection import Find, Prober
+from headcount.bisector import State
+from headcount.builds import RELEASES, Overlay
+from headcount.clones import Clone
+from headcount.defects import catalogue
+from headcount.engine import Engine
+from headcount.environment import environment
+from headcount.reproduction import find
+from headcount.store import Store
+
+
+@pytest.fixture(scope="module")
+def recalling() -> Iterator[Engine]:
+    with Store() as store, Engine(store=store) as running:
+        yield running
+
+
+@pytest.fixture
+def releases(overlays: Sequence[Overlay]) -> list[Overlay]:
+    """The overlays of all releases, oldest first."""
+    by_label = {overlay.label: overlay for overlay in overlays}
+    if not set(RELEASES) <= by_label.keys():
+        pytest.skip("not all releases are among the builds")
+    return [by_label[release] for release in RELEASES]
+
+
+def test_ranges_found_are_those_of_the_catalogue(releases: Sequence[Overlay], recalling: Engine) -> None:
+    found: dict[str, list[str]] = {defect.id: [] for defect in catalogue().defects}
+    for overlay in releases:
+        for defect in catalogue().defects:
+            if probing.by_defect(defect).ask(recalling, overlay).state is State.BAD:
+                found[defect.id].append(overlay.label)
+    transformers = environment()["transformers"]
+    assert found == {d.id: [r for r in RELEASES if d.affects(r, transformers)] for d in catalogue().defects}
+
+
+def test_issue_410_is_found_in_a_clone_of_the_releases(
+    releases: Sequence[Overlay], recalling: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
+    clone = Clone(committed(tmp_path / "clone", releases))
+    subject = probing.by_defect(find("410"))
+
+    def asked(older: str, newer: str) -> tuple[Prober, bisection.Span]:
+        span = bisection.commits(clone, older, newer)
+        return Prober(recalling, subject, span, lambda _title, _answer: None), span
+
+    prober, span = asked("v1.3.0", "v1.6.1")
+    scanned = bisection.scan(prober, subject, span, Find.ALL)
+    assert [clone.released(change.point) for change in scanned.changes] == ["v1.4.1", "v1.4.2"]
+    for ends, kind, culprit in (
+        (("v1.3.0", "v1.4.1"), Find.INTRODUCED, "v1.4.1"),
+        (("v1.4.1", "v1.6.1"), Find.FIXED, "v1.4.2"),
+    ):
+        prober, span = asked(*ends)
+        (change,) = bisection.seek(prober, subject, span, kind).changes
+        assert clone.released(change.point) == culprit
+        assert change.suspects == (change.point,)
+
+
+def committed(folder: Path, releases: Sequence[Overlay]) -> Path:
+    """A repository with a commit and a tag for each release."""
+    folder.mkdir()
+    git = ["git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@example.org"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    for overlay in releases:
+        shutil.rmtree(folder / "torch_pruning", ignore_errors=True)
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(overlay.path / "torch_pruning", folder / "torch_pruning", ignore=ignored)
+        (folder / "setup.py").write_text(f'version = "{overlay.version}"\n')
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", f"release {overlay.version}"], check=True)
+        subprocess.run([*git, "tag", f"v{overlay.version}"], check=True)
+    return folder

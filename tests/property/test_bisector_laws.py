@@ -1,0 +1,116 @@
+"""Laws of the search and the scan, on histories whose truth is known: lines and graphs, with and without gaps."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headcount.bisector import History, State, changes, search
+
+GOOD, BAD, SKIP = State.GOOD, State.BAD, State.SKIP
+
+
+def asking(truth: dict[str, State]) -> tuple[Callable[[str], State], Counter[str]]:
+    """A probe, and how often it was asked for each point."""
+    asked: Counter[str] = Counter()
+
+    def state(point: str) -> State:
+        asked[point] += 1
+        return truth[point]
+
+    return state, asked
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> History:
+    """Points with one or two parents, all of them ancestors of the last, as `git log A..B` has them."""
+    size = draw(st.integers(1, 25))
+    names = [f"c{i}" for i in range(size)]
+    parents: dict[str, tuple[str, ...]] = {names[0]: ("outside",)}
+    for i in range(1, size):
+        known = st.sampled_from([*names[:i], "outside"])
+        parents[names[i]] = tuple(draw(st.lists(known, min_size=1, max_size=2, unique=True)))
+    loose = set(names) - {p for found in parents.values() for p in found} - {names[-1]}
+    parents[names[-1]] = tuple(dict.fromkeys([*parents[names[-1]], *sorted(loose)])) if size > 1 else ("outside",)
+    return History(tuple(names), parents)
+
+
+def descendants(history: History, culprit: str) -> set[str]:
+    found = {culprit}
+    for point in history.points:
+        if found & set(history.parents[point]):
+            found.add(point)
+    return found
+
+
+@given(st.integers(1, 200), st.data())
+def test_a_line_is_halved(size: int, data: st.DataObject) -> None:
+    """Law: on a line that turns bad once, the search finds where, with as many questions as halving takes."""
+    culprit = data.draw(st.integers(0, size - 1))
+    history = History.line([str(i) for i in range(size)])
+    state, asked = asking({str(i): BAD if i >= culprit else GOOD for i in range(size)})
+    found = search(history, state)
+    assert found.culprit == str(culprit)
+    assert len(found.asked) <= math.ceil(math.log2(size)) + 1
+    assert set(asked.values()) <= {1}
+
+
+@given(graphs(), st.data())
+def test_a_graph_is_searched(history: History, data: st.DataObject) -> None:
+    """Law: where exactly the descendants of one point are bad, search and scan find that point."""
+    culprit = data.draw(st.sampled_from(history.points))
+    bad = descendants(history, culprit)
+    if history.points[-1] not in bad:
+        return  # the last is bad by definition: it has every point among its ancestors
+    truth = {p: BAD if p in bad else GOOD for p in history.points}
+    assert search(history, truth.__getitem__).culprit == culprit
+    introduced = [c.point for c in changes(history, truth) if c.after is BAD]
+    assert introduced == [culprit]
+
+
+@given(graphs(), st.data())
+def test_skips_hide_but_do_not_mislead(history: History, data: st.DataObject) -> None:
+    """Law: with skips, the culprit is among the suspects, and none but the last was asked and known."""
+    culprit = data.draw(st.sampled_from(history.points))
+    bad = descendants(history, culprit)
+    if history.points[-1] not in bad:
+        return
+    hidden = data.draw(st.sets(st.sampled_from(history.points))) - {history.points[-1]}
+    truth = {p: SKIP if p in hidden else BAD if p in bad else GOOD for p in history.points}
+    state, asked = asking(truth)
+    found = search(history, state)
+    assert culprit in found.suspects
+    assert set(found.suspects[:-1]) <= hidden
+    assert truth[found.suspects[-1]] is BAD or found.suspects[-1] in hidden
+    assert set(asked.values()) <= {1}
+    (introduced,) = [c for c in changes(history, truth) if c.after is BAD]
+    assert culprit in introduced.suspects
+    assert set(introduced.suspects[:-1]) <= hidden
+
+
+@given(st.lists(st.sampled_from([GOOD, BAD]), min_size=1, max_size=60))
+def test_what_a_search_finds_is_a_change(states: list[State]) -> None:
+    """Law: on a line that goes back and forth, what is found is bad, and what is right before it is not."""
+    states[-1] = BAD
+    history = History.line([str(i) for i in range(len(states))])
+    found = search(history, lambda point: states[int(point)])
+    assert found.culprit is not None
+    place = int(found.culprit)
+    assert states[place] is BAD
+    assert place == 0 or states[place - 1] is GOOD
+
+
+@given(st.lists(st.sampled_from([GOOD, BAD, SKIP]), min_size=1, max_size=60))
+def test_a_scan_finds_every_change_of_a_line(states: list[State]) -> None:
+    """Law: on a line, the changes are those between neighbours once the skipped ones are left out."""
+    history = History.line([str(i) for i in range(len(states))])
+    known = [(i, s) for i, s in enumerate(states) if s is not SKIP]
+    wanted = [(str(j), t) for (_, s), (j, t) in pairwise(known) if s is not t]
+    found = changes(history, {str(i): s for i, s in enumerate(states)}, SKIP)
+    assert [(c.point, c.after) for c in found] == wanted
+    for change in found:
+        assert [states[int(p)] for p in change.suspects[:-1]] == [SKIP] * (len(change.suspects) - 1)
+        assert int(change.suspects[0]) == int(change.last[0]) + 1

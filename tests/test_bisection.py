@@ -1,0 +1,220 @@
+"""Histories of fake builds, searched as a user does: the answer, the exit code, and what bad input says."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+import miniatures
+from headcount import bisection
+from headcount.bisection import Find, Prober
+from headcount.bisector import State
+from headcount.cli import main
+from headcount.clones import Clone
+from headcount.engine import Engine
+from headcount.errors import ExitCode, SetupError, UsageError
+from headcount.probing import Answer, Script
+from test_builds import SETUP, git
+from test_runner import ISSUE_410 as CELL
+
+#: A history: what each commit's package is, oldest first. "" leaves the package as it is.
+WRONG = ("correct", "", "wrong-heads", "", "correct", "wrong-heads", "correct")
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
+
+
+def repository(folder: Path, *packages: str) -> Path:
+    """A clone with a commit and a tag `c0`, `c1`, … for each package."""
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "setup.py").write_text(SETUP.format(version="1.6.1"))
+    for number, name in enumerate(packages):
+        commit(folder, name, f"c{number}")
+    return folder
+
+
+def commit(folder: Path, name: str, tag: str) -> None:
+    (folder / "README").write_text(tag)
+    if name == "none":
+        git(folder, "rm", "-q", "-r", "torch_pruning")
+    elif name:
+        (folder / "torch_pruning").mkdir(exist_ok=True)
+        (folder / "torch_pruning" / "__init__.py").write_text(miniatures.source(name))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", f"make it {name or 'no other'}")
+    git(folder, "tag", tag)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    code = main(["bisect", *map(str, words)])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def sha(folder: Path, ref: str) -> str:
+    return git(folder, "rev-parse", ref).strip()[:10]
+
+
+def test_a_scan_finds_every_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", *WRONG)
+    (clone / "README").write_text("changed, not committed")
+    before = git(clone, "status", "--porcelain")
+    output = tmp_path / "result.json"
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--json", output)
+    assert code == ExitCode.CLEAN
+    wanted = [("introduced", "c2"), ("fixed", "c4"), ("introduced", "c5"), ("fixed", "c6")]
+    said = ", ".join(f"{verb} by {sha(clone, ref)} (in no release yet)" for verb, ref in wanted)
+    assert f"**{CELL}: {said}**" in out
+    assert "..XX.X." in out
+    assert "2 of 2 distinct builds: every build was asked" in out
+    result = json.loads(output.read_text())
+    assert [(c["kind"], c["point"][:10]) for c in result["changes"]] == [(v, sha(clone, ref)) for v, ref in wanted]
+    assert git(clone, "status", "--porcelain") == before
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        (["--good", "c0", "--bad", "c2"], "introduced by {c2}"),
+        (["--good", "c0", "--bad", "c3"], "introduced by {c2}"),
+        (["--bad", "c3", "--good", "c4", "--find", "fixed"], "fixed by {c4}"),
+    ],
+)
+def test_a_search_finds_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: Sequence[str], answer: str
+) -> None:
+    clone = repository(tmp_path / "clone", *WRONG)
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--search", *options)
+    assert code == ExitCode.CLEAN
+    assert answer.format(c2=sha(clone, "c2"), c4=sha(clone, "c4")) in out
+    assert "a binary search" in out
+
+
+def test_another_failure_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A commit that fails in another way hides where it began, and is named; with --any-failure it is bad."""
+    clone = repository(tmp_path / "clone", "correct", "crash-step", "crash-import", "wrong-heads")
+    for how in ("--scan", "--search"):
+        code, out, _ = run(capsys, CELL, "--repo", clone, how, "--good", "c0", "--bad", "c3")
+        assert code == ExitCode.INDETERMINATE
+        assert f"introduced by one of 3, {sha(clone, 'c1')} to {sha(clone, 'c3')}" in out
+        assert "cannot be told: crash: KeyError at step" in out
+        assert "cannot be told: untestable: RuntimeError at import" in out
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", "--any-failure", "--good", "c0", "--bad", "c3")
+    assert code == ExitCode.CLEAN
+    assert f"introduced by {sha(clone, 'c1')}" in out
+
+
+def test_a_script_in_place_of_a_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", *WRONG[:4])
+    script = tmp_path / "mine.py"
+    script.write_text("import sys, torch_pruning\nsys.exit(torch_pruning.MetaPruner.surplus)\n")
+    code, out, _ = run(capsys, script, "--repo", clone, "--search", "--good", "c0", "--bad", "c3")
+    assert code == ExitCode.CLEAN
+    assert f"mine.py: introduced by {sha(clone, 'c2')}" in out
+
+
+def test_merges_are_followed_or_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct")
+    git(clone, "checkout", "-q", "-b", "side")
+    commit(clone, "wrong-heads", "side")
+    git(clone, "checkout", "-q", "main")
+    (clone / "other").write_text("so that there is something to merge")
+    git(clone, "add", "-A")
+    git(clone, "commit", "-q", "-m", "other")
+    git(clone, "merge", "-q", "--no-ff", "-m", "merge", "side", "-X", "theirs")
+    git(clone, "tag", "merged")
+    for options, culprit in (([], "side"), (["--first-parent"], "merged")):
+        for how in ("--scan", "--search"):
+            _, out, _ = run(capsys, CELL, "--repo", clone, how, "--good", "c0", "--bad", "merged", *options)
+            assert f"introduced by {sha(clone, culprit)}" in out
+
+
+def test_a_commit_without_the_package_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "none", "correct", "wrong-heads")
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "c3")
+    assert code == ExitCode.CLEAN
+    assert ".?.X" in out
+    assert "has no package torch_pruning" in out
+
+
+def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "crash-import", "exit-import", "crash-import")
+    code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    assert code == ExitCode.INDETERMINATE
+    assert "nothing in the range can be tested" in err
+    assert "no import today" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (swap them"),
+        (["--good", "c0", "--bad", "c0"], ExitCode.USAGE, "are the same commit"),
+        (["--good", "c0", "--bad", "nosuch"], ExitCode.USAGE, "there is no commit 'nosuch'"),
+        (["--good", "apart", "--bad", "c3"], ExitCode.USAGE, "apart is not an ancestor of c3"),
+        (["--search", "--good", "c0", "--bad", "c1"], ExitCode.USAGE, "is ok on"),
+        (["--search", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "is bad, not good, for"),
+    ],
+)
+def test_wrong_ends(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: Sequence[str], code: int, says: str
+) -> None:
+    clone = repository(tmp_path / "clone", *WRONG[:4])
+    git(clone, "checkout", "-q", "--orphan", "elsewhere")
+    commit(clone, "correct", "apart")
+    found, _, err = run(capsys, CELL, "--repo", clone, *options)
+    assert (found, says in err) == (code, True), err
+
+
+def test_what_is_no_clone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, CELL, "--repo", tmp_path)
+    assert (code, "is no git repository" in err) == (ExitCode.USAGE, True)
+    clone = repository(tmp_path / "clone", *WRONG[:3])
+    subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{clone}", str(tmp_path / "shallow")], check=True)
+    code, _, err = run(capsys, CELL, "--repo", tmp_path / "shallow")
+    assert (code, "is a shallow clone" in err) == (ExitCode.USAGE, True)
+
+
+def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(SetupError, match="only be read with git"):
+        Clone(tmp_path)
+
+
+def test_releases_out_of_order() -> None:
+    with pytest.raises(UsageError, match="1.5.0 is not older than 1.4.1"):
+        bisection.releases("1.5.0", "1.4.1")
+    with pytest.raises(UsageError, match="1.2.0 is no release with head pruning"):
+        bisection.releases("1.2.0", "1.4.1")
+
+
+def test_what_a_commit_says_of_itself(tmp_path: Path) -> None:
+    clone = Clone(repository(tmp_path / "clone", "correct", "", "none"))
+    git(clone.path, "tag", "v1.6.1", "c1")
+    commits = clone.commits("c0", "c2")
+    assert [c.subject for c in commits] == ["make it no other", "make it none"]
+    assert commits[0].tree == clone.commit("c0").tree != ""
+    assert commits[1].tree == ""
+    assert clone.version(commits[0]) == "1.6.1"
+    assert clone.released(clone.commit("c0").sha) == "v1.6.1"
+    assert clone.released(commits[1].sha) == ""
+
+
+def test_each_build_is_asked_once(tmp_path: Path) -> None:
+    """However many commits have it, and however often it is asked for."""
+    clone = Clone(repository(tmp_path / "clone", *WRONG))
+    span = bisection.commits(clone, "c0", "c6")
+    script = tmp_path / "mine.py"
+    script.write_text("import torch_pruning, sys; sys.exit(torch_pruning.MetaPruner.surplus)")
+    told: list[tuple[str, Answer]] = []
+    with Engine() as engine:
+        subject = Script(script)
+        prober = Prober(engine, subject, span, lambda title, answer: told.append((title, answer)))
+        result = bisection.scan(prober, subject, span, Find.INTRODUCED)
+    assert [answer.state for _, answer in told] == [State.GOOD, State.BAD]
+    assert [span.commits[c.point].subject for c in result.changes] == ["make it wrong-heads"] * 2
