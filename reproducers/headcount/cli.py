@@ -112,6 +112,7 @@ def _add_bisect(commands: Any) -> None:
     how.add_argument("--scan", action="store_true", help="ask every build: right on any history, and finds all changes")
     how.add_argument("--search", action="store_true", help="ask few: a binary search for one change, ends verified")
     command.add_argument("--any-failure", action="store_true", help="another failure is bad too, not skipped")
+    command.add_argument("--fresh", action="store_true", help="ask every build anew, though it was asked before")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     command.set_defaults(run=_bisect)
 
@@ -238,7 +239,7 @@ def _bisect(options: argparse.Namespace) -> int:
     )
     builds_ = bisection.distinct(span)
     scanned = options.scan or (not options.search and (find is Find.ALL or builds_ < bisection.SCANNED_BELOW))
-    with Store() as store, Engine(store=store) as engine, _progress(builds_) as tell:
+    with Store() as store, Engine(store=store, fresh=options.fresh) as engine, _progress(builds_) as tell:
         subject = _subject(options, engine, span)
         prober = Prober(engine, subject, span, tell)
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)

@@ -50,7 +50,7 @@ _UNKNOWN_STATUS = 255
 
 _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
-_PRELOADED = ["headcount.worker", "headcount.models.vit"]
+_PRELOADED = ["headcount.warm"]
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

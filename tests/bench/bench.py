@@ -30,6 +30,9 @@ FEW = "chan1of2-steps1"
 #: What the harness itself needs to say what the cells are; no torch, no transformers.
 _HARNESS = ["covertable", "filelock", "packaging", "platformdirs", "rich"]
 
+#: The ends of the scan.
+TAGS = ("v1.3.0", "v1.6.1")
+
 Measured = dict[str, float]
 
 
@@ -38,10 +41,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("--plain", nargs="+", default=["1.4.2", "1.6.1"], help="releases to run plain sessions on")
     parser.add_argument("--pip", action=argparse.BooleanOptionalAction, default=True, help="also with pip (slow)")
+    parser.add_argument("--clone", type=Path, help="a full clone of Torch-Pruning: bisect it, and compare with git's")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headcount-bench-") as scratch:
         record = _measure(options.plain, Path(scratch), with_pip=options.pip)
+        if options.clone:
+            record[f"one step of git bisect run, to one of ours, {TAGS[0]} to {TAGS[-1]}"] = _bisect(
+                options.clone.resolve(), Path(scratch)
+            )
     print(json.dumps(record, indent=2))
     if options.record:
         RECORD.write_text(json.dumps(record, indent=2) + "\n")
@@ -83,6 +91,42 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool) -> dict[
         "peak memory of a worker, MB": _peak_memory(),
         "closing": closing,
     }
+
+
+def _bisect(clone: Path, scratch: Path) -> float:
+    """Seconds of one step of `git bisect run` with a reproducer, in units of one of our probes in a scan."""
+    python = Path(sys.executable)
+    command = [str(python), "-m", "headcount", "bisect", "410", "--repo", str(clone), "--good", TAGS[0]]
+    start = time.perf_counter()
+    done = subprocess.run(
+        [*command, "--bad", TAGS[-1], "--scan", "--fresh"], capture_output=True, text=True, check=True
+    )
+    scanned = time.perf_counter() - start
+    probes = int(next(line for line in done.stdout.splitlines() if " distinct builds: " in line).split()[0])
+    _say(f"ours, a scan of {probes} builds, the import of torch included", scanned)
+    tree = scratch / "tree"
+    _run(["git", "clone", "--quiet", "--shared", str(clone), str(tree)], dict(os.environ))
+    _run(["git", "-C", str(tree), "bisect", "start", "v1.4.1", "v1.4.0"], dict(os.environ))
+    start = time.perf_counter()
+    done = subprocess.run(
+        [
+            "git",
+            "-C",
+            str(tree),
+            "bisect",
+            "run",
+            str(python),
+            str(ROOT / "reproducers/issue_410_initial_total_heads.py"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = time.perf_counter() - start
+    steps = done.stdout.count("tested: ")
+    _say(f"git bisect run, {steps} steps", seconds)
+    return round((seconds / steps) / (scanned / probes), 2)
 
 
 def _ours(scratch: Path, options: list[str], *, fresh: bool = True) -> tuple[float, list[str], list[results.Row]]:

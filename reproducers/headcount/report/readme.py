@@ -26,7 +26,7 @@ def closing(bench: dict[str, Any], lines: int) -> str:
 def ratios(bench: dict[str, Any]) -> str:
     """What was measured, as a Markdown table."""
     rows = [*bench["ratios"].items()]
-    rows += [(name, bench[name]) for name in bench if name.startswith(("one more release", "peak memory"))]
+    rows += [(name, bench[name]) for name in bench if name.startswith(("one more release", "one step", "peak memory"))]
     return "\n".join(["| measured | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
