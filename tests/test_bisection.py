@@ -142,9 +142,34 @@ def test_a_commit_without_the_package_is_skipped(tmp_path: Path, capsys: pytest.
     assert "has no package torch_pruning" in out
 
 
+def test_what_was_asked_is_not_asked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So an interrupted run goes on where it was."""
+    clone = repository(tmp_path / "clone", *WRONG)
+    _, first, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
+
+    def observe(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("headcount.engine.Engine._observe", observe)
+    _, second, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    assert second == first
+    with pytest.raises(AssertionError):
+        run(capsys, CELL, "--repo", clone, "--good", "c0", "--fresh")
+
+
+def test_an_end_that_cannot_be_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "crash-import", "correct", "wrong-heads")
+    code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "c2")
+    assert code == ExitCode.INDETERMINATE
+    assert "cannot be an end: untestable: RuntimeError at import" in err
+
+
 def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clone = repository(tmp_path / "clone", "crash-import", "exit-import", "crash-import")
-    code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    git(clone, "tag", "v1.3.0", "c0")
+    code, _, err = run(capsys, CELL, "--repo", clone)
     assert code == ExitCode.INDETERMINATE
     assert "nothing in the range can be tested" in err
     assert "no import today" in err
@@ -157,7 +182,8 @@ def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--good", "c0", "--bad", "c0"], ExitCode.USAGE, "are the same commit"),
         (["--good", "c0", "--bad", "nosuch"], ExitCode.USAGE, "there is no commit 'nosuch'"),
         (["--good", "apart", "--bad", "c3"], ExitCode.USAGE, "apart is not an ancestor of c3"),
-        (["--search", "--good", "c0", "--bad", "c1"], ExitCode.USAGE, "is ok on"),
+        (["--good", "c0", "--bad", "c1"], ExitCode.USAGE, "is ok on"),
+        (["--good", "c2"], ExitCode.USAGE, "is bad, not good, for"),
         (["--search", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "is bad, not good, for"),
     ],
 )

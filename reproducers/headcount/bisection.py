@@ -162,6 +162,24 @@ class Prober:
             return Answer(State.SKIP, f"untestable: {error.problem}", "untestable")
 
 
+def verify(prober: Prober, subject: Subject, span: Span, ends: Mapping[str, State]) -> None:
+    """Ask the ends first: what is said of them must be so.
+
+    Raises:
+        UsageError: an end is not what it is said to be.
+        UntestableError: an end cannot be tested.
+    """
+    for point, wanted in ends.items():
+        answer, title = prober.ask(point), span.titles[point]
+        if answer.state is State.SKIP:
+            raise UntestableError(f"{title} cannot be an end: {answer.what}", "name one that can be tested")
+        if answer.state is not wanted:
+            raise UsageError(
+                f"{title} is {answer.state}, not {wanted}, for {subject.name}: {answer.what}",
+                "are the ends swapped, or is it --find fixed?",
+            )
+
+
 def scan(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
     """Ask every point, and find every change.
 
@@ -188,16 +206,7 @@ def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
     if find is Find.ALL:
         raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
     (after,) = find.after
-    for end, wanted in ((span.older, after.opposite), (span.newer, after)):
-        answer = prober.ask(end)
-        title = span.titles[end]
-        if answer.state is State.SKIP:
-            raise UntestableError(f"{title} cannot be an end: {answer.what}", "name one that can be tested")
-        if answer.state is not wanted:
-            raise UsageError(
-                f"{title} is {answer.state}, not {wanted}, for {subject.name}: {answer.what}",
-                "are the ends swapped, or is it --find fixed?",
-            )
+    verify(prober, subject, span, {span.older: after.opposite, span.newer: after})
     inside = {point: span.history.parents[point] for point in span.history.points[1:]}
 
     def state(point: str) -> State:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headcount import bisection, builds, matrix, probing, reproduction
 from headcount.bisection import Find, Prober, Span
+from headcount.bisector import State
 from headcount.clones import Clone
 from headcount.configs import Config
 from headcount.defects import catalogue
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"headcount: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("headcount: interrupted, nothing was written")
+        _say("headcount: interrupted; nothing was written, and what was asked is kept")
         return _INTERRUPTED
     return code
 
@@ -242,6 +243,9 @@ def _bisect(options: argparse.Namespace) -> int:
     with Store() as store, Engine(store=store, fresh=options.fresh) as engine, _progress(builds_) as tell:
         subject = _subject(options, engine, span)
         prober = Prober(engine, subject, span, tell)
+        good_end, bad_end = (span.newer, span.older) if find is Find.FIXED else (span.older, span.newer)
+        said = {good_end: (options.good, State.GOOD), bad_end: (options.bad, State.BAD)}
+        bisection.verify(prober, subject, span, {point: state for point, (given, state) in said.items() if given})
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
     if options.json:
         _write_new(options.json, json.dumps(to_json(result, clone), indent=2) + "\n")
