@@ -183,7 +183,7 @@ def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         (["--good", "c0", "--bad", "nosuch"], ExitCode.USAGE, "there is no commit 'nosuch'"),
         (["--good", "apart", "--bad", "c3"], ExitCode.USAGE, "apart is not an ancestor of c3"),
         (["--good", "c0", "--bad", "c1"], ExitCode.USAGE, "is ok on"),
-        (["--good", "c2"], ExitCode.USAGE, "is bad, not good, for"),
+        (["--scan", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "is bad, not good, for"),
         (["--search", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "is bad, not good, for"),
     ],
 )
