@@ -5,8 +5,11 @@ sixth of a second, in each process, and its pages would no longer be shared.
 """
 
 import gc
+import signal
 
 gc.disable()
+# The server leaves Ctrl-C to those who called it, but says so only after these imports.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from headcount import worker  # noqa: E402 - after the collector is off
 from headcount.models import vit  # noqa: E402 - likewise
