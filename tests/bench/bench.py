@@ -30,9 +30,6 @@ FEW = "chan1of2-steps1"
 #: What the harness itself needs to say what the cells are; no torch, no transformers.
 _HARNESS = ["covertable", "filelock", "packaging", "platformdirs", "rich"]
 
-#: The ends of the scan.
-TAGS = ("v1.3.0", "v1.6.1")
-
 Measured = dict[str, float]
 
 
@@ -42,14 +39,16 @@ def main() -> None:
     parser.add_argument("--plain", nargs="+", default=["1.4.2", "1.6.1"], help="releases to run plain sessions on")
     parser.add_argument("--pip", action=argparse.BooleanOptionalAction, default=True, help="also with pip (slow)")
     parser.add_argument("--clone", type=Path, help="a full clone of Torch-Pruning: bisect it, and compare with git's")
+    parser.add_argument("--bisect-only", action="store_true", help="measure nothing else, and keep the rest on record")
     parser.add_argument("--record", action="store_true", help=f"write {RECORD.relative_to(ROOT)}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="headcount-bench-") as scratch:
-        record = _measure(options.plain, Path(scratch), with_pip=options.pip)
+        if options.bisect_only:
+            record = json.loads(RECORD.read_text("utf-8"))
+        else:
+            record = _measure(options.plain, Path(scratch), with_pip=options.pip)
         if options.clone:
-            record[f"one step of git bisect run, to one of ours, {TAGS[0]} to {TAGS[-1]}"] = _bisect(
-                options.clone.resolve(), Path(scratch)
-            )
+            record[f"one step of git bisect run, to one of ours"] = _bisect(options.clone.resolve(), Path(scratch))
     print(json.dumps(record, indent=2))
     if options.record:
         RECORD.write_text(json.dumps(record, indent=2) + "\n")
@@ -96,7 +95,7 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool) -> dict[
 def _bisect(clone: Path, scratch: Path) -> float:
     """Seconds of one step of `git bisect run` with a reproducer, in units of one of our probes in a scan."""
     python = Path(sys.executable)
-    command = [str(python), "-m", "headcount", "bisect", "410", "--repo", str(clone), "--good", TAGS[0]]
+    command = [str(python), "-m", "headcount", "bisect", "410", "--repo", str(clone)]
     start = time.perf_counter()
     done = subprocess.run(
         [*command, "--bad", TAGS[-1], "--scan", "--fresh"], capture_output=True, text=True, check=True
