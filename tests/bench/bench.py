@@ -48,7 +48,7 @@ def main() -> None:
         else:
             record = _measure(options.plain, Path(scratch), with_pip=options.pip)
         if options.clone:
-            record[f"one step of git bisect run, to one of ours"] = _bisect(options.clone.resolve(), Path(scratch))
+            record["one step of git bisect run, to one of ours"] = _bisect(options.clone.resolve(), Path(scratch))
     print(json.dumps(record, indent=2))
     if options.record:
         RECORD.write_text(json.dumps(record, indent=2) + "\n")
@@ -97,9 +97,7 @@ def _bisect(clone: Path, scratch: Path) -> float:
     python = Path(sys.executable)
     command = [str(python), "-m", "headcount", "bisect", "410", "--repo", str(clone)]
     start = time.perf_counter()
-    done = subprocess.run(
-        [*command, "--bad", TAGS[-1], "--scan", "--fresh"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, "--scan", "--fresh"], capture_output=True, text=True, check=True)
     scanned = time.perf_counter() - start
     probes = int(next(line for line in done.stdout.splitlines() if " distinct builds: " in line).split()[0])
     _say(f"ours, a scan of {probes} builds, the import of torch included", scanned)
