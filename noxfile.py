@@ -59,6 +59,12 @@ def run_environment() -> dict[str, str]:
     return fixed | ({"HEADCOUNT_UV": beside} if beside else {})
 
 
+def run_headcount(session: nox.Session, transformers: str, *arguments: str) -> None:
+    """A command; its progress goes to stderr, so that what it prints can be sent to a file."""
+    install(session, transformers, "test")
+    session.run("headcount", *arguments, env=run_environment(), stderr=None, interrupt_timeout=20)
+
+
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def matrix(session: nox.Session, transformers: str) -> None:
@@ -75,24 +81,19 @@ def matrix(session: nox.Session, transformers: str) -> None:
 @nox.parametrize("transformers", TRANSFORMERS)
 def headcount(session: nox.Session, transformers: str) -> None:
     """The commands: emit and minimise a failing cell, reproduce the known defects; -- --help says more."""
-    install(session, transformers, "test")
-    # Its progress goes to stderr, so that what it prints can be sent to a file.
-    arguments = session.posargs or ["--help"]
-    session.run("headcount", *arguments, env=run_environment(), stderr=None, interrupt_timeout=20)
+    run_headcount(session, transformers, *(session.posargs or ["--help"]))
 
 
 @nox.session
 def reproduce(session: nox.Session) -> None:
     """Every known defect's reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
-    install(session, TRANSFORMERS[0], "test")
-    session.run("headcount", "reproduce", *session.posargs, env=run_environment(), stderr=None, interrupt_timeout=20)
+    run_headcount(session, TRANSFORMERS[0], "reproduce", *session.posargs)
 
 
 @nox.session
 def bisect(session: nox.Session) -> None:
     """Where a failure was introduced and fixed: -- 410, or -- 410 --repo CLONE; -- --help says more."""
-    install(session, TRANSFORMERS[0], "test")
-    session.run("headcount", "bisect", *session.posargs, env=run_environment(), stderr=None, interrupt_timeout=20)
+    run_headcount(session, TRANSFORMERS[0], "bisect", *session.posargs)
 
 
 @nox.session

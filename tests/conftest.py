@@ -7,11 +7,19 @@ import pytest
 import miniatures
 from headcount.builds import Overlay
 from headcount.engine import Engine
+from headcount.store import Store
 
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     with Engine(cell_timeout=5.0) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def recalling() -> Iterator[Engine]:
+    """An engine that looks up what was observed before."""
+    with Store() as store, Engine(store=store) as running:
         yield running
 
 

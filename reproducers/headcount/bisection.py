@@ -75,7 +75,6 @@ class Bisection:
     subject: str
     span: Span
     scanned: bool
-    find: Find
     asked: Mapping[str, Answer]
     changes: tuple[Change, ...]
 
@@ -193,7 +192,7 @@ def scan(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
         reasons = sorted({answer.what for answer in prober.asked.values()})
         raise UntestableError(f"nothing in the range can be tested for {subject.name}: {'; '.join(reasons[:3])}")
     found = [c for c in changes(span.history, states, State.SKIP) if c.after in find.after]
-    return Bisection(subject.name, span, True, find, prober.asked, tuple(found))  # noqa: FBT003 - a field
+    return Bisection(subject.name, span, True, prober.asked, tuple(found))  # noqa: FBT003 - a field
 
 
 def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
@@ -215,7 +214,7 @@ def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
 
     found = search(History(span.history.points[1:], inside), state)
     change = Change(found.suspects[-1], after, found.suspects, ())
-    return Bisection(subject.name, span, False, find, prober.asked, (change,))  # noqa: FBT003 - a field
+    return Bisection(subject.name, span, False, prober.asked, (change,))  # noqa: FBT003 - a field
 
 
 def distinct(span: Span) -> int:

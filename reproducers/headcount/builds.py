@@ -153,18 +153,35 @@ def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] 
         UsageError: the build does not exist, does not build, is another package, or has no head pruning.
         SetupError: no network, no space, no installer.
     """
+    with _overlays(build, cache) as folder, _sources(build) as (requirement, key), _held(folder / key) as path:
+        overlay = _find(build, path, say) or _install(build, requirement, path, say)
+    return _with_heads(overlay)
+
+
+@contextmanager
+def _overlays(build: Build, cache: Path | None) -> Iterator[Path]:
+    """The folder of all overlays, while one is looked for or made there; what fails is told of that one.
+
+    Raises:
+        SetupError: another run holds it, or the disk fails.
+    """
     folder = (cache or cache_folder()) / "overlays"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _sources(build) as (requirement, key), FileLock(folder / f"{key}.lock", timeout=_LOCK_SECONDS):
-            overlay = _find(build, folder / key, say) or _install(build, requirement, folder / key, say)
+        yield folder
     except Timeout:
         raise SetupError(
             f"another run has held the lock on {build.label} for {_LOCK_SECONDS} s", f"end it, or delete {folder}"
         ) from None
     except (OSError, subprocess.SubprocessError) as error:
         raise _cannot_write(build, folder, error) from error
-    return _with_heads(overlay)
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[Path]:
+    """The place of one overlay, which no other run changes meanwhile."""
+    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS):
+        yield path
 
 
 def _with_heads(overlay: Overlay) -> Overlay:
@@ -188,15 +205,9 @@ def prepare_tree(clone: Path, tree: str, version: str, label: str, cache: Path |
     """
     if not tree:
         raise UsageError(f"{label} has no package torch_pruning")
-    folder = (cache or cache_folder()) / "overlays"
-    path = folder / f"git-{tree[:20]}-{version}"
     build = Build(label, Source.REF, str(clone), tree, f"{clone}@{label}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{path.name}.lock", timeout=_LOCK_SECONDS):
-            return _find(build, path, lambda _: None) or _lay_out(build, version, path)
-    except OSError as error:
-        raise _cannot_write(build, folder, error) from error
+    with _overlays(build, cache) as folder, _held(folder / f"git-{tree[:20]}-{version}") as path:
+        return _find(build, path, lambda _: None) or _lay_out(build, version, path)
 
 
 def _lay_out(build: Build, version: str, path: Path) -> Overlay:

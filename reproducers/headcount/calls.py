@@ -34,31 +34,13 @@ def arguments(
         scopes = [(tuple(m for role in scope for m in modules(role)), ratio) for scope, ratio in ratios]
         return {scope if len(scope) > 1 else scope[0]: float(ratio) for scope, ratio in scopes}
 
-    plain = Config()
-    arguments: dict[str, Any] = {
-        name: _number(getattr(config, name))
-        for name in _PLAIN_PARAMETERS
-        if getattr(config, name) != getattr(plain, name)
-    }
+    arguments: dict[str, Any] = {name: _number(value) for name, value in config.departures().items()}
     ignored = [layer for role in config.ignored_layers for layer in modules(role)]
     arguments |= {"ignored_layers": [classifier, *ignored], "num_heads": num_heads}
     for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
         if getattr(config, name):
             arguments[name] = keyed(getattr(config, name))
     return arguments
-
-
-_PLAIN_PARAMETERS = (
-    "global_pruning",
-    "prune_num_heads",
-    "prune_head_dims",
-    "head_pruning_ratio",
-    "pruning_ratio",
-    "iterative_steps",
-    "max_pruning_ratio",
-    "round_to",
-    "isomorphic",
-)
 
 
 def _number(value: Any) -> Any:

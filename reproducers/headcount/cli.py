@@ -18,19 +18,17 @@ from headcount.bisection import Find, Prober, Span
 from headcount.bisector import State
 from headcount.clones import Clone
 from headcount.configs import Config
-from headcount.defects import catalogue
+from headcount.defects import Defect, catalogue
 from headcount.engine import Engine
-from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.models import FAMILIES, Model
-from headcount.oracle import expect
 from headcount.probing import Answer, Subject
 from headcount.report import history
 from headcount.report.bisection import markdown, to_json
 from headcount.reproduction import Reproduction
 from headcount.store import Store
-from headcount.verdicts import Kind, judge
+from headcount.verdicts import Kind
 
 _INTERRUPTED = 130
 
@@ -73,34 +71,43 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for name, help_, run in (
-        ("emit", "write a failing cell of the matrix as one Python file that stands alone", _emit),
-        ("minimise", "shrink a failing cell as far as it still fails in the same way, then write it", _emit),
+    for name, help_ in (
+        ("emit", "write a failing cell of the matrix as one Python file that stands alone"),
+        ("minimise", "shrink a failing cell as far as it still fails in the same way, then write it"),
     ):
-        command = commands.add_parser(name, help=help_, description=help_, epilog=_EPILOG)
+        command = _command(commands, name, help_)
         command.add_argument("cell", metavar="CELL", help="as in the matrix's test ids, with or without the build")
         command.add_argument(
             "--build", required=True, action=_Once, help="a release, wheel, sdist, checkout, CLONE@REF or URL"
         )
         command.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)")
-        command.set_defaults(run=run, minimal=name == "minimise")
-    help_ = "run the catalogue's reproducers: each on the release it names and on the nearest good one"
-    command = commands.add_parser("reproduce", help=help_, description=help_, epilog=_EPILOG)
+        command.set_defaults(run=_emit, minimal=name == "minimise")
+    command = _command(
+        commands,
+        "reproduce",
+        "run the catalogue's reproducers: each on the release it names and on the nearest good one",
+    )
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, a defect's id, or a file (default: all)")
     command.add_argument("--build", action="append", default=[], help="run on this build instead; may be repeated")
     command.set_defaults(run=_reproduce)
     _add_bisect(commands)
-    help_ = "which release shows which known defect"
-    command = commands.add_parser("history", help=help_, description=help_, epilog=_EPILOG)
+    command = _command(commands, "history", "which release shows which known defect")
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)")
     command.set_defaults(run=_history)
     _add_which(commands)
     return top
 
 
+def _command(commands: Any, name: str, help_: str) -> Any:
+    return commands.add_parser(name, help=help_, description=help_, epilog=_EPILOG)
+
+
 def _add_bisect(commands: Any) -> None:
-    help_ = "find where a failure was introduced and fixed: over the releases, or over the commits of a clone"
-    command = commands.add_parser("bisect", help=help_, description=help_, epilog=_EPILOG)
+    command = _command(
+        commands,
+        "bisect",
+        "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
+    )
     command.add_argument(
         "what", metavar="CELL|DEFECT|SCRIPT", help="a cell's id, a defect's, or a file that exits 0/1/125"
     )
@@ -119,8 +126,9 @@ def _add_bisect(commands: Any) -> None:
 
 
 def _add_which(commands: Any) -> None:
-    help_ = "which releases do a call right, what goes wrong in the others, and which to take"
-    command = commands.add_parser("which", help=help_, description=help_, epilog=_EPILOG)
+    command = _command(
+        commands, "which", "which releases do a call right, what goes wrong in the others, and which to take"
+    )
     command.add_argument("--heads", type=int, default=Model.heads, metavar="N", help="heads of each layer")
     command.add_argument("--layers", type=int, default=Model.layers, metavar="N", help="layers")
     command.add_argument(
@@ -175,8 +183,13 @@ def _cell(wanted: str) -> Cell:
     return found
 
 
+def _defects(which: Sequence[str]) -> list[Defect]:
+    """Those named, or all."""
+    return [reproduction.find(name) for name in which] or list(catalogue().defects)
+
+
 def _reproduce(options: argparse.Namespace) -> int:
-    defects = [reproduction.find(which) for which in options.which] or list(catalogue().defects)
+    defects = _defects(options.which)
     wanted = [
         (defect, build, status)
         for defect in dict.fromkeys(defects)
@@ -193,7 +206,7 @@ def _reproduce(options: argparse.Namespace) -> int:
             path = reproduction.folder() / defect.reproducer.file
             if not path.is_file():
                 raise HeadcountError(f"{path} is not there", "run this from a checkout of the repository")
-            run = Reproduction(defect, build, status, engine.run_script(overlays[build], path))
+            run = Reproduction(defect, overlays[build].label, status, engine.run_script(overlays[build], path))
             runs.append(run)
             _out(_line(run, width, judged=not options.build))
     return _asked(runs) if options.build else _stated(runs)
@@ -203,12 +216,7 @@ def _line(run: Reproduction, width: int, *, judged: bool) -> str:
     words = {0: "good", 1: "defect", 125: "cannot be tested"}
     status = words.get(run.done.status if run.done.status is not None else -1, f"status {run.done.status}")
     mark = ("ok  " if run.holds else "FAIL") if judged else "    "
-    return f"{mark} {run.defect.id:<{width}}  {overlay_name(run.release):<8} {status:<17} {run.said[:110]}"
-
-
-def overlay_name(spec: str) -> str:
-    """A build's label, from what was written to name it."""
-    return builds.parse(spec).label
+    return f"{mark} {run.defect.id:<{width}}  {run.release:<8} {status:<17} {run.done.said[:110]}"
 
 
 def _stated(runs: Sequence[Reproduction]) -> ExitCode:
@@ -290,7 +298,7 @@ def _progress(total: int) -> Iterator[Callable[[str, Answer], None]]:
 
 
 def _history(options: argparse.Namespace) -> int:
-    defects = [reproduction.find(which) for which in options.which] or list(catalogue().defects)
+    defects = _defects(options.which)
     overlays = {release: builds.prepare(builds.parse(release), say=_say) for release in builds.RELEASES}
     answers: dict[str, dict[str, Answer]] = {defect.id: {} for defect in defects}
     with Store() as store, Engine(store=store) as engine, _progress(len(overlays)) as tell:
@@ -318,9 +326,9 @@ def _which(options: argparse.Namespace) -> int:
     with Store() as store, Engine(store=store) as engine:
         for release in builds.RELEASES:
             overlay = builds.prepare(builds.parse(release), say=_say)
-            verdict = judge(expect(model, config), engine.run(overlay, cell))
-            known = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
-            lines.append((release, verdict, known.title if known and verdict.kind is not Kind.OK else ""))
+            verdict = probing.verdict_on(engine, overlay, cell)
+            known = probing.explanation(overlay, cell, verdict)
+            lines.append((release, verdict, known.title if known else ""))
     _out(history.advice(lines))
     return ExitCode.CLEAN if any(verdict.kind is Kind.OK for _, verdict, _ in lines) else ExitCode.REGRESSION
 

@@ -97,6 +97,7 @@ class Clone:
                 return found[1]
         return "0"
 
+    @cache  # noqa: B019 - a clone lives as long as the process; each change asks several times
     def released(self, sha: str) -> str:
         """The first tag that carries a commit; "" if none does."""
         tags = self._git("tag", "--contains", sha, "--sort=creatordate").split()
@@ -141,6 +142,5 @@ class Clone:
         )
 
 
-@cache
 def _numbers(tag: str) -> tuple[int, ...]:
     return tuple(map(int, tag.lstrip("v").split(".")))

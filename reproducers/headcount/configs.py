@@ -108,6 +108,12 @@ class Config:
         }
         return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in words.items() if value)
 
+    def departures(self) -> dict[str, Any]:
+        """MetaPruner's own parameters that take no modules, where they differ from its defaults."""
+        plain = Config()
+        given = {name: getattr(self, name) for name in _PLAIN_PARAMETERS}
+        return {name: value for name, value in given.items() if value != getattr(plain, name)}
+
     def to_json(self) -> dict[str, Any]:
         """All fields as plain values; ratios as numbers."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
@@ -123,6 +129,19 @@ class Config:
             wanted[str(self.importance)] = CRITERION_SINCE[self.importance]
         return wanted
 
+
+#: What MetaPruner takes as it is: no modules.
+_PLAIN_PARAMETERS = (
+    "global_pruning",
+    "prune_num_heads",
+    "prune_head_dims",
+    "head_pruning_ratio",
+    "pruning_ratio",
+    "iterative_steps",
+    "max_pruning_ratio",
+    "round_to",
+    "isomorphic",
+)
 
 #: Criteria that not every release has, and the release that brought them.
 CRITERION_SINCE = {Criterion.FPGM: "1.4.0", Criterion.OBDC: "1.4.0", Criterion.ACTIVATION: "1.4.3"}

@@ -55,7 +55,11 @@ class Shows:
         Raises:
             NameError: `when` names something that is no field.
         """
-        return _contains(self.releases, version) and bool(_value(self.when, cell))
+        return _contains(self.releases, version) and self.covers(cell)
+
+    def covers(self, cell: Cell) -> bool:
+        """Whether `when` is true for a cell."""
+        return bool(_value(self.when, cell))
 
     def allows(self, cell: Cell, reason: str) -> bool:
         """Whether the head count that a reason names first is one that this defect leaves."""
@@ -125,13 +129,8 @@ class Defect:
     def resembles(self, verdict: Verdict, cell: Cell) -> bool:
         """Whether a cell's verdict looks like this defect, on whatever build: commits state no version of their own."""
         return self._bears(verdict) and any(
-            self.fits(cell, shows.when) and shows.allows(cell, verdict.reason) for shows in self.shows
+            shows.covers(cell) and shows.allows(cell, verdict.reason) for shows in self.shows
         )
-
-    @staticmethod
-    def fits(cell: Cell, when: str) -> bool:
-        """Whether a `when` is true for a cell."""
-        return bool(_value(when, cell))
 
     def _bears(self, verdict: Verdict) -> bool:
         signature = verdict.signature

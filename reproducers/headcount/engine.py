@@ -160,8 +160,7 @@ class Engine:
 
     def _run_script(self, overlay: Overlay, script: Path) -> ScriptRun:
         self.close()
-        handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
-        os.close(handle)
+        log = _new_log()
         process = self._started(_run_script, (overlay, log, script))
         try:
             if wait([process.sentinel], SCRIPT_TIMEOUT):
@@ -186,8 +185,7 @@ class Engine:
 
     def _start(self, overlay: Overlay) -> _Child:
         ours, theirs = self._context.Pipe()
-        handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
-        os.close(handle)
+        log = _new_log()
         process = self._started(_serve, (theirs, overlay, log))
         theirs.close()
         return _Child(overlay, process, ours, log)
@@ -312,6 +310,12 @@ def _kill(process: BaseProcess) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join(5)
+
+
+def _new_log() -> str:
+    handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
+    os.close(handle)
+    return log
 
 
 def _tail(path: str) -> str:

@@ -121,6 +121,11 @@ class ScriptRun:
     status: int | None
     printed: str
 
+    @property
+    def said(self) -> str:
+        """The last line."""
+        return (self.printed.strip().splitlines() or ["nothing"])[-1]
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, StrEnum):

@@ -10,6 +10,7 @@ from headcount.bisector import State
 from headcount.builds import RELEASES, Overlay
 from headcount.defects import Defect, catalogue
 from headcount.engine import Engine, unpromised
+from headcount.environment import environment
 from headcount.matrix import Cell, default_cells
 from headcount.oracle import expect
 from headcount.verdicts import Kind, Signature, Verdict, judge
@@ -43,16 +44,17 @@ class Subject(Protocol):
         ...
 
 
-Judge = Callable[[Cell, Verdict], State]
-
-
 @dataclass(frozen=True)
 class Cells:
-    """Cells that show a failure; a build is bad if one of them shows it, and good if all are fine."""
+    """Cells that show a failure; a build is bad if one of them shows it, and good if all are fine.
+
+    Attributes:
+        sought: whether a cell's failure is the one that is looked for.
+    """
 
     name: str
     cells: tuple[Cell, ...]
-    judge: Judge
+    sought: Callable[[Cell, Verdict], bool]
 
     def ask(self, engine: Engine, overlay: Overlay) -> Answer:
         """The answers of all cells, as one: the first bad one, else the first skipped one, else good."""
@@ -62,12 +64,14 @@ class Cells:
         )
 
     def _ask(self, engine: Engine, overlay: Overlay, cell: Cell) -> Answer:
-        verdict = judge(expect(cell.model, cell.config), engine.run(overlay, cell))
+        verdict = verdict_on(engine, overlay, cell)
         if verdict.kind is Kind.OK:
             return Answer(State.GOOD, "ok", "ok")
         named = named_defect(cell, verdict)
         what = f"{verdict.kind}: {verdict.reason}"
-        return Answer(self.judge(cell, verdict), what, named.id if named else str(verdict.signature))
+        tested = verdict.kind not in (Kind.UNTESTABLE, Kind.NOT_APPLICABLE)
+        state = State.BAD if tested and self.sought(cell, verdict) else State.SKIP
+        return Answer(state, what, named.id if named else str(verdict.signature))
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,19 @@ class Script:
         """What the program says of a build."""
         run = engine.run_script(overlay, self.path, recall=True)
         state = {0: State.GOOD, 1: State.BAD}.get(-1 if run.status is None else run.status, State.SKIP)
-        said = (run.printed.strip().splitlines() or ["nothing printed"])[-1]
-        return Answer(state, said, str(state))
+        return Answer(state, run.said if run.printed.strip() else "nothing printed", str(state))
+
+
+def verdict_on(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
+    """The verdict on what a build does with a cell."""
+    return judge(expect(cell.model, cell.config), engine.run(overlay, cell))
+
+
+def explanation(overlay: Overlay, cell: Cell, verdict: Verdict) -> Defect | None:
+    """The known defect that explains a cell's failure on a build; None if none does, or it is fine."""
+    if verdict.kind is Kind.OK:
+        return None
+    return catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
 
 
 def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:
@@ -97,23 +112,19 @@ def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:
 def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:
     """A known defect, in the cells that tell it from others best."""
 
-    def judged(cell: Cell, verdict: Verdict) -> State:
-        if verdict.kind in (Kind.UNTESTABLE, Kind.NOT_APPLICABLE):
-            return State.SKIP
-        return State.BAD if any_failure or defect.resembles(verdict, cell) else State.SKIP
+    def sought(cell: Cell, verdict: Verdict) -> bool:
+        return any_failure or defect.resembles(verdict, cell)
 
-    return Cells(defect.id, telling_cells(defect), judged)
+    return Cells(defect.id, telling_cells(defect), sought)
 
 
 def by_signature(cell: Cell, signature: Signature | None) -> Cells:
     """One cell, and the failure to look for; None for any."""
 
-    def judged(_: Cell, verdict: Verdict) -> State:
-        if verdict.kind in (Kind.UNTESTABLE, Kind.NOT_APPLICABLE):
-            return State.SKIP
-        return State.BAD if signature is None or alike(verdict.signature, signature) else State.SKIP
+    def sought(_: Cell, verdict: Verdict) -> bool:
+        return signature is None or alike(verdict.signature, signature)
 
-    return Cells(cell.id, (cell,), judged)
+    return Cells(cell.id, (cell,), sought)
 
 
 def alike(one: Signature, other: Signature) -> bool:
@@ -129,7 +140,8 @@ def telling_cells(defect: Defect) -> tuple[Cell, ...]:
     A cell in which another defect fails first, on whatever release, says nothing about this one there.
     """
     ranked = sorted(
-        (cell for cell in default_cells() if _may_show(defect, cell)), key=lambda c: (_hidden(defect, c), c.id)
+        (cell for cell in default_cells() if any(shows.covers(cell) for shows in defect.shows)),
+        key=lambda c: (_hidden(defect, c), c.id),
     )
     chosen: list[Cell] = []
     for release in RELEASES:
@@ -137,10 +149,6 @@ def telling_cells(defect: Defect) -> tuple[Cell, ...]:
         if clear and not any(cell in clear for cell in chosen):
             chosen.append(clear[0])
     return tuple(chosen or ranked[:1])
-
-
-def _may_show(defect: Defect, cell: Cell) -> bool:
-    return any(defect.fits(cell, shows.when) for shows in defect.shows)
 
 
 def _hidden(defect: Defect, cell: Cell, releases: tuple[str, ...] = RELEASES) -> int:

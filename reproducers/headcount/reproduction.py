@@ -10,14 +10,13 @@ from headcount import scripts
 from headcount.builds import Overlay
 from headcount.defects import Defect, catalogue
 from headcount.engine import Engine
-from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.minimiser import minimise, simpler, simpler_models
 from headcount.observations import ScriptRun
-from headcount.oracle import expect
+from headcount.probing import explanation, verdict_on
 from headcount.scripts import Weights
-from headcount.verdicts import Kind, Signature, Verdict, judge
+from headcount.verdicts import Kind, Signature, Verdict
 
 #: What is tried, in this order.
 _WEIGHTS = (Weights(), Weights(planted=True), Weights(planted=True, seed=1), Weights(planted=True, seed=2))
@@ -58,7 +57,7 @@ def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
         UsageError: it does not: it is fine, or not applicable.
         UnprovenError: the build cannot be tested.
     """
-    verdict = _verdict(engine, overlay, cell)
+    verdict = verdict_on(engine, overlay, cell)
     if verdict.kind is Kind.OK:
         raise UsageError(f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails")
     if verdict.kind is Kind.NOT_APPLICABLE:
@@ -68,29 +67,19 @@ def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
     return verdict
 
 
-def _verdict(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
-    return judge(expect(cell.model, cell.config), engine.run(overlay, cell))
-
-
 def _shrunk(engine: Engine, overlay: Overlay, cell: Cell, neighbours: Neighbours, say: Say) -> Cell:
     """The smaller cell that fails as `cell` does: by signature, and by the known defect that explains it."""
     sought = _told(overlay, cell, failing(engine, overlay, cell))
     return minimise(
         cell,
-        fails=lambda smaller: _told(overlay, smaller, _verdict(engine, overlay, smaller)) == sought,
+        fails=lambda smaller: _told(overlay, smaller, verdict_on(engine, overlay, smaller)) == sought,
         kept=lambda before, after: say(f"  {difference(before, after)}"),
         neighbours=neighbours,
     )
 
 
 def _told(overlay: Overlay, cell: Cell, verdict: Verdict) -> tuple[Signature, Defect | None]:
-    return verdict.signature, _explanation(overlay, cell, verdict)
-
-
-def _explanation(overlay: Overlay, cell: Cell, verdict: Verdict) -> Defect | None:
-    if verdict.kind is Kind.OK:
-        return None
-    return catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
+    return verdict.signature, explanation(overlay, cell, verdict)
 
 
 def difference(cell: Cell, smaller: Cell) -> str:
@@ -118,7 +107,7 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
         UnprovenError: none does.
     """
     verdict = failing(engine, overlay, cell)
-    known = _explanation(overlay, cell, verdict)
+    known = explanation(overlay, cell, verdict)
     doubt = ""
     for weights in _WEIGHTS:
         text = scripts.write(cell, overlay.version, verdict, known, weights)
@@ -148,11 +137,6 @@ class Reproduction:
     def holds(self) -> bool:
         """Whether it did what the catalogue states."""
         return self.done.status == self.wanted
-
-    @property
-    def said(self) -> str:
-        """What it printed last."""
-        return (self.done.printed.strip().splitlines() or ["nothing"])[-1]
 
 
 def folder() -> Path:

@@ -21,6 +21,7 @@ from headcount.environment import environment
 from headcount.errors import UsageError
 from headcount.matrix import Cell
 from headcount.models import planted_heads
+from headcount.observations import ScriptRun
 from headcount.oracle import Counts, Expectation, expect
 from headcount.verdicts import Kind, Verdict, normalised, said
 
@@ -82,7 +83,7 @@ def unproven(verdict: Verdict, status: int | None, printed: str) -> str:
     """
     found = re.findall(r"(?m)^happened: (.*)$", printed)
     if status != 1 or not found:
-        return f"it exits with {status} and says {(printed.strip().splitlines() or ['nothing'])[-1]!r}"
+        return f"it exits with {status} and says {ScriptRun(status, printed).said!r}"
     exception, _, message = found[-1].partition(": ")
     wanted = verdict.signature
     if wanted.exception and exception != wanted.exception:
@@ -215,12 +216,7 @@ def _call(cell: Cell) -> Lines:
         first += _indented(
             [
                 "heads = dict(pruner.num_heads)",
-                "for module in model.modules():  # as examples/transformers/prune_hf_vit.py does",
-                '    if hasattr(module, "num_attention_heads"):',
-                '        query = getattr(module, "query", None) or module.q_proj',
-                "        module.num_attention_heads = heads[query]",
-                "        module.attention_head_size = module.head_dim = query.out_features // heads[query]",
-                "        module.all_head_size = query.out_features",
+                *_heads_set("heads"),
                 *_pruner(config, "heads[layer]"),
                 *_steps(config),
             ]
@@ -228,10 +224,20 @@ def _call(cell: Cell) -> Lines:
     return first
 
 
+def _heads_set(counts: str) -> Lines:
+    """The attentions told their new head counts, which stand in a dictionary of that name."""
+    return [
+        "for module in model.modules():  # as examples/transformers/prune_hf_vit.py does",
+        '    if hasattr(module, "num_attention_heads"):',
+        '        query = getattr(module, "query", None) or module.q_proj',
+        f"        module.num_attention_heads = {counts}[query]",
+        f"        module.attention_head_size = module.head_dim = query.out_features // {counts}[query]",
+        "        module.all_head_size = query.out_features",
+    ]
+
+
 def _pruner(config: Config, heads: str, model: str = "model", blocks: str = "blocks") -> Lines:
     listed = {"qkv": "[:3]", "q": "[:1]", "k": "[1:2]", "v": "[2:3]", "kv": "[1:3]", "qk": "[:2]"}[config.num_heads]
-    plain = Config()
-    given = {name: getattr(config, name) for name in _PLAIN if getattr(config, name) != getattr(plain, name)}
     ignored = [_role(role) for role in config.ignored_layers if role != "bottleneck"]
     ignored += ["*(layer for block in blocks for layer in (block[3], block[5]))"] * (
         "bottleneck" in config.ignored_layers
@@ -243,7 +249,7 @@ def _pruner(config: Config, heads: str, model: str = "model", blocks: str = "blo
         f"    {model},",
         "    images,",
         f"    importance={'importance' if named else importance},",
-        *(f"    {name}={_literal(value)}," for name, value in given.items()),
+        *(f"    {name}={_literal(value)}," for name, value in config.departures().items()),
         *(
             f"    {name}={{{', '.join(f'{_scope(s)}: {_literal(r)}' for s, r in getattr(config, name))}}},"
             for name in ("head_pruning_ratio_dict", "pruning_ratio_dict")
@@ -253,19 +259,6 @@ def _pruner(config: Config, heads: str, model: str = "model", blocks: str = "blo
         f"    num_heads={{layer: {heads} for block in {blocks} for layer in block{listed}}},",
         ")",
     ]
-
-
-_PLAIN = (
-    "global_pruning",
-    "prune_num_heads",
-    "prune_head_dims",
-    "head_pruning_ratio",
-    "pruning_ratio",
-    "iterative_steps",
-    "max_pruning_ratio",
-    "round_to",
-    "isomorphic",
-)
 
 
 def _steps(config: Config) -> Lines:
@@ -372,17 +365,7 @@ def _raises(verdict: Verdict) -> _Check:
     same = f"{kind} and {_quoted(text)} in str(error)" if text else kind
     forward = []
     if verdict.kind is Kind.BROKEN_FORWARD:
-        forward = _indented(
-            [
-                "for module in model.modules():  # as examples/transformers/prune_hf_vit.py does",
-                '    if hasattr(module, "num_attention_heads"):',
-                '        query = getattr(module, "query", None) or module.q_proj',
-                "        module.num_attention_heads = pruner.num_heads[query]",
-                "        module.attention_head_size = module.head_dim = query.out_features // pruner.num_heads[query]",
-                "        module.all_head_size = query.out_features",
-                "model.eval()(images)",
-            ]
-        )
+        forward = _indented([*_heads_set("pruner.num_heads"), "model.eval()(images)"])
     return _Check(
         before=[],
         after=[

@@ -50,11 +50,7 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
 
     The first message out says whether the build could be imported. Ends when the parent hangs up.
     """
-    _own_session()
-    log = _redirect_output(log_path)
-    _close_all_but(connection.fileno(), log)
-    torch.set_num_threads(1)
-    sys.dont_write_bytecode = True
+    log = _isolate(log_path, connection.fileno())
     warnings.simplefilter("ignore")
     pruning, greeting = _import_build(overlay)
     gc.collect()
@@ -77,11 +73,7 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
 
 def run_script(overlay: Overlay, log_path: str, script: Path) -> None:
     """The process's main, for a script: run it as a program, the build first on the path."""
-    _own_session()
-    log = _redirect_output(log_path)
-    _close_all_but(log)
-    torch.set_num_threads(1)
-    sys.dont_write_bytecode = True
+    _isolate(log_path)
     sys.path.insert(0, str(overlay.path))
     sys.argv = [str(script)]
     runpy.run_path(str(script), run_name="__main__")
@@ -276,6 +268,16 @@ class _Run:
 
 
 # --- the process -------------------------------------------------------------------------------
+
+
+def _isolate(log_path: str, *kept: int) -> int:
+    """Cut this process off from those it was forked from, but for the descriptors kept. Returns its log's."""
+    _own_session()
+    log = _redirect_output(log_path)
+    _close_all_but(*kept, log)
+    torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
+    return log
 
 
 def _own_session() -> None:

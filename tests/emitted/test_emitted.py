@@ -4,24 +4,15 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from headcount import builds, matrix, reproduction, scripts
+from headcount import builds, matrix, probing, reproduction, scripts
 from headcount.builds import Overlay
 from headcount.engine import Engine
 from headcount.matrix import Cell
-from headcount.oracle import expect
-from headcount.store import Store
-from headcount.verdicts import Kind, Verdict, judge
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    with Store() as store, Engine(store=store) as running:
-        yield running
+from headcount.verdicts import Kind, Verdict
 
 
 def failing(engine: Engine, seed: str) -> tuple[Overlay, Cell, Verdict]:
@@ -30,17 +21,17 @@ def failing(engine: Engine, seed: str) -> tuple[Overlay, Cell, Verdict]:
     while True:
         overlay = builds.prepare(builds.parse(order.choice(builds.RELEASES)))
         cell = order.choice(matrix.default_cells())
-        verdict = judge(expect(cell.model, cell.config), engine.run(overlay, cell))
+        verdict = probing.verdict_on(engine, overlay, cell)
         if verdict.kind not in (Kind.OK, Kind.NOT_APPLICABLE):
             return overlay, cell, verdict
 
 
 def test_an_emitted_file_shows_the_failure(
-    draw: int, engine: Engine, tmp_path: Path, pytestconfig: pytest.Config
+    draw: int, recalling: Engine, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    overlay, cell, verdict = failing(engine, f"{pytestconfig.option.seed}/{draw}")
+    overlay, cell, verdict = failing(recalling, f"{pytestconfig.option.seed}/{draw}")
     path = tmp_path / "reproducer.py"
-    path.write_text(reproduction.emit(engine, overlay, cell, lambda _: None))
+    path.write_text(reproduction.emit(recalling, overlay, cell, lambda _: None))
     done = subprocess.run(
         [sys.executable, path.name],
         cwd=tmp_path,

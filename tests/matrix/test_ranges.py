@@ -4,8 +4,7 @@ Runs where all releases are among the builds, and looks up what the matrix has j
 """
 
 import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -19,13 +18,7 @@ from headcount.defects import catalogue
 from headcount.engine import Engine
 from headcount.environment import environment
 from headcount.reproduction import find
-from headcount.store import Store
-
-
-@pytest.fixture(scope="module")
-def recalling() -> Iterator[Engine]:
-    with Store() as store, Engine(store=store) as running:
-        yield running
+from test_builds import git
 
 
 @pytest.fixture
@@ -74,14 +67,13 @@ def test_issue_410_is_found_in_a_clone_of_the_releases(
 def committed(folder: Path, releases: Sequence[Overlay]) -> Path:
     """A repository with a commit and a tag for each release."""
     folder.mkdir()
-    git = ["git", "-C", str(folder), "-c", "user.name=A", "-c", "user.email=a@example.org"]
-    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    git(folder, "init", "-q", "-b", "main")
     for overlay in releases:
         shutil.rmtree(folder / "torch_pruning", ignore_errors=True)
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(overlay.path / "torch_pruning", folder / "torch_pruning", ignore=ignored)
         (folder / "setup.py").write_text(f'version = "{overlay.version}"\n')
-        subprocess.run([*git, "add", "-A"], check=True)
-        subprocess.run([*git, "commit", "-q", "-m", f"release {overlay.version}"], check=True)
-        subprocess.run([*git, "tag", f"v{overlay.version}"], check=True)
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", f"release {overlay.version}")
+        git(folder, "tag", f"v{overlay.version}")
     return folder
