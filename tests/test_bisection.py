@@ -134,6 +134,180 @@ def test_merges_are_followed_or_not(tmp_path: Path, capsys: pytest.CaptureFixtur
             assert f"introduced by {sha(clone, culprit)}" in out
 
 
+def test_a_branch_that_began_before_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It brings the failure in by a merge: the scan finds the commit on it, as the search does."""
+    clone = repository(tmp_path / "clone", "correct")
+    git(clone, "checkout", "-q", "-b", "side")
+    commit(clone, "wrong-heads", "side")
+    git(clone, "checkout", "-q", "main")
+    commit(clone, "correct", "older")
+    git(clone, "merge", "-q", "--no-ff", "-m", "merge", "side", "-X", "theirs")
+    for how in ("--scan", "--search"):
+        code, out, _ = run(capsys, CELL, "--repo", clone, how, "--good", "older", "--bad", "HEAD")
+        assert (code, f"introduced by {sha(clone, 'side')}" in out) == (ExitCode.CLEAN, True), out
+
+
+def test_a_failure_that_is_older_than_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was there where the branch began, and was fixed on the other: no commit of the range brings it in."""
+    clone = repository(tmp_path / "clone", "wrong-heads")
+    git(clone, "checkout", "-q", "-b", "side")
+    commit(clone, "", "side")
+    git(clone, "checkout", "-q", "main")
+    commit(clone, "correct", "older")
+    git(clone, "merge", "-q", "--no-ff", "-s", "ours", "-m", "merge", "side")
+    (clone / "torch_pruning" / "__init__.py").write_text(miniatures.source("wrong-heads"))
+    git(clone, "commit", "-q", "-a", "--amend", "-m", "merge")
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", "--good", "older", "--bad", "HEAD")
+    assert code == ExitCode.INDETERMINATE
+    assert "changes by no one commit: a branch that began before the range brings it in" in out
+    assert f"- {sha(clone, 'c0')}: bad: wrong-heads" in out
+
+
+def test_failures_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a bad end, every change of the verdict is told, and none is merged with another."""
+    clone = repository(tmp_path / "clone", "correct", "crash-step", "wrong-heads", "correct")
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    assert code == ExitCode.CLEAN
+    assert f"introduced by {sha(clone, 'c1')} (in no release yet) as crash: KeyError: 'step': <lambda>" in out
+    assert f"becomes another failure by {sha(clone, 'c2')} (in no release yet) as wrong-heads: " in out
+    assert f"fixed by {sha(clone, 'c3')}" in out
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--any-failure")
+    assert f"introduced by {sha(clone, 'c1')} (in no release yet), fixed by {sha(clone, 'c3')}" in out
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "c2")
+    assert (code, "introduced by one of 2" in out) == (ExitCode.INDETERMINATE, True)
+
+
+@pytest.mark.parametrize(
+    ("packages", "options", "code", "says"),
+    [
+        (
+            ("crash-import", "wrong-heads", ""),
+            [],
+            ExitCode.INDETERMINATE,
+            "to HEAD ({c2}), before {c1} it cannot be told",
+        ),
+        (
+            ("correct", "", "crash-import"),
+            [],
+            ExitCode.INDETERMINATE,
+            "good throughout, {c0} to {c1}, after {c1} it cannot be told",
+        ),
+        (("correct", "", "crash-import"), ["--find", "fixed"], ExitCode.CLEAN, "good throughout"),
+        (("crash-import", "wrong-heads", "correct"), ["--find", "fixed"], ExitCode.CLEAN, "fixed by {c2}"),
+        (("crash-import", "wrong-heads", "correct"), [], ExitCode.INDETERMINATE, "before {c1} it cannot be told"),
+    ],
+)
+def test_ends_that_cannot_be_tested_hide_changes(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    packages: Sequence[str],
+    options: Sequence[str],
+    code: int,
+    says: str,
+) -> None:
+    clone = repository(tmp_path / "clone", *packages)
+    git(clone, "tag", "v1.3.0", "c0")
+    named = {"c0": f"v1.3.0 ({sha(clone, 'c0')})", "c1": sha(clone, "c1"), "c2": sha(clone, "c2")}
+    found, out, err = run(capsys, CELL, "--repo", clone, "--scan", *options)
+    assert (found, says.format(**named) in out) == (code, True), out + err
+
+
+def test_one_tree_with_two_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a version never promised is not asked of it: the tree alone does not tell builds apart."""
+    clone = repository(tmp_path / "clone", "correct")
+    for number, version in enumerate(("1.2.0", "1.6.1"), 1):
+        (clone / "setup.py").write_text(SETUP.format(version=version))
+        commit(clone, "", f"c{number}")
+    _, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "c2")
+    assert out == ""
+    _, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    assert "2 of 2 distinct builds" in out
+
+
+def test_what_a_script_reads_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its answers are not taken for granted but on demand: a helper beside it is imported, and may be another."""
+    clone = repository(tmp_path / "clone", *WRONG[:4])
+    script, helper = tmp_path / "mine.py", tmp_path / "helper.py"
+    script.write_text("import sys, helper, torch_pruning\nsys.exit(helper.bad(torch_pruning.MetaPruner.surplus))\n")
+    helper.write_text("def bad(n): return n")
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert f"introduced by {sha(clone, 'c2')}" in out
+    helper.write_text("def bad(n): return 0  # never")
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--resume")
+    assert f"introduced by {sha(clone, 'c2')}" in out
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert "good throughout" in out
+
+
+def test_how_a_script_may_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception is a failure, and told from others; but not while the build is being imported."""
+    clone = repository(tmp_path / "clone", "correct", "crash-import", "wrong-heads", "crash-step")
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import torch_pruning\n"
+        "assert torch_pruning.MetaPruner.surplus == 0, f'surplus {torch_pruning.MetaPruner.surplus}'\n"
+        "torch_pruning.MetaPruner.step() if 'lambda' in repr(torch_pruning.MetaPruner.step) else None\n"
+    )
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert code == ExitCode.INDETERMINATE
+    assert "skip: RuntimeError: no import today" in out
+    assert f"introduced by one of 2, {sha(clone, 'c1')} to {sha(clone, 'c2')} as AssertionError: surplus N" in out
+    assert f"becomes another failure by {sha(clone, 'c3')}" in out
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c3")
+    assert f"introduced by one of 3, {sha(clone, 'c1')} to {sha(clone, 'c3')}" in out
+    script.write_text("import sys; sys.exit(7)")
+    code, _, err = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert (code, "exits with 7, which says nothing" in err) == (ExitCode.INDETERMINATE, True)
+
+
+def test_a_cell_as_it_fails_on_a_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A test's id may name the build; then what it shows there is looked for."""
+    clone = repository(tmp_path / "clone", "correct", "crash-step")
+    code, _, err = run(capsys, f"nosuch-{CELL}", "--repo", clone, "--good", "c0")
+    assert (code, "'nosuch' is no build" in err) == (ExitCode.USAGE, True)
+
+
+def test_a_commit_that_git_shows_oddly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct")
+    commit(clone, "wrong-heads", "c1")
+    git(clone, "commit", "-q", "--amend", "-m", "one\u2028line\x1f of two\x0b or three")
+    (clone / "setup.py").write_text(SETUP.format(version="1.4.x"))
+    commit(clone, "", "c2")
+    git(clone, "config", "log.showSignature", "true")
+    code, out, err = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "HEAD~1")
+    assert (code, "introduced by" in out) == (ExitCode.CLEAN, True), err
+    code, out, err = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    assert (code, "introduced by" in out) == (ExitCode.CLEAN, True), err
+
+
+def test_the_call_is_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "there.json"
+    output.write_text("{}")
+    for words, says in (
+        ((CELL, "--json", output), "there.json exists, and is left as it is"),
+        ((CELL, "--json", tmp_path / "nowhere" / "new.json"), "there is no folder"),
+        ((CELL, "--first-parent"), "--first-parent is of commits"),
+        ((tmp_path / "none.py",), "cannot be read: No such file"),
+        ((CELL, "--good", "1.4.1", "--bad", "1.4.1"), "both ends are 1.4.1"),
+        (("steps-compund",), "is no cell, no known defect, and no file (near are the defects steps-compound"),
+    ):
+        code, out, err = run(capsys, *words)
+        assert (code, out, says in err) == (ExitCode.USAGE, "", True), err
+    broken = tmp_path / "script.sh"
+    broken.write_text("if true; then exit 1; fi")
+    code, _, err = run(capsys, broken)
+    assert (code, "is not Python" in err) == (ExitCode.USAGE, True)
+
+
+def test_a_full_disk_is_no_defect(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("headcount.cli._cell", full)
+    code, _, err = run(capsys, CELL)
+    assert (code, "No space left on device" in err) == (ExitCode.SETUP, True)
+
+
 def test_a_commit_without_the_package_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clone = repository(tmp_path / "clone", "correct", "none", "correct", "wrong-heads")
     code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "c3")
@@ -155,8 +329,8 @@ def test_what_was_asked_is_not_asked_again(
     monkeypatch.setattr("headcount.engine.Engine._observe", observe)
     _, second, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
     assert second == first
-    with pytest.raises(AssertionError):
-        run(capsys, CELL, "--repo", clone, "--good", "c0", "--fresh")
+    code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c0", "--fresh")
+    assert (code, "AssertionError: please report it" in err) == (ExitCode.SETUP, True)
 
 
 def test_an_end_that_cannot_be_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,13 +352,13 @@ def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (swap them"),
+        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (swap them;"),
         (["--good", "c0", "--bad", "c0"], ExitCode.USAGE, "are the same commit"),
         (["--good", "c0", "--bad", "nosuch"], ExitCode.USAGE, "there is no commit 'nosuch'"),
         (["--good", "apart", "--bad", "c3"], ExitCode.USAGE, "apart is not an ancestor of c3"),
         (["--good", "c0", "--bad", "c1"], ExitCode.USAGE, "is ok on"),
-        (["--scan", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "is bad, not good, for"),
-        (["--search", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "is bad, not good, for"),
+        (["--scan", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "should be good for"),
+        (["--search", "--good", "c2", "--bad", "c3"], ExitCode.USAGE, "should be good for"),
     ],
 )
 def test_wrong_ends(
@@ -226,7 +400,7 @@ def test_what_a_commit_says_of_itself(tmp_path: Path) -> None:
     assert [c.subject for c in commits] == ["make it no other", "make it none"]
     assert commits[0].tree == clone.commit("c0").tree != ""
     assert commits[1].tree == ""
-    assert clone.version(commits[0]) == "1.6.1"
+    assert commits[0].version == "1.6.1"
     assert clone.released(clone.commit("c0").sha) == "v1.6.1"
     assert clone.released(commits[1].sha) == ""
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+import miniatures
 from headcount import reproduction
-from headcount.builds import Overlay
+from headcount.builds import Build, Overlay
 from headcount.cli import main
 from headcount.errors import ExitCode
 from headcount.observations import ScriptRun
 from test_runner import ISSUE_410, PLAIN, build
 
 OK, DEFECT = ScriptRun(0, "as expected"), ScriptRun(1, "happened: that")
+UNTESTED, KILLED = ScriptRun(125, "cannot be tested"), ScriptRun(None, "")
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +24,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("command", [[], ["emit"], ["minimise"], ["reproduce"]])
+@pytest.mark.parametrize("command", [[], ["emit"], ["minimise"], ["reproduce"], ["bisect"], ["history"], ["which"]])
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
@@ -116,7 +118,10 @@ def _overlays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_overlays")
-@pytest.mark.parametrize(("bad", "good", "code"), [(DEFECT, OK, 0), (OK, OK, 1), (DEFECT, DEFECT, 1)])
+@pytest.mark.parametrize(
+    ("bad", "good", "code"),
+    [(DEFECT, OK, 0), (OK, OK, 1), (DEFECT, DEFECT, 1), (DEFECT, KILLED, 3), (UNTESTED, OK, 3), (OK, UNTESTED, 1)],
+)
 def test_reproduce_compares_with_the_catalogue(
     bad: ScriptRun, good: ScriptRun, code: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +129,7 @@ def test_reproduce_compares_with_the_catalogue(
         "headcount.engine.Engine.run_script", lambda _self, overlay, _path: bad if overlay.label == "1.4.1" else good
     )
     assert main(["reproduce", "410"]) == code
-    assert f"2 runs: {2 - (bad is OK) - (good is DEFECT)} as the catalogue states" in capsys.readouterr().out
+    assert f"2 runs: {(bad is DEFECT) + (good is OK)} as the catalogue states" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("_overlays")
@@ -137,3 +142,54 @@ def test_reproduce_on_a_build(status: int | None, code: int, monkeypatch: pytest
 def test_a_reproducer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "999"]) == ExitCode.USAGE
     assert "there is no defect '999' (the nearest are" in capsys.readouterr().err
+
+
+@pytest.fixture
+def _miniatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of the releases: 1.4.1 crashes, 1.3.x cannot be imported, all others are right."""
+
+    def prepare(wanted: Build, **_: object) -> Overlay:
+        name = {"1.4.1": "crash-step"}.get(wanted.label, "crash-import" if wanted.label < "1.4" else "correct")
+        return miniatures.build(tmp_path / wanted.label, name)
+
+    monkeypatch.setattr("headcount.builds.prepare", prepare)
+
+
+@pytest.mark.usefixtures("_miniatures")
+def test_which_release_to_take(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["which", "--heads", "12", "--head-ratio", "1/3"]) == ExitCode.CLEAN
+    printed = capsys.readouterr()
+    assert "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1" in printed.err
+    lines = printed.out.splitlines()
+    assert [line for line in lines if line.startswith("1.4.1")] == [
+        "1.4.1  crash           KeyError at step in __init__.<lambda>: 'step'"
+    ]
+    assert lines[0].startswith("1.3.0  untestable")
+    assert lines[-1].startswith("take 1.6.1: the newest that does it right (1.4.0, 1.4.2, ")
+
+
+@pytest.mark.parametrize(("name", "code"), [("crash-step", 1), ("crash-import", 3)])
+def test_no_release_to_take(
+    name: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headcount.builds.prepare", lambda b, **_: miniatures.build(tmp_path / b.label, name))
+    assert main(["which", "--head-ratio", "0.5", "--global", "--steps", "2", "--head-dims"]) == code
+    assert "no release does it right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", [[], *(["--head-ratio", r] for r in ("3/2", "1", "x", "1/0")), ["--head-ratio", "1/3", "--heads", "0"]]
+)
+def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["which", *words])
+    assert ended.value.code == ExitCode.USAGE
+    assert "which: error: " in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_miniatures")
+def test_the_history_of_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    """The miniature of 1.4.1 crashes in a way of its own: whether the defect is there cannot be told."""
+    assert main(["history", "410", "eval-mode"]) == ExitCode.CLEAN
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("410-total-heads"))
+    assert row.split()[1:] == [*"????????·?········"]

@@ -15,6 +15,8 @@ from headcount.probing import Answer, Subject
 #: With fewer distinct builds than this, all are asked: it takes a minute, and is right on any history.
 SCANNED_BELOW = 300
 
+_SWAPPED = "swap them; with --find fixed the bad one is the older"
+
 
 class Find(StrEnum):
     """Which changes are looked for."""
@@ -37,9 +39,10 @@ class UntestableError(HeadcountError):
 
 @dataclass(frozen=True)
 class Span:
-    """What is searched: points in order, the first of them the older end.
+    """What is searched.
 
     Attributes:
+        history: from `older` on, the points in question; before it, those that branches of the range begin at.
         keys: point -> what tells its build from others; points with one key are one build.
         titles: point -> what people call it.
         commits: point -> its commit; empty for releases.
@@ -47,20 +50,26 @@ class Span:
     """
 
     history: History
+    older: str
     keys: Mapping[str, str]
     titles: Mapping[str, str]
     prepare: Callable[[str], Overlay]
     commits: Mapping[str, Commit] = field(default_factory=dict)
 
     @property
-    def older(self) -> str:
-        """The first point."""
-        return self.history.points[0]
-
-    @property
     def newer(self) -> str:
         """The last point."""
         return self.history.points[-1]
+
+    @property
+    def points(self) -> tuple[str, ...]:
+        """The points in question, the older end first."""
+        return self.history.points[self.history.points.index(self.older) :]
+
+    @property
+    def boundary(self) -> tuple[str, ...]:
+        """Where branches that were merged inside the range begin, before it."""
+        return self.history.points[: self.history.points.index(self.older)]
 
 
 @dataclass(frozen=True)
@@ -68,22 +77,49 @@ class Bisection:
     """What a search or a scan came to.
 
     Attributes:
+        find: which changes were looked for.
         asked: point -> the answer; after a scan, of all points.
         changes: oldest first.
     """
 
     subject: str
     span: Span
+    find: Find
     scanned: bool
     asked: Mapping[str, Answer]
     changes: tuple[Change, ...]
 
     @property
+    def known(self) -> tuple[str, ...]:
+        """The points in question of which something can be told, oldest first."""
+        return tuple(p for p in self.span.points if p in self.asked and self.asked[p].state is not State.SKIP)
+
+    @property
+    def begins(self) -> str:
+        """The first known point, if a change that was looked for may lie before it; "" otherwise."""
+        first = self.known[0]
+        hides = first != self.span.older and self.asked[first].state in self.find.after
+        return first if hides else ""
+
+    @property
+    def ends(self) -> str:
+        """The last known point, if a change that was looked for may lie after it; "" otherwise."""
+        last = self.known[-1]
+        hides = last != self.span.newer and self.asked[last].state.opposite in self.find.after
+        return last if hides else ""
+
+    @property
+    def unaccounted(self) -> bool:
+        """Whether the ends differ as looked for, and no change is seen: a merged branch had it before the range."""
+        first, last = self.asked[self.known[0]], self.asked[self.known[-1]]
+        return not self.changes and first.label != last.label and last.state in self.find.after
+
+    @property
     def exit_code(self) -> ExitCode:
-        """Indeterminate where skipped points hide which one it was, or where none could be tested."""
-        known = any(answer.state is not State.SKIP for answer in self.asked.values())
+        """Indeterminate where a change that was looked for is hidden, or may be."""
         hidden = any(len(change.suspects) > 1 for change in self.changes)
-        return ExitCode.CLEAN if known and not hidden else ExitCode.INDETERMINATE
+        open_ = self.begins or self.ends or self.unaccounted
+        return ExitCode.INDETERMINATE if hidden or open_ else ExitCode.CLEAN
 
 
 def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
@@ -96,11 +132,13 @@ def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
         if name not in RELEASES:
             raise UsageError(f"{name} is no release with head pruning", f"they are {RELEASES[0]} to {RELEASES[-1]}")
     first, last = RELEASES.index(older), RELEASES.index(newer)
-    if first >= last:
-        raise UsageError(f"{older} is not older than {newer}", "swap them, or look for the other kind with --find")
+    if first == last:
+        raise UsageError(f"both ends are {older}", "name two")
+    if first > last:
+        raise UsageError(f"{older} is not older than {newer}", _SWAPPED)
     points = RELEASES[first : last + 1]
     same = {release: release for release in points}
-    return Span(History.line(points), same, same, lambda release: builds.prepare(builds.parse(release)))
+    return Span(History.line(points), older, same, same, lambda release: builds.prepare(builds.parse(release)))
 
 
 def commits(clone: Clone, older: str, newer: str, *, first_parent: bool = False) -> Span:
@@ -114,22 +152,23 @@ def commits(clone: Clone, older: str, newer: str, *, first_parent: bool = False)
         raise UsageError(f"{older} and {newer} are the same commit", "name two ends")
     if not clone.is_ancestor(start.sha, end.sha):
         if clone.is_ancestor(end.sha, start.sha):
-            raise UsageError(f"{older} is newer than {newer}", "swap them, or look for the other kind with --find")
+            raise UsageError(f"{older} is newer than {newer}", _SWAPPED)
         raise UsageError(f"{older} is not an ancestor of {newer}", "git merge-base finds one that is")
-    found = {commit.sha: commit for commit in (start, *clone.commits(start.sha, end.sha, first_parent=first_parent))}
+    inside = (start, *clone.commits(start.sha, end.sha, first_parent=first_parent))
+    boundary = () if first_parent else clone.boundary(inside[1:])
+    found = {commit.sha: commit for commit in (*(c for c in boundary if c.sha != start.sha), *inside)}
     parents = {sha: commit.parents[:1] if first_parent else commit.parents for sha, commit in found.items()}
+    outside = {commit.sha: () for commit in (*boundary, start)}
+    # The tree alone is not enough: what a version never promised is not asked of it.
+    keys = {sha: f"{commit.tree} {commit.version}" for sha, commit in found.items()}
+    titles = {sha: commit.short for sha, commit in found.items()}
+    titles |= {c.sha: f"{ref} ({c.short})" for ref, c in ((older, start), (newer, end)) if not c.sha.startswith(ref)}
 
     def prepare(point: str) -> Overlay:
         commit = found[point]
-        return builds.prepare_tree(clone.path, commit.tree, clone.version(commit), commit.short)
+        return builds.prepare_tree(clone.path, commit.tree, commit.version, commit.short)
 
-    return Span(
-        History(tuple(found), {**parents, start.sha: ()}),
-        {sha: commit.tree for sha, commit in found.items()},
-        {sha: commit.short for sha, commit in found.items()},
-        prepare,
-        found,
-    )
+    return Span(History(tuple(found), {**parents, **outside}), start.sha, keys, titles, prepare, found)
 
 
 class Prober:
@@ -174,8 +213,8 @@ def verify(prober: Prober, subject: Subject, span: Span, ends: Mapping[str, Stat
             raise UntestableError(f"{title} cannot be an end: {answer.what}", "name one that can be tested")
         if answer.state is not wanted:
             raise UsageError(
-                f"{title} is {answer.state}, not {wanted}, for {subject.name}: {answer.what}",
-                "are the ends swapped, or is it --find fixed?",
+                f"{title} should be {wanted} for {subject.name}, and is {answer.state}: {answer.what}",
+                "name other ends; with --find fixed the bad one is the older; --scan needs none",
             )
 
 
@@ -185,18 +224,19 @@ def scan(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
     Raises:
         UntestableError: nothing in the range can be tested.
     """
-    for point in span.history.points:
+    for point in (*span.points, *span.boundary):
         prober.ask(point)
-    states = {point: answer.state for point, answer in prober.asked.items()}
-    if set(states.values()) == {State.SKIP}:
-        reasons = sorted({answer.what for answer in prober.asked.values()})
+    asked = prober.asked
+    if all(asked[point].state is State.SKIP for point in span.points):
+        reasons = sorted({asked[point].what for point in span.points})
         raise UntestableError(f"nothing in the range can be tested for {subject.name}: {'; '.join(reasons[:3])}")
-    found = [c for c in changes(span.history, states, State.SKIP) if c.after in find.after]
-    return Bisection(subject.name, span, True, prober.asked, tuple(found))  # noqa: FBT003 - a field
+    states = {p: State.SKIP if answer.state is State.SKIP else answer.label for p, answer in asked.items()}
+    found = [c for c in changes(span.history, states, State.SKIP) if asked[c.point].state in find.after]
+    return Bisection(subject.name, span, find, True, asked, tuple(found))  # noqa: FBT003 - a field
 
 
 def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
-    """Find one change by halving, after both ends are verified.
+    """Find one change by halving, after both ends are verified; what is before a good end is taken for good.
 
     Raises:
         UsageError: an end is not what it is said to be, or `find` is all.
@@ -206,15 +246,16 @@ def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
         raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
     (after,) = find.after
     verify(prober, subject, span, {span.older: after.opposite, span.newer: after})
-    inside = {point: span.history.parents[point] for point in span.history.points[1:]}
+    inside = {point: span.history.parents[point] for point in span.points[1:]}
 
     def state(point: str) -> State:
         found = prober.ask(point).state
         return found if after is State.BAD else found.opposite
 
-    found = search(History(span.history.points[1:], inside), state)
-    change = Change(found.suspects[-1], after, found.suspects, ())
-    return Bisection(subject.name, span, False, prober.asked, (change,))  # noqa: FBT003 - a field
+    found = search(History(span.points[1:], inside), state)
+    last = tuple(p for p in inside[found.suspects[0]] if p in prober.asked)
+    change = Change(found.suspects[-1], found.suspects, last)
+    return Bisection(subject.name, span, find, False, prober.asked, (change,))  # noqa: FBT003 - a field
 
 
 def distinct(span: Span) -> int:
@@ -225,7 +266,7 @@ def distinct(span: Span) -> int:
 def runs(bisection: Bisection) -> list[tuple[str, str, Answer]]:
     """What was asked, in the order of the history; neighbours that say the same as one: first, last, answer."""
     joined: list[tuple[str, str, Answer]] = []
-    for point in bisection.span.history.points:
+    for point in bisection.span.points:
         answer = bisection.asked.get(point)
         if answer is None:
             continue

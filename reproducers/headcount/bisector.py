@@ -107,23 +107,22 @@ class Change:
     """Where a state becomes another.
 
     Attributes:
-        point: the first that is known to be `after`.
-        after: GOOD or BAD.
+        point: the first that is known to be so.
         suspects: `point`, and the skipped ones before it that may already be so.
-        last: the nearest points before that are known, and not `after`; empty if they are outside.
+        last: the nearest points before that are known, and are not so.
     """
 
     point: str
-    after: State
     suspects: tuple[str, ...]
     last: tuple[str, ...]
 
 
-def changes(history: History, states: Mapping[str, State], before: State = State.GOOD) -> list[Change]:
+def changes(history: History, states: Mapping[str, str], before: str = State.GOOD) -> list[Change]:
     """Every point at which all that is known of its past is unlike it, oldest first.
 
     Args:
-        before: the state of what is outside; SKIP if nothing is known of it.
+        states: good and bad, or a finer distinction; `State.SKIP` where nothing is known.
+        before: the state of what is outside.
     """
     known: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
     found = []
@@ -132,7 +131,7 @@ def changes(history: History, states: Mapping[str, State], before: State = State
         hidden: set[str] = set()
         outside = len(history.inside(point)) < len(history.parents[point]) or not history.parents[point]
         for parent in history.inside(point):
-            if states[parent] is State.SKIP:
+            if states[parent] == State.SKIP:
                 nearest |= known[parent][0]
                 hidden |= known[parent][1] | {parent}
             else:
@@ -140,9 +139,8 @@ def changes(history: History, states: Mapping[str, State], before: State = State
         if outside:
             nearest.add("")
         known[point] = (frozenset(nearest), frozenset(hidden))
-        state = states[point]
         past = {before if name == "" else states[name] for name in nearest}
-        if state is not State.SKIP and past == {state.opposite}:
+        if not past & {State.SKIP, states[point]} and states[point] != State.SKIP:
             order = [p for p in history.points if p in hidden]
-            found.append(Change(point, state, (*order, point), tuple(sorted(nearest - {""}))))
+            found.append(Change(point, (*order, point), tuple(sorted(nearest - {""}))))
     return found

@@ -4,8 +4,10 @@ import argparse
 import difflib
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headcount import bisection, builds, matrix, probing, reproduction
-from headcount.bisection import Find, Prober, Span
+from headcount.bisection import Find, Prober
 from headcount.bisector import State
+from headcount.builds import Overlay
 from headcount.clones import Clone
 from headcount.configs import Config
 from headcount.defects import Defect, catalogue
@@ -48,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("headcount: interrupted; nothing was written, and what was asked is kept")
         return _INTERRUPTED
+    except OSError as error:
+        _say(f"headcount: {error} (look at the disk's space and permissions)")
+        return ExitCode.SETUP
+    except Exception as error:  # noqa: BLE001 - 1, which Python would exit with, says that a defect is there
+        traceback.print_exc()
+        _say(f"headcount: a fault of its own, {type(error).__name__}: please report it, with what stands above")
+        return ExitCode.SETUP
     return code
 
 
@@ -98,8 +108,24 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, help_: str) -> Any:
-    return commands.add_parser(name, help=help_, description=help_, epilog=_EPILOG)
+def _command(commands: Any, name: str, help_: str, more: str = "") -> Any:
+    return commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_}\n{more}".strip(),
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+_BISECT = """
+Without --good and --bad all releases are asked, or all commits from v1.3.0 to HEAD, and every change of the
+verdict is told. With --bad, or --search, one failure is looked for: the one that the bad end shows. A build
+that fails in another way is skipped, and so is one that cannot be tested.
+
+A script is run with each build's torch_pruning first on its path. It exits with 0 for good, 1 for bad, 125
+for "cannot be tested"; an uncaught exception is bad, but while torch_pruning is being imported. Two of its
+failures are the same if the exceptions are, or the lines it prints that begin with "happened: "."""
 
 
 def _add_bisect(commands: Any) -> None:
@@ -107,20 +133,30 @@ def _add_bisect(commands: Any) -> None:
         commands,
         "bisect",
         "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
+        _BISECT,
     )
     command.add_argument(
-        "what", metavar="CELL|DEFECT|SCRIPT", help="a cell's id, a defect's, or a file that exits 0/1/125"
+        "what",
+        metavar="CELL|DEFECT|SCRIPT",
+        help="a cell's id (with a release before it: what it shows there), a known defect's (410), or a Python file",
     )
     command.add_argument("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched")
     command.add_argument("--good", metavar="REF", help="a release, or with --repo a ref, that is fine")
-    command.add_argument("--bad", metavar="REF", help="one that fails; a cell is bad if it fails as it does there")
+    command.add_argument("--bad", metavar="REF", help="one that shows the failure that is looked for")
     command.add_argument("--first-parent", action="store_true", help="follow only the first parent of merges")
-    command.add_argument("--find", type=Find, choices=list(Find), default=None, help="which changes (default: all)")
+    command.add_argument(
+        "--find",
+        type=Find,
+        choices=list(Find),
+        default=None,
+        help="which changes (default: all, of a search: introduced); to find a fix, the bad end is the older",
+    )
     how = command.add_mutually_exclusive_group()
     how.add_argument("--scan", action="store_true", help="ask every build: right on any history, and finds all changes")
     how.add_argument("--search", action="store_true", help="ask few: a binary search for one change, ends verified")
-    command.add_argument("--any-failure", action="store_true", help="another failure is bad too, not skipped")
-    command.add_argument("--fresh", action="store_true", help="ask every build anew, though it was asked before")
+    command.add_argument("--any-failure", action="store_true", help="all failures are one: none is skipped")
+    command.add_argument("--fresh", action="store_true", help="ask every build anew, though a cell was asked before")
+    command.add_argument("--resume", action="store_true", help="take what the same script said of a build before")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     command.set_defaults(run=_bisect)
 
@@ -129,15 +165,15 @@ def _add_which(commands: Any) -> None:
     command = _command(
         commands, "which", "which releases do a call right, what goes wrong in the others, and which to take"
     )
-    command.add_argument("--heads", type=int, default=Model.heads, metavar="N", help="heads of each layer")
-    command.add_argument("--layers", type=int, default=Model.layers, metavar="N", help="layers")
     command.add_argument(
-        "--head-ratio", type=_ratio, default=Fraction(0), metavar="R", help="head_pruning_ratio: 1/3, 0.5"
+        "--head-ratio", type=_ratio, required=True, metavar="R", help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head"
     )
+    command.add_argument("--heads", type=_count, default=Model.heads, metavar="N", help="heads of each layer")
+    command.add_argument("--layers", type=_count, default=Model.layers, metavar="N", help="layers")
     command.add_argument(
         "--ratio", type=_ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"
     )
-    command.add_argument("--steps", type=int, default=1, metavar="N", help="iterative_steps")
+    command.add_argument("--steps", type=_count, default=1, metavar="N", help="iterative_steps")
     scope = command.add_mutually_exclusive_group()
     scope.add_argument("--local", dest="everywhere", action="store_false", help="global_pruning=False (the default)")
     scope.add_argument("--global", dest="everywhere", action="store_true", help="global_pruning=True")
@@ -148,12 +184,10 @@ def _add_which(commands: Any) -> None:
 
 def _emit(options: argparse.Namespace) -> int:
     output: Path | None = options.output
-    if output is not None and output.exists():
-        raise UsageError(f"{output} exists, and is left as it is", "name a new file")
-    if output is not None and not output.parent.is_dir():
-        raise UsageError(f"there is no folder {output.parent}", "make it, or name another")
+    if output is not None:
+        _check_new(output)
     build, cell = builds.parse(options.build), _cell(options.cell)
-    named = options.cell.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
+    named = _named_build(options.cell, cell)
     if named not in ("", build.label):
         raise UsageError(f"the id names build {named}, and --build {build.label}", "leave one out, or name the same")
     overlay = builds.prepare(build, say=_say)
@@ -181,6 +215,11 @@ def _cell(wanted: str) -> Cell:
         near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
         raise UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
     return found
+
+
+def _named_build(id_: str, cell: Cell) -> str:
+    """The build that a test's id names before the cell; "" if none."""
+    return id_.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
 
 
 def _defects(which: Sequence[str]) -> list[Defect]:
@@ -220,10 +259,12 @@ def _line(run: Reproduction, width: int, *, judged: bool) -> str:
 
 
 def _stated(runs: Sequence[Reproduction]) -> ExitCode:
-    """All did what the catalogue states, or not."""
+    """All did what the catalogue states, or one did not, or one could not be tested."""
     failed = [run for run in runs if not run.holds]
     _out(f"{len(runs)} runs: {len(runs) - len(failed)} as the catalogue states, {len(failed)} not")
-    return ExitCode.REGRESSION if failed else ExitCode.CLEAN
+    if any(run.done.status in (0, 1) for run in failed):
+        return ExitCode.REGRESSION
+    return ExitCode.INDETERMINATE if failed else ExitCode.CLEAN
 
 
 def _asked(runs: Sequence[Reproduction]) -> ExitCode:
@@ -238,6 +279,11 @@ def _asked(runs: Sequence[Reproduction]) -> ExitCode:
 
 
 def _bisect(options: argparse.Namespace) -> int:
+    if options.first_parent and not options.repo:
+        raise UsageError("--first-parent is of commits", "name a clone with --repo")
+    if options.json:
+        _check_new(options.json)
+    what = _what(options.what)
     clone = Clone(options.repo) if options.repo else None
     find: Find = options.find or (Find.INTRODUCED if options.search else Find.ALL)
     older, newer = _ends(options, clone, find)
@@ -249,15 +295,16 @@ def _bisect(options: argparse.Namespace) -> int:
     builds_ = bisection.distinct(span)
     scanned = options.scan or (not options.search and (find is Find.ALL or builds_ < bisection.SCANNED_BELOW))
     with Store() as store, Engine(store=store, fresh=options.fresh) as engine, _progress(builds_) as tell:
-        subject = _subject(options, engine, span)
-        prober = Prober(engine, subject, span, tell)
         good_end, bad_end = (span.newer, span.older) if find is Find.FIXED else (span.older, span.newer)
+        one = bool(options.bad) or not scanned
+        subject = _subject(what, options, engine, lambda: span.prepare(bad_end) if one else None)
+        prober = Prober(engine, subject, span, tell)
         said = {good_end: (options.good, State.GOOD), bad_end: (options.bad, State.BAD)}
         bisection.verify(prober, subject, span, {point: state for point, (given, state) in said.items() if given})
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
+    _out(markdown(result, clone, options.words))
     if options.json:
         _write_new(options.json, json.dumps(to_json(result, clone), indent=2) + "\n")
-    _out(markdown(result, clone, options.words))
     return result.exit_code
 
 
@@ -268,20 +315,71 @@ def _ends(options: argparse.Namespace, clone: Clone | None, find: Find) -> tuple
     return ends[0] or default[0], ends[1] or default[1]
 
 
-def _subject(options: argparse.Namespace, engine: Engine, span: Span) -> Subject:
-    """What is looked for: a script, a defect, or a cell that fails as it does at the bad end."""
-    what: str = options.what
-    if what.endswith(".py"):
-        if not Path(what).is_file():
-            raise UsageError(f"there is no file {what}", "name a program that exits with 0, 1 or 125")
-        return probing.Script(Path(what).resolve())
-    if what in {name for defect in catalogue().defects for name in (defect.id, defect.id.partition("-")[0])}:
-        return probing.by_defect(reproduction.find(what), any_failure=options.any_failure)
-    cell = _cell(what)
-    if options.any_failure or not options.bad:
-        return probing.by_signature(cell, None)
-    bad = span.older if options.find is Find.FIXED else span.newer
-    return probing.by_signature(cell, reproduction.failing(engine, span.prepare(bad), cell).signature)
+def _what(what: str) -> Path | Defect | tuple[Cell, str]:
+    """What a person wants searched for: a script, a known defect, or a cell and the release that its id names.
+
+    Raises:
+        UsageError: it is none of these, or a script that cannot be run.
+    """
+    path = Path(what)
+    if what.endswith(".py") or path.is_file():
+        return _program(path)
+    known = {name for defect in catalogue().defects for name in (defect.id, defect.id.partition("-")[0])}
+    if what in known:
+        return reproduction.find(what)
+    try:
+        cell = _cell(what)
+    except UsageError as error:
+        near = difflib.get_close_matches(what, known, n=2, cutoff=0.5)
+        also = f"the defects {', '.join(near)}; " if near else ""
+        raise UsageError(
+            f"{what!r} is no cell, no known defect, and no file", f"near are {also}{error.hint.partition(' are ')[2]}"
+        ) from None
+    return cell, _named_build(what, cell)
+
+
+def _program(path: Path) -> Path:
+    """A Python file that can be run.
+
+    Raises:
+        UsageError: there is none, or it is not Python.
+    """
+    try:
+        compile(path.read_bytes(), str(path), "exec")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a Python file") from error
+    except (SyntaxError, ValueError) as error:
+        raise UsageError(
+            f"{path} is not Python: {error}", "a script is a Python file that exits with 0, 1 or 125"
+        ) from error
+    return path.resolve()
+
+
+def _subject(
+    what: Path | Defect | tuple[Cell, str],
+    options: argparse.Namespace,
+    engine: Engine,
+    bad_end: Callable[[], Overlay | None],
+) -> Subject:
+    """What is looked for: a known defect, the failure that the bad end shows, or any, each told from the others.
+
+    Args:
+        bad_end: None if no one failure is looked for.
+    """
+    if isinstance(what, Defect):
+        return probing.by_defect(what, any_failure=options.any_failure)
+    if isinstance(what, Path):
+        script = probing.Script(what, any_failure=options.any_failure, resumed=options.resume)
+        shown = None if options.any_failure else bad_end()
+        answer = script.ask(engine, shown) if shown else None
+        return replace(script, sought=answer.label) if answer and answer.state is State.BAD else script
+    cell, release = what
+    if options.any_failure:
+        return probing.by_verdict(cell, any_failure=True)
+    shown = builds.prepare(builds.parse(release), say=_say) if release else bad_end()
+    if shown is None:
+        return probing.by_verdict(cell)
+    return probing.by_signature(cell, reproduction.failing(engine, shown, cell).signature)
 
 
 @contextmanager
@@ -330,17 +428,35 @@ def _which(options: argparse.Namespace) -> int:
             known = probing.explanation(overlay, cell, verdict)
             lines.append((release, verdict, known.title if known else ""))
     _out(history.advice(lines))
-    return ExitCode.CLEAN if any(verdict.kind is Kind.OK for _, verdict, _ in lines) else ExitCode.REGRESSION
+    kinds = {verdict.kind for _, verdict, _ in lines}
+    if Kind.OK in kinds:
+        return ExitCode.CLEAN
+    return ExitCode.REGRESSION if kinds - {Kind.UNTESTABLE, Kind.NOT_APPLICABLE} else ExitCode.INDETERMINATE
 
 
 def _ratio(text: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise argparse.ArgumentTypeError(f"{text!r} is no ratio: 1/3, 0.5") from None
+    with suppress(ValueError, ZeroDivisionError):
+        ratio = Fraction(text)
+        if 0 <= ratio < 1:
+            return ratio
+    raise argparse.ArgumentTypeError(f"{text!r} is no ratio: 1/3, 0.5; from 0 up to 1, without 1")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of them: 1, 2, 3")
 
 
 # --- output -----------------------------------------------------------------------------------------
+
+
+def _check_new(path: Path) -> None:
+    """Raises UsageError if a file is there already, or its folder is not."""
+    if path.exists():
+        raise UsageError(f"{path} exists, and is left as it is", "name a new file")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", "make it, or name another")
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -6,14 +6,18 @@ Nothing is checked out and nothing is written: a dirty work tree does not matter
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from packaging.version import InvalidVersion, Version
+
 from headcount.errors import SetupError, UsageError
 
 _PACKAGE = "torch_pruning"
+_METADATA = ("pyproject.toml", "setup.py")
 _FIELDS = ("%H", "%P", "%cs", "%as", "%an", "%s")
 _SEPARATOR = "\x1f"
 
@@ -25,6 +29,7 @@ class Commit:
     Attributes:
         parents: also those outside the range.
         tree: git's name for the content of the package's folder; "" if there is none.
+        version: what the package's metadata would state; "0" if it states none.
         date, author_date: of the commit, and of its writing; ISO days.
     """
 
@@ -35,6 +40,7 @@ class Commit:
     author: str
     subject: str
     tree: str
+    version: str
 
     @property
     def short(self) -> str:
@@ -88,37 +94,48 @@ class Clone:
         options = ["--first-parent"] if first_parent else []
         return self._commits([*options, "--topo-order", "--reverse", f"{older}..{newer}"])
 
-    def version(self, commit: Commit) -> str:
-        """The version that the package's metadata would state at a commit; "0" if it states none."""
-        for name in ("pyproject.toml", "setup.py"):
-            text = self._try("show", f"{commit.sha}:{name}") or ""
-            found = re.search(r"""\bversion\s*=\s*["']v?([0-9][^"']*)["']""", text)
-            if found:
-                return found[1]
-        return "0"
-
     @cache  # noqa: B019 - a clone lives as long as the process; each change asks several times
     def released(self, sha: str) -> str:
         """The first tag that carries a commit; "" if none does."""
-        tags = self._git("tag", "--contains", sha, "--sort=creatordate").split()
+        tags = self._git("tag", "--contains", sha).split()
         versions = [tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)+", tag)]
         return min(versions, key=_numbers, default="")
 
+    def boundary(self, commits: Sequence[Commit]) -> list[Commit]:
+        """The commits that these were made on top of, and that are not among them."""
+        known = {commit.sha for commit in commits}
+        outside = dict.fromkeys(p for commit in commits for p in commit.parents if p not in known)
+        return self._commits(["--no-walk=unsorted", *outside]) if outside else []
+
     def _commits(self, arguments: Iterable[str]) -> list[Commit]:
         form = _SEPARATOR.join(_FIELDS)
-        lines = self._git("log", f"--format={form}", *arguments).splitlines()
-        rows = [line.split(_SEPARATOR) for line in lines]
-        trees = self._trees([row[0] for row in rows])
+        lines = _lines(self._git("-c", "log.showSignature=false", "log", f"--format={form}", *arguments))
+        rows = [line.split(_SEPARATOR, len(_FIELDS) - 1) for line in lines]
+        shas = [row[0] for row in rows]
+        stated = [self._objects("blob", shas, name) for name in _METADATA]
+        versions = [self._version(blobs) for blobs in zip(*stated, strict=True)]
         return [
-            Commit(sha, tuple(parents.split()), date, author_date, author, subject, tree)
-            for (sha, parents, date, author_date, author, subject), tree in zip(rows, trees, strict=True)
+            Commit(sha, tuple(parents.split()), date, author_date, author, subject, tree, version)
+            for (sha, parents, date, author_date, author, subject), tree, version in zip(
+                rows, self._objects("tree", shas, _PACKAGE), versions, strict=True
+            )
         ]
 
-    def _trees(self, shas: list[str]) -> list[str]:
-        """The package's tree of each commit, by one process for all."""
-        asked = "".join(f"{sha}:{_PACKAGE}\n" for sha in shas)
-        answers = self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", given=asked).splitlines()
-        return [answer.split()[1] if answer.startswith("tree ") else "" for answer in answers]
+    def _objects(self, kind: str, shas: list[str], path: str) -> list[str]:
+        """The object at a path in each commit, by one process for all; "" where there is none of this kind."""
+        asked = "".join(f"{sha}:{path}\n" for sha in shas)
+        answers = _lines(self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", given=asked))
+        return [answer.split()[1] if answer.startswith(f"{kind} ") else "" for answer in answers]
+
+    @cache  # noqa: B019 - likewise; most commits share their metadata
+    def _version(self, blobs: tuple[str, ...]) -> str:
+        """The version that the first of these files to state one states."""
+        for blob in filter(None, blobs):
+            found = re.search(r"""\bversion\s*=\s*["']([^"']*)["']""", self._git("cat-file", "blob", blob))
+            with suppress(InvalidVersion):
+                if found:
+                    return str(Version(found[1]))
+        return "0"
 
     def _git(self, *arguments: str, given: str | None = None) -> str:
         done = self._run(arguments, given)
@@ -140,6 +157,11 @@ class Clone:
             errors="replace",
             check=False,
         )
+
+
+def _lines(text: str) -> list[str]:
+    """Git's lines: a subject may hold what else Python takes for the end of one."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _numbers(tag: str) -> tuple[int, ...]:

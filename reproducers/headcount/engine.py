@@ -34,8 +34,9 @@ IMPORT_TIMEOUT = 120.0
 CELL_TIMEOUT = 60.0
 FULL_SIZE_TIMEOUT = 300.0
 
-#: Seconds that a script may take.
+#: Seconds that a script may take, and what is kept of what it prints, from its end, in bytes.
 SCRIPT_TIMEOUT = 300.0
+SCRIPT_PRINTED_LIMIT = 20_000
 
 #: Seconds from an answer's first byte to its last.
 ANSWER_TIMEOUT = 20.0
@@ -147,12 +148,12 @@ class Engine:
         """What a Python file does as a program, with a build in place of the one installed, if any.
 
         Args:
-            recall: take for granted that it does what it did before.
+            recall: take for granted that it does what it did before, though what it reads may have changed.
         """
-        if self._store is None or not recall:
+        if self._store is None:
             return self._run_script(overlay, script)
         content = script.read_bytes()
-        known = None if self._fresh else self._store.get_run(overlay, content)
+        known = self._store.get_run(overlay, content) if recall and not self._fresh else None
         run = known or self._run_script(overlay, script)
         if known is None:
             self._store.put_run(overlay, content, run)
@@ -166,8 +167,9 @@ class Engine:
             if wait([process.sentinel], SCRIPT_TIMEOUT):
                 process.join(5)
                 status = process.exitcode
-                return ScriptRun(status if status is not None and status >= 0 else None, _tail(log))
-            return ScriptRun(None, f"{_tail(log)}\nno end within {SCRIPT_TIMEOUT:g} s")
+                printed = _tail(log, SCRIPT_PRINTED_LIMIT)
+                return ScriptRun(status if status is not None and status >= 0 else None, printed)
+            return ScriptRun(None, f"{_tail(log, SCRIPT_PRINTED_LIMIT)}\nno end within {SCRIPT_TIMEOUT:g} s")
         finally:
             _kill(process)
             with contextlib.suppress(OSError):
@@ -318,10 +320,10 @@ def _new_log() -> str:
     return log
 
 
-def _tail(path: str) -> str:
+def _tail(path: str, limit: int = PRINTED_LIMIT) -> str:
     with contextlib.suppress(OSError), Path(path).open("rb") as log:
-        log.seek(max(log.seek(0, os.SEEK_END) - PRINTED_LIMIT, 0))
-        return log.read(PRINTED_LIMIT).decode("utf-8", "replace")
+        log.seek(max(log.seek(0, os.SEEK_END) - limit, 0))
+        return log.read(limit).decode("utf-8", "replace")
     return ""
 
 

@@ -124,7 +124,7 @@ class ScriptRun:
     @property
     def said(self) -> str:
         """The last line."""
-        return (self.printed.strip().splitlines() or ["nothing"])[-1]
+        return (self.printed.strip().splitlines() or ["nothing printed"])[-1]
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """What a build is asked when a history is searched: cells or a script, and which answer means what."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -12,8 +13,12 @@ from headcount.defects import Defect, catalogue
 from headcount.engine import Engine, unpromised
 from headcount.environment import environment
 from headcount.matrix import Cell, default_cells
+from headcount.observations import ScriptRun
 from headcount.oracle import expect
-from headcount.verdicts import Kind, Signature, Verdict, judge
+from headcount.verdicts import Kind, Signature, Verdict, judge, normalised
+
+#: The exit status of a script that cannot tell.
+_SKIPPED = 125
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Answer:
     Attributes:
         state: for the failure that is looked for.
         what: in one line: the verdict and its reason, or what a script printed last.
-        label: what two answers have in common if nothing changed between them: a defect's id, else a signature.
+        label: two answers with one label are the same, and between others there is a change; of a
+            skipped build, the defect that hides the one looked for, if it is known.
     """
 
     state: State
@@ -49,12 +55,12 @@ class Cells:
     """Cells that show a failure; a build is bad if one of them shows it, and good if all are fine.
 
     Attributes:
-        sought: whether a cell's failure is the one that is looked for.
+        sought: what a cell's verdict shows of what is looked for, as a label; "" if it is another failure.
     """
 
     name: str
     cells: tuple[Cell, ...]
-    sought: Callable[[Cell, Verdict], bool]
+    sought: Callable[[Cell, Verdict], str]
 
     def ask(self, engine: Engine, overlay: Overlay) -> Answer:
         """The answers of all cells, as one: the first bad one, else the first skipped one, else good."""
@@ -66,19 +72,27 @@ class Cells:
     def _ask(self, engine: Engine, overlay: Overlay, cell: Cell) -> Answer:
         verdict = verdict_on(engine, overlay, cell)
         if verdict.kind is Kind.OK:
-            return Answer(State.GOOD, "ok", "ok")
-        named = named_defect(cell, verdict)
+            return Answer(State.GOOD, "ok", State.GOOD)
         what = f"{verdict.kind}: {verdict.reason}"
         tested = verdict.kind not in (Kind.UNTESTABLE, Kind.NOT_APPLICABLE)
-        state = State.BAD if tested and self.sought(cell, verdict) else State.SKIP
-        return Answer(state, what, named.id if named else str(verdict.signature))
+        label = self.sought(cell, verdict) if tested else ""
+        return Answer(State.BAD, what, label) if label else Answer(State.SKIP, what, failure(cell, verdict))
 
 
 @dataclass(frozen=True)
 class Script:
-    """A program that exits with 0 for good, 1 for bad, and anything else for skip."""
+    """A Python file that exits with 0 for good, 1 for bad, and anything else for skip.
+
+    Attributes:
+        sought: the label of the failure that is looked for; "" for any, each told from the others.
+        any_failure: all failures are one.
+        resumed: take for granted what it said before; what it reads beside itself may have changed since.
+    """
 
     path: Path
+    sought: str = ""
+    any_failure: bool = False
+    resumed: bool = False
 
     @property
     def name(self) -> str:
@@ -87,9 +101,15 @@ class Script:
 
     def ask(self, engine: Engine, overlay: Overlay) -> Answer:
         """What the program says of a build."""
-        run = engine.run_script(overlay, self.path, recall=True)
-        state = {0: State.GOOD, 1: State.BAD}.get(-1 if run.status is None else run.status, State.SKIP)
-        return Answer(state, run.said if run.printed.strip() else "nothing printed", str(state))
+        run = engine.run_script(overlay, self.path, recall=self.resumed)
+        if run.status == 0:
+            return Answer(State.GOOD, run.said, State.GOOD)
+        if run.status != 1:
+            ended = {_SKIPPED: "", None: "killed: "}.get(run.status, f"exits with {run.status}, which says nothing: ")
+            return Answer(State.SKIP, f"{ended}{run.said}", "")
+        label = State.BAD if self.any_failure else script_failure(run)
+        sought = self.sought in ("", label)
+        return Answer(State.BAD if sought else State.SKIP, run.said, label)
 
 
 def verdict_on(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
@@ -109,20 +129,44 @@ def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:
     return next((defect for defect in catalogue().defects if defect.resembles(verdict, cell)), None)
 
 
+def failure(cell: Cell, verdict: Verdict) -> str:
+    """The label of a failure: the known defect that it looks like, else its signature, wherever the code now stands."""
+    named = named_defect(cell, verdict)
+    signature = verdict.signature
+    return named.id if named else str(replace(signature, frame=signature.frame.rpartition(".")[2]))
+
+
+def script_failure(run: ScriptRun) -> str:
+    """The label of a script's failure: what it says has `happened:`, else the exception that ended it."""
+    happened = re.findall(r"(?m)^happened: (.*)$", run.printed)
+    if not happened and "Traceback (most recent call last)" in run.printed:
+        happened = [run.said]
+    return normalised(happened[-1]) if happened else State.BAD
+
+
 def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:
     """A known defect, in the cells that tell it from others best."""
 
-    def sought(cell: Cell, verdict: Verdict) -> bool:
-        return any_failure or defect.resembles(verdict, cell)
+    def sought(cell: Cell, verdict: Verdict) -> str:
+        return defect.id if any_failure or defect.resembles(verdict, cell) else ""
 
     return Cells(defect.id, telling_cells(defect), sought)
 
 
-def by_signature(cell: Cell, signature: Signature | None) -> Cells:
-    """One cell, and the failure to look for; None for any."""
+def by_signature(cell: Cell, signature: Signature) -> Cells:
+    """One cell, and the failure to look for."""
 
-    def sought(_: Cell, verdict: Verdict) -> bool:
-        return signature is None or alike(verdict.signature, signature)
+    def sought(_: Cell, verdict: Verdict) -> str:
+        return State.BAD if alike(verdict.signature, signature) else ""
+
+    return Cells(cell.id, (cell,), sought)
+
+
+def by_verdict(cell: Cell, *, any_failure: bool = False) -> Cells:
+    """One cell, and whatever goes wrong in it: each failure told from the others, or all as one."""
+
+    def sought(_: Cell, verdict: Verdict) -> str:
+        return State.BAD if any_failure else failure(cell, verdict)
 
     return Cells(cell.id, (cell,), sought)
 

@@ -25,7 +25,7 @@ from headcount.observations import Ending, Observation, ScriptRun
 FORGOTTEN_AFTER = 30 * 24 * 3600
 
 _KEPT = (Ending.FINISHED, Ending.RAISED)
-_MACHINES_FAULT = re.compile("MemoryError|allocate memory|^OSError|No space left")
+_MACHINES_FAULT = re.compile("(?m)MemoryError|allocate memory|^OSError|No space left")
 
 _SCHEMA = """
 create table if not exists kept (key text primary key, value blob not null, used integer not null)
@@ -79,8 +79,8 @@ class Store:
         return None
 
     def put_run(self, overlay: Overlay, script: bytes, run: ScriptRun) -> None:
-        """Keep a script's end, unless it was killed or the machine failed it."""
-        if run.status is not None and not _MACHINES_FAULT.search(run.printed):
+        """Keep a script's end, if it is one that it chose, and the machine did not fail it."""
+        if run.status in (0, 1, 125) and not _MACHINES_FAULT.search(run.printed):
             self._put(_key(overlay, script), {"status": run.status, "printed": run.printed})
 
     def close(self) -> None:

@@ -45,6 +45,10 @@ _DESCRIPTORS = 4096
 CELLS_PER_COLLECTION = 64
 
 
+#: The exit status of a script that cannot tell, as `git bisect run` has it.
+CANNOT_BE_TESTED = 125
+
+
 def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
     """The process's main: import the build, then answer each cell with one observation as JSON.
 
@@ -72,11 +76,25 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
 
 
 def run_script(overlay: Overlay, log_path: str, script: Path) -> None:
-    """The process's main, for a script: run it as a program, the build first on the path."""
+    """The process's main, for a script: run it as a program, the build first on the path, then its own folder.
+
+    It ends as a program does, but where the build cannot be imported: that says nothing of what it does.
+    """
     _isolate(log_path)
-    sys.path.insert(0, str(overlay.path))
+    sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
-    runpy.run_path(str(script), run_name="__main__")
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except Exception as error:  # noqa: BLE001 - whatever a script raises
+        traceback.print_exception(error)
+        sys.exit(CANNOT_BE_TESTED if _while_imported(error, overlay) else 1)
+
+
+def _while_imported(error: BaseException, overlay: Overlay) -> bool:
+    """Whether an exception was raised by a module of the build, while it was being imported, or there is none."""
+    frames = traceback.extract_tb(error.__traceback__)
+    importing = any(f.name == "<module>" and Path(f.filename).is_relative_to(overlay.path) for f in frames)
+    return importing or (isinstance(error, ModuleNotFoundError) and error.name == "torch_pruning")
 
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:

@@ -67,7 +67,7 @@ def test_a_graph_is_searched(history: History, data: st.DataObject) -> None:
         return  # the last is bad by definition: it has every point among its ancestors
     truth = {p: BAD if p in bad else GOOD for p in history.points}
     assert search(history, truth.__getitem__).culprit == culprit
-    introduced = [c.point for c in changes(history, truth) if c.after is BAD]
+    introduced = [c.point for c in changes(history, truth) if truth[c.point] is BAD]
     assert introduced == [culprit]
 
 
@@ -86,9 +86,35 @@ def test_skips_hide_but_do_not_mislead(history: History, data: st.DataObject) ->
     assert set(found.suspects[:-1]) <= hidden
     assert truth[found.suspects[-1]] is BAD or found.suspects[-1] in hidden
     assert set(asked.values()) <= {1}
-    (introduced,) = [c for c in changes(history, truth) if c.after is BAD]
-    assert culprit in introduced.suspects
-    assert set(introduced.suspects[:-1]) <= hidden
+    introduced = [c for c in changes(history, truth) if truth[c.point] is BAD]
+    assert introduced
+    for change in introduced:  # several where the culprit is hidden and branches begin at it
+        assert culprit in change.suspects
+        assert set(change.suspects[:-1]) <= hidden
+
+
+@given(graphs(), st.data())
+def test_a_scan_with_its_boundary(history: History, data: st.DataObject) -> None:
+    """Law: with what is before the range among the points, and nothing taken for granted, the same is found."""
+    culprit = data.draw(st.sampled_from(history.points))
+    bad = descendants(history, culprit)
+    hidden = data.draw(st.sets(st.sampled_from(history.points))) - {history.points[-1]}
+    whole = History(("outside", *history.points), {**history.parents, "outside": ()})
+    truth = {p: SKIP if p in hidden else BAD if p in bad else GOOD for p in whole.points}
+    found = [c for c in changes(whole, truth, SKIP) if truth[c.point] is BAD]
+    without = [c for c in changes(history, truth) if truth[c.point] is BAD]
+    assert [(c.point, c.suspects) for c in found] == [(c.point, c.suspects) for c in without]
+    if history.points[-1] in bad:
+        assert any(culprit in change.suspects for change in found)
+
+
+@given(st.lists(st.sampled_from(["ok", "one", "other", SKIP]), min_size=1, max_size=60))
+def test_failures_are_told_apart(states: list[str]) -> None:
+    """Law: on a line, a change is wherever the known neighbours differ, in whatever they differ."""
+    history = History.line([str(i) for i in range(len(states))])
+    known = [(i, s) for i, s in enumerate(states) if s != SKIP]
+    wanted = [str(j) for (_, s), (j, t) in pairwise(known) if s != t]
+    assert [c.point for c in changes(history, dict(zip(history.points, states, strict=True)), SKIP)] == wanted
 
 
 @given(st.lists(st.sampled_from([GOOD, BAD]), min_size=1, max_size=60))
@@ -109,8 +135,9 @@ def test_a_scan_finds_every_change_of_a_line(states: list[State]) -> None:
     history = History.line([str(i) for i in range(len(states))])
     known = [(i, s) for i, s in enumerate(states) if s is not SKIP]
     wanted = [(str(j), t) for (_, s), (j, t) in pairwise(known) if s is not t]
-    found = changes(history, {str(i): s for i, s in enumerate(states)}, SKIP)
-    assert [(c.point, c.after) for c in found] == wanted
+    truth = {str(i): s for i, s in enumerate(states)}
+    found = changes(history, truth, SKIP)
+    assert [(c.point, truth[c.point]) for c in found] == wanted
     for change in found:
         assert [states[int(p)] for p in change.suspects[:-1]] == [SKIP] * (len(change.suspects) - 1)
         assert int(change.suspects[0]) == int(change.last[0]) + 1

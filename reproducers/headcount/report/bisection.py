@@ -7,9 +7,10 @@ from typing import Any
 from headcount.bisection import Bisection, distinct, runs
 from headcount.bisector import Change, State
 from headcount.clones import Clone
+from headcount.defects import catalogue
+from headcount.environment import environment
 from headcount.probing import Answer
 
-_VERBS = {State.BAD: "introduced", State.GOOD: "fixed"}
 _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
 _WIDTH = 100
 
@@ -17,31 +18,42 @@ _WIDTH = 100
 def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> str:
     """Everything, as Markdown."""
     lines = [f"**{answer(bisection, clone)}**", ""]
-    for change in bisection.changes:
-        lines += [*_change(bisection, change, clone), ""]
-    lines += ["```text", *timeline(bisection), "```", "", *_said(bisection), *_skipped(bisection)]
+    if clone:
+        lines += [line for change in bisection.changes for line in (*_change(bisection, change, clone), "")]
+    lines += ["```text", *timeline(bisection), "```", "", *_said(bisection), *_skipped(bisection), *_before(bisection)]
     asked = len({bisection.span.keys[point] for point in bisection.asked})
     how = "every build was asked" if bisection.scanned else "a binary search"
     lines += ["", f"{asked} of {distinct(bisection.span)} distinct builds: {how}. Again:", ""]
-    return "\n".join([*lines, f"    headcount {shlex.join(command)}"])
+    session = f"headcount(transformers='{environment()['transformers']}')"
+    return "\n".join([*lines, f'    nox -s "{session}" -- {shlex.join(command)}'])
 
 
 def answer(bisection: Bisection, clone: Clone | None) -> str:
-    """In one line: what happened to it, and where."""
-    parts = [f"{_VERBS[change.after]} {_where(bisection, change, clone)}" for change in bisection.changes]
-    if not parts:
-        states = {answer.state for answer in bisection.asked.values()} - {State.SKIP}
-        always = f"{states.pop()} throughout" if len(states) == 1 else "never changes as asked for"
-        parts = [f"{always}, {bisection.span.titles[bisection.span.older]} to {_newest(bisection)}"]
+    """In one line: what happened to it, and where; and where that cannot be told."""
+    parts = [f"{_verb(bisection, change)} {_where(bisection, change, clone)}" for change in bisection.changes]
+    titles = bisection.span.titles
+    if bisection.unaccounted:
+        parts = ["changes by no one commit: a branch that began before the range brings it in"]
+    elif not parts:
+        states = {bisection.asked[point].state for point in bisection.known}
+        always = states.pop().value if len(states) == 1 else "no such change"
+        first, last = (titles[bisection.known[i]] for i in (0, -1))
+        parts = [f"{always} throughout, {first} to {last}" if first != last else f"{always} in {first}"]
+    if bisection.begins:
+        parts.append(f"before {titles[bisection.begins]} it cannot be told")
+    if bisection.ends:
+        parts.append(f"after {titles[bisection.ends]} it cannot be told")
     return f"{bisection.subject}: {', '.join(parts)}"
 
 
 def timeline(bisection: Bisection) -> list[str]:
     """A mark for each point, oldest first; a dot is good, X bad, ? cannot be told, a blank was not asked."""
     span = bisection.span
-    marks = "".join(_MARKS[bisection.asked[p].state] if p in bisection.asked else " " for p in span.history.points)
+    marks = "".join(_MARKS[bisection.asked[p].state] if p in bisection.asked else " " for p in span.points)
     rows = [marks[start : start + _WIDTH] for start in range(0, len(marks), _WIDTH)]
-    return [f"{span.titles[span.older]} to {_newest(bisection)}: . good, X bad, ? cannot be told", *rows]
+    legend = ". good, X bad, ? cannot be told" + (", blank not asked" if " " in marks else "")
+    order = " (branches one after the other)" if span.commits else ""
+    return [f"{span.titles[span.older]} to {span.titles[span.newer]}{order}: {legend}", *rows]
 
 
 def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
@@ -49,11 +61,13 @@ def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
     return {
         "subject": bisection.subject,
         "answer": answer(bisection, clone),
+        "exit_code": int(bisection.exit_code),
         "scanned": bisection.scanned,
         "range": [bisection.span.older, bisection.span.newer],
         "changes": [
             {
-                "kind": _VERBS[change.after],
+                "kind": _verb(bisection, change),
+                "label": bisection.asked[change.point].label,
                 "point": change.point,
                 "suspects": list(change.suspects),
                 "last_known_before": list(change.last),
@@ -68,24 +82,33 @@ def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
     }
 
 
+def _verb(bisection: Bisection, change: Change) -> str:
+    if bisection.asked[change.point].state is State.GOOD:
+        return "fixed"
+    was_bad = any(bisection.asked[point].state is State.BAD for point in change.last)
+    return "becomes another failure" if was_bad else "introduced"
+
+
 def _where(bisection: Bisection, change: Change, clone: Clone | None) -> str:
-    title = bisection.span.titles[change.point]
+    first, title = (_name(bisection, point) for point in (change.suspects[0], change.point))
+    label = bisection.asked[change.point].label
+    several = len({said.label for said in bisection.asked.values() if said.state is State.BAD}) > 1
+    what = f" as {label}" if several and bisection.asked[change.point].state is State.BAD else ""
     if len(change.suspects) > 1:
-        return f"by one of {len(change.suspects)}, {bisection.span.titles[change.suspects[0]]} to {title}"
+        return f"by one of {len(change.suspects)}, {first} to {title}{what}"
     if clone is None:
-        return f"in {title}"
+        return f"in {title}{what}"
     release = clone.released(change.point)
-    return f"by {title}" + (f" ({release})" if release else " (in no release yet)")
+    return f"by {title}" + (f" ({release})" if release else " (in no release yet)") + what
 
 
-def _newest(bisection: Bisection) -> str:
-    return bisection.span.titles[bisection.span.newer]
+def _name(bisection: Bisection, point: str) -> str:
+    commit = bisection.span.commits.get(point)
+    return commit.short if commit else bisection.span.titles[point]
 
 
-def _change(bisection: Bisection, change: Change, clone: Clone | None) -> list[str]:
+def _change(bisection: Bisection, change: Change, clone: Clone) -> list[str]:
     """One change: which commit, whose, when, in which release; and the suspects where it may be another."""
-    if clone is None:
-        return []
     lines = []
     for point in change.suspects:
         commit = bisection.span.commits[point]
@@ -93,7 +116,8 @@ def _change(bisection: Bisection, change: Change, clone: Clone | None) -> list[s
         lines.append(f"- `{commit.short}` {commit.date} {commit.subject}{known}")
         written = "" if commit.author_date == commit.date else f", written {commit.author_date}"
         lines.append(f"  by {commit.author}{written}; first released in {clone.released(point) or 'nothing yet'}")
-    return [f"{_VERBS[change.after].capitalize()}:", "", *lines]
+    verb = _verb(bisection, change)
+    return [f"{verb.capitalize()}:", "", *lines]
 
 
 def _said(bisection: Bisection) -> list[str]:
@@ -108,11 +132,21 @@ def _said(bisection: Bisection) -> list[str]:
 
 def _mask(bisection: Bisection, said: Answer) -> str:
     """Which known defect hides the one that is looked for."""
-    if said.state is not State.SKIP or said.label in (bisection.subject, "untestable") or ": " in said.label:
-        return ""
-    return f" (hidden by {said.label})"
+    known = said.label in {defect.id for defect in catalogue().defects} - {bisection.subject}
+    return f" (hidden by {said.label})" if said.state is State.SKIP and known else ""
 
 
 def _skipped(bisection: Bisection) -> Iterable[str]:
-    skipped = [point for point, said in bisection.asked.items() if said.state is State.SKIP]
-    return [f"\n{len(skipped)} of {len(bisection.asked)} could not be told."] if skipped else []
+    asked = [bisection.asked[point] for point in bisection.span.points if point in bisection.asked]
+    skipped = [said for said in asked if said.state is State.SKIP]
+    return [f"\n{len(skipped)} of {len(asked)} could not be told."] if skipped else []
+
+
+def _before(bisection: Bisection) -> Iterable[str]:
+    """Where branches begin before the range, if they are not as its older end."""
+    span, asked = bisection.span, bisection.asked
+    unlike = [p for p in span.boundary if p in asked and asked[p].label != asked[span.older].label]
+    if unlike:
+        yield f"\nBranches of the range begin before {span.titles[span.older]}, at commits that are not as it is:\n"
+    for point in unlike:
+        yield f"- {span.titles[point]}: {asked[point].state}: {asked[point].what}"
