@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,7 @@ from headcount.store import Store
 from headcount.verdicts import Kind
 
 _INTERRUPTED = 130
+_READER_GONE = 141
 
 _EPILOG = """exit codes: 0 clean, 1 the defect is there, 2 the call was wrong, 3 indeterminate, 4 the set-up failed.
 Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("headcount: interrupted; nothing was written, and what was asked is kept")
         return _INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python writes there once more as it ends
+        return _READER_GONE
     except OSError as error:
         _say(f"headcount: {error} (look at the disk's space and permissions)")
         return ExitCode.SETUP

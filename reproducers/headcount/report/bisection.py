@@ -39,8 +39,10 @@ def answer(bisection: Bisection, clone: Clone | None) -> str:
         always = states.pop().value if len(states) == 1 else "no such change"
         first, last = (titles[bisection.known[i]] for i in (0, -1))
         parts = [f"{always} throughout, {first} to {last}" if first != last else f"{always} in {first}"]
+    elif bisection.asked[bisection.known[0]].state is State.BAD and not bisection.begins:
+        parts.insert(0, f"bad{_as(bisection, bisection.known[0])} from the start")
     if bisection.begins:
-        parts.append(f"before {titles[bisection.begins]} it cannot be told")
+        parts.append(f"before {titles[bisection.begins]} it cannot be told{_hidden(bisection)}")
     if bisection.ends:
         parts.append(f"after {titles[bisection.ends]} it cannot be told")
     return f"{bisection.subject}: {', '.join(parts)}"
@@ -91,15 +93,32 @@ def _verb(bisection: Bisection, change: Change) -> str:
 
 def _where(bisection: Bisection, change: Change, clone: Clone | None) -> str:
     first, title = (_name(bisection, point) for point in (change.suspects[0], change.point))
-    label = bisection.asked[change.point].label
-    several = len({said.label for said in bisection.asked.values() if said.state is State.BAD}) > 1
-    what = f" as {label}" if several and bisection.asked[change.point].state is State.BAD else ""
+    what = _as(bisection, change.point)
     if len(change.suspects) > 1:
         return f"by one of {len(change.suspects)}, {first} to {title}{what}"
     if clone is None:
         return f"in {title}{what}"
     release = clone.released(change.point)
     return f"by {title}" + (f" ({release})" if release else " (in no release yet)") + what
+
+
+def _as(bisection: Bisection, point: str) -> str:
+    """Which failure it is, where there are several."""
+    failures = {said.label for said in bisection.asked.values() if said.state is State.BAD}
+    label = bisection.asked[point].label
+    return f" as {label}" if len(failures) > 1 and label in failures else ""
+
+
+def _hidden(bisection: Bisection) -> str:
+    """By which known defects, before the first point of which something can be told."""
+    points = bisection.span.points
+    before = [bisection.asked[point] for point in points[: points.index(bisection.begins)]]
+    by = [label for label in dict.fromkeys(said.label for said in before) if _is_known(label)]
+    return f" (hidden by {' and '.join(by)})" if by else ""
+
+
+def _is_known(label: str) -> bool:
+    return label in {defect.id for defect in catalogue().defects}
 
 
 def _name(bisection: Bisection, point: str) -> str:
@@ -132,7 +151,7 @@ def _said(bisection: Bisection) -> list[str]:
 
 def _mask(bisection: Bisection, said: Answer) -> str:
     """Which known defect hides the one that is looked for."""
-    known = said.label in {defect.id for defect in catalogue().defects} - {bisection.subject}
+    known = _is_known(said.label) and said.label != bisection.subject
     return f" (hidden by {said.label})" if said.state is State.SKIP and known else ""
 
 
