@@ -62,7 +62,7 @@ def test_a_verdict_that_no_check_is_written_for() -> None:
     [
         (1, RAISED, ""),
         (0, "no exception, as expected\n", "it exits with 0 and says 'no exception, as expected'"),
-        (None, "", "it exits with None and says 'nothing'"),
+        (None, "", "it exits with None and says 'nothing printed'"),
         (1, RAISED.replace("ValueError", "TypeError"), "it raises TypeError, not ValueError"),
         (1, RAISED.replace("are odd", "are even"), "it says 'N of N heads are even', not 'N of N heads are odd'"),
         (1, RAISED.replace("_prune", "step"), "it fails in pruner.algorithms.metapruner.step"),
