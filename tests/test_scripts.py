@@ -1,18 +1,24 @@
 """The text of a standalone file: what it holds, and when its run is taken for proof."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headcount import scripts
+import miniatures
+from headcount import probing, reproduction, scripts
 from headcount.builds import RELEASES
 from headcount.configs import Config
 from headcount.defects import catalogue
+from headcount.engine import Engine
 from headcount.errors import UsageError
 from headcount.matrix import Cell
 from headcount.models import Model
@@ -79,6 +85,71 @@ def test_proof_of_a_wrong_count_is_the_same_sentence() -> None:
     assert scripts.unproven(verdict, 1, "happened: block 1: 5 heads are left, 4 should be: too many\n") != ""
 
 
+def test_the_frame_is_the_build_s(tmp_path: Path) -> None:
+    """A checkout's own folder may bear the package's name."""
+    printed = RAISED.replace("/somewhere/", "/torch_pruning/")
+    assert scripts.unproven(CRASH, 1, printed) == ""
+
+
+HEADS = Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3), pruning_ratio=Fraction(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "kind"),
+    [
+        ("wrong-heads", HEADS, Kind.WRONG_HEADS),
+        ("wrong-selection", HEADS, Kind.WRONG_SELECTION),
+        ("desync", HEADS, Kind.DESYNC),
+        ("partial-heads", HEADS, Kind.WRONG_HEADS),
+        ("wrong-output", Config(), Kind.WRONG_OUTPUT),
+        ("wrong-output", HEADS, Kind.WRONG_OUTPUT),
+        ("thaws", replace(HEADS, frozen=True), Kind.SIDE_EFFECT),
+        ("crash-construct", HEADS, Kind.CRASH),
+        ("segfault", HEADS, Kind.KILLED),
+        ("exit-zero", HEADS, Kind.KILLED),
+        ("hang", HEADS, Kind.TIMEOUT),
+    ],
+)
+def test_every_kind_of_failure_has_its_file(
+    name: str, config: Config, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows the failure on a build that has it, and ends with 0 on one that has not."""
+    monkeypatch.setattr("headcount.scripts._PATIENCE", 12)
+    bad, good = miniatures.build(tmp_path, name), miniatures.build(tmp_path)
+    with Engine(cell_timeout=2) as engine:
+        cell = Cell(Model(layers=1), config)
+        assert probing.verdict_on(engine, bad, cell).kind is kind
+        path = tmp_path / "shown.py"
+        path.write_text(reproduction.proven_script(engine, bad, cell))
+        assert engine.run_script(good, path).status == 0
+
+
+@pytest.mark.parametrize("line", ["import torch\n", "HEADS, HEAD_DIM", "heads = ["])
+def test_what_fails_beside_the_call_is_no_defect(line: str, tmp_path: Path) -> None:
+    text = scripts.write(CELL, "1.4.1", wrong("block 0: 1 heads are left, 2 should be: too few"))
+    assert line in text
+    path = tmp_path / "shown.py"
+    path.write_text(text.replace(line, f"{{}}['what now']\n{line}", 1))
+    with Engine() as engine:
+        run = engine.run_script(miniatures.build(tmp_path), path)
+        assert (run.status, run.said) == (125, "cannot be tested: KeyError('what now')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "correct")}
+    assert subprocess.run([sys.executable, str(path)], env=environment, check=False).returncode == 125
+
+
+def test_a_slip_is_no_refusal(tmp_path: Path) -> None:
+    """Where a call may be refused, not every exception is a refusal."""
+    cell = Cell(Model(layers=1), replace(HEADS, head_pruning_ratio=Fraction(3, 2)))
+    path = tmp_path / "shown.py"
+    path.write_text(scripts.write(cell, "1.4.1", wrong("block 0: 1 heads are left, 2 should be: too few")))
+    overlay = miniatures.build(tmp_path)
+    package = overlay.path / "torch_pruning" / "__init__.py"
+    for error, status in (("ValueError", 0), ("AttributeError", 125)):
+        package.write_text(f"{miniatures.CORRECT}\ndef step(*_, **__): raise {error}\nMetaPruner.__init__ = step\n")
+        with Engine() as engine:
+            assert engine.run_script(overlay, path).status == status
+
+
 # --- the catalogue's files ------------------------------------------------------------------------
 
 
@@ -100,7 +171,7 @@ def test_every_defect_has_its_file(defect: Any) -> None:
         assert word in docstring
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {"copy", "sys", "traceback", "torch", "torch_pruning", "transformers"}
+    assert imported <= {"copy", "os", "subprocess", "sys", "traceback", "torch", "torch_pruning", "transformers"}
     code = text.partition('"""\n\n')[2].splitlines()
     assert len([line for line in code if line]) <= 60  # what a person would write, and read
 

@@ -78,7 +78,7 @@ def _below(name: str, value: Any) -> list[Any]:
     order = _SIMPLER[name]
     if value in order:
         return list(order[: order.index(value)])
-    return [simple for simple in order if not isinstance(value, int) or (isinstance(simple, int) and simple < value)]
+    return [simple for simple in order if not (isinstance(value, int) and isinstance(simple, int) and simple >= value)]
 
 
 def _makes_sense(cell: Cell) -> bool:

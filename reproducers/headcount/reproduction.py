@@ -3,7 +3,7 @@
 import difflib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from headcount import scripts
@@ -116,6 +116,9 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
             path.write_text(text, "utf-8")
             done = engine.run_script(overlay, path)
         doubt = scripts.unproven(verdict, done.status, done.printed)
+        shown = verdict if verdict.signature.exception else replace(verdict, reason=scripts.happening(done.printed))
+        if not doubt and explanation(overlay, cell, shown) != known:
+            doubt = f"what it shows, {shown.reason!r}, is not {known.id if known else 'as unknown'}"
         if not doubt:
             return text
     raise UnprovenError(f"nothing was written: the file for {cell.id} does not show {verdict.reason!r}: {doubt}")

@@ -9,9 +9,10 @@ import builtins
 import json
 import math
 import re
+import signal
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from headcount.builds import RELEASES
@@ -23,12 +24,18 @@ from headcount.matrix import Cell
 from headcount.models import planted_heads
 from headcount.observations import ScriptRun
 from headcount.oracle import Counts, Expectation, expect
-from headcount.verdicts import Kind, Verdict, normalised, said
+from headcount.verdicts import OUTPUT_TOLERANCE, Kind, Verdict, normalised, said
 
 _LINE = 110
 
+#: Seconds after which a file says that a call does not come to its end; the matrix waits as long.
+_PATIENCE = 60
+
 #: What transformers takes if it is told no number.
 _DEFAULT_LABELS = 2
+
+#: What a file may import besides torch, torch_pruning and transformers.
+_MODULES = ("copy", "os", "subprocess", "sys", "traceback")
 
 Lines = list[str]
 
@@ -59,16 +66,18 @@ def write(
     images = f"torch.randn(1, 3, {cell.model.image}, {cell.model.image})"
     code = [
         [*_model(cell, weights.seed), *(_planted(cell) if weights.planted or check.planted else []), *check.before],
-        _call(cell) + check.after,
+        [*_call(cell, guarded=check.guarded), *check.after],
     ]
     if sum("images" in line for part in code for line in part) == 1:
         code[1] = [line.replace("images", images) for line in code[1]]
     else:
         code[0].append(f"images = {images}")
-    needed = [name for name in ("copy", "sys", "traceback") if any(f"{name}." in line for p in code for line in p)]
+    head = [*_HOOK, *check.first]
+    needed = [name for name in _MODULES if any(f"{name}." in line for part in (head, *code) for line in part)]
     parts = [
         [*_metadata(version), *_docstring(version, verdict, defect)],
-        [*(f"import {name}" for name in needed), "", *_IMPORTS],
+        [*(f"import {name}" for name in needed), "", "", *head],
+        [*_IMPORTS, "", 'print("tested:", tp.__file__)'],
         *code,
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -81,19 +90,25 @@ def unproven(verdict: Verdict, status: int | None, printed: str) -> str:
         status: the exit status, None if it was killed.
         printed: stdout and stderr, or their end.
     """
-    found = re.findall(r"(?m)^happened: (.*)$", printed)
-    if status != 1 or not found:
+    happened = happening(printed)
+    if status != 1 or not happened:
         return f"it exits with {status} and says {ScriptRun(status, printed).said!r}"
-    exception, _, message = found[-1].partition(": ")
+    exception, _, message = happened.partition(": ")
     wanted = verdict.signature
     if wanted.exception and exception != wanted.exception:
         return f"it raises {exception}, not {wanted.exception}"
-    message = normalised(message if wanted.exception else found[-1])
+    message = normalised(message if wanted.exception else happened)
     if message != wanted.message:
         return f"it says {message!r}, not {wanted.message!r}"
-    frames = re.findall(r'File ".*?torch_pruning/(.*)\.py", line \d+, in (\S+)', printed)
+    frames = re.findall(r'File ".*torch_pruning/(.*)\.py", line \d+, in (\S+)', printed)
     frame = f"{frames[-1][0].replace('/', '.')}.{frames[-1][1]}" if frames else ""
     return f"it fails in {frame}, not {wanted.frame}" if wanted.exception and frame != wanted.frame else ""
+
+
+def happening(printed: str) -> str:
+    """What a script says has happened; "" if nothing."""
+    found: list[str] = re.findall(r"(?m)^happened: (.*)$", printed)
+    return found[-1] if found else ""
 
 
 def ranges(releases: Sequence[str]) -> str:
@@ -149,14 +164,20 @@ def _end(affected: Sequence[str]) -> str:
 
 
 _IMPORTS = """
-try:
-    import torch
-    import torch_pruning as tp
-    from transformers import ViTConfig, ViTForImageClassification
-except Exception as error:
+import torch
+import torch_pruning as tp
+from transformers import ViTConfig, ViTForImageClassification
+""".strip().splitlines()
+
+#: Python itself exits with 1 after an exception, which would say that the defect is there.
+_HOOK = """
+def cannot_be_tested(kind, error, trace):
+    traceback.print_exception(error)
     print(f"cannot be tested: {error!r}")
     sys.exit(125)
-print("tested:", tp.__file__)
+
+
+sys.excepthook = cannot_be_tested
 """.strip().splitlines()
 
 
@@ -208,20 +229,14 @@ def _planted(cell: Cell) -> Lines:
     ]
 
 
-def _call(cell: Cell) -> Lines:
-    """The pruner's construction and steps, inside a `try`."""
+def _call(cell: Cell, *, guarded: bool) -> Lines:
+    """The pruner's construction and steps, inside a `try` or not."""
     config = cell.config
-    first = ["try:", *_indented(_pruner(config, "HEADS")), *_indented(_steps(config))]
+    call = [*_pruner(config, "HEADS"), *_steps(config)]
     if config.second is Second.SAME:
-        first += _indented(
-            [
-                "heads = dict(pruner.num_heads)",
-                *_heads_set("heads"),
-                *_pruner(config, "heads[layer]"),
-                *_steps(config),
-            ]
-        )
-    return first
+        call += ["heads = dict(pruner.num_heads)", *_heads_set("heads")]
+        call += [*_pruner(config, "heads[layer]"), *_steps(config)]
+    return ["try:", *_indented(call)] if guarded else call
 
 
 def _heads_set(counts: str) -> Lines:
@@ -332,25 +347,34 @@ def _indented(lines: Iterable[str]) -> Lines:
 
 @dataclass(frozen=True)
 class _Check:
-    """What is noted down before the call, and what follows it, its `except` first."""
+    """What a file does besides the call.
+
+    Attributes:
+        before: what is noted down before the call.
+        after: what follows it; its `except` first, if it stands in a `try`.
+        planted: whether it needs heads of known importance.
+        guarded: whether the call stands in a `try`.
+        first: what comes before the imports.
+    """
 
     before: Lines
     after: Lines
-    planted: bool = False  # whether it needs heads of known importance
+    planted: bool = False
+    guarded: bool = False
+    first: Lines = field(default_factory=list)
 
 
 def _check(cell: Cell, verdict: Verdict) -> _Check:
     if verdict.signature.exception:
         return _raises(verdict)
+    if verdict.kind in (Kind.TIMEOUT, Kind.KILLED):
+        return _dies(verdict)
     expectation = expect(cell.model, cell.config)
     for pattern, make in _CHECKS:
         found = re.search(pattern, verdict.reason)
         if found:
             return make(cell, expectation, found)
-    raise UsageError(
-        f"no reproducer can be written for {verdict.kind}: {verdict.reason}",
-        "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
-    )
+    raise _unwritten(verdict)
 
 
 def _raises(verdict: Verdict) -> _Check:
@@ -371,13 +395,58 @@ def _raises(verdict: Verdict) -> _Check:
         after=[
             *forward,
             "except Exception as error:",
+            f"    if not ({same}):",
+            "        raise  # another failure",
             "    traceback.print_exc()",
             '    print("expected: no exception")',
             '    print(f"happened: {type(error).__name__}: {error}")',
-            f"    same = {same}",
-            "    sys.exit(1 if same else 125)",
+            "    sys.exit(1)",
             'print("no exception, as expected")',
         ],
+        guarded=True,
+    )
+
+
+def _dies(verdict: Verdict) -> _Check:
+    """The call in a process of its own, whose end is looked at."""
+    found = re.fullmatch(
+        r"killed by (?P<signal>\S+)|exited with status (?P<status>\d+)|no answer within .*", verdict.reason
+    )
+    if found is None:
+        raise _unwritten(verdict)
+    if found["signal"]:
+        number = getattr(signal, found["signal"], None)
+        if number is None:
+            raise _unwritten(verdict)
+        there = f"status == {-number}"
+    else:
+        there = f"status == {found['status']} and not done" if found["status"] else "status is None"
+    return _Check(
+        before=[],
+        after=['print("the call came to its end")'],
+        first=[
+            "",
+            'if "--call" not in sys.argv:  # once more, in a process of its own',
+            '    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}',
+            '    command = [sys.executable, __file__, "--call"]',
+            '    status, printed = None, b""',
+            "    try:",
+            f"        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout={_PATIENCE})",
+            "        status, printed = run.returncode, run.stdout",
+            "    except subprocess.TimeoutExpired:",
+            "        pass",
+            '    done = b"the call came to its end" in printed',
+            '    print("expected: the call comes to its end")',
+            f'    print("happened:", {verdict.reason!r} if {there} else f"it ends with {{status}}")',
+            f"    sys.exit(1 if {there} else 0 if done and status == 0 else 125)",
+        ],
+    )
+
+
+def _unwritten(verdict: Verdict) -> UsageError:
+    return UsageError(
+        f"no reproducer can be written for {verdict.kind}: {verdict.reason}",
+        "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
     )
 
 
@@ -387,13 +456,17 @@ def _quoted(text: str) -> str:
 
 def _verified(expectation: Expectation, expected: str, before: Lines, wrong: Lines, *, planted: bool = False) -> _Check:
     """A check of what is left; `wrong` puts what is not as expected into a list of that name."""
-    refused = ['    print(f"refused, which is fine: {error!r}")', "    sys.exit(0)"]
-    another = ['    print(f"cannot be tested, it fails in another way: {error!r}")', "    sys.exit(125)"]
+    refused = [
+        "except Exception as error:",
+        "    if isinstance(error, (AttributeError, NameError, ImportError)):",
+        "        raise  # no refusal, but a slip",
+        '    print(f"refused, which is fine: {error!r}")',
+        "    sys.exit(0)",
+    ]
     return _Check(
         before,
         [
-            "except Exception as error:",
-            *(refused if expectation.may_refuse else another),
+            *(refused if expectation.may_refuse else []),
             "",
             *wrong,
             f'print("expected: {expected}")',
@@ -401,6 +474,7 @@ def _verified(expectation: Expectation, expected: str, before: Lines, wrong: Lin
             "sys.exit(1 if wrong else 0)",
         ],
         planted,
+        guarded=expectation.may_refuse,
     )
 
 
@@ -591,10 +665,79 @@ def _order(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
     )
 
 
+_WHOLE = """
+def whole(dense, left):  # each head that is left, and its channels
+    heads = {}
+    for value in left:
+        head, channel = divmod(dense.index(value), HEAD_DIM)
+        heads.setdefault(head, []).append(channel)
+    return heads
+
+wrong = []
+for i, ((*qkv, rows, out), (q, k, v, o, *_)) in enumerate(zip(dense, blocks)):
+    row = rows[out.index(o.bias[0].item())]
+    left = [whole(d, layer.bias.tolist()) for d, layer in zip(qkv, (q, k, v))] + [whole(row, o.weight[0].tolist())]
+    for name, heads in zip("qkvo", left):
+        dims = sorted({len(channels) for channels in heads.values()})
+        if len(dims) > 1:
+            wrong.append(f"block {i}: heads of {name} keep {dims} channels each")
+    for one, other in ((0, 1), (2, 3)):
+        if left[one] != left[other]:
+            wrong.append(f"block {i}: {'qkvo'[one]} and {'qkvo'[other]} keep different channels")
+    if left[0].keys() != left[2].keys():
+        wrong.append(f"block {i}: q and v keep different heads")
+""".strip().splitlines()
+
+
+def _whole_heads(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    return _verified(
+        expectation,
+        "heads go whole, the same ones in q, k, v and the output projection",
+        [
+            "dense = [",
+            "    [*(layer.bias.tolist() for layer in block[:3]), block[3].weight.tolist(), block[3].bias.tolist()]",
+            "    for block in blocks",
+            "]",
+        ],
+        _WHOLE,
+    )
+
+
+_SAME_WEIGHTS = """
+twin = ViTForImageClassification(config).eval()  # what is left, in a model that no pruner has seen
+for name, parameter in model.named_parameters():
+    twin.get_parameter(name).data = parameter.data
+for module, other in zip(model.eval().modules(), twin.modules()):
+    if isinstance(other, torch.nn.LayerNorm):
+        other.normalized_shape = other.weight.shape
+    if hasattr(module, "num_attention_heads"):
+        query = getattr(module, "query", None) or module.q_proj
+        heads, width = pruner.num_heads[query], query.out_features
+        for attention in (module, other):
+            attention.num_attention_heads, attention.all_head_size = heads, width
+            attention.attention_head_size = attention.head_dim = width // heads
+with torch.no_grad():
+    output, reference = model(images).logits, twin(images).logits
+gap = (output - reference).abs().max() / reference.abs().max()
+sentence = f"the output differs from the masked dense model's by {gap:.1e} of its size"
+""".strip().splitlines()
+
+
+def _output(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+    return _verified(
+        expectation,
+        "the output is that of the weights that are left",
+        [],
+        [*_SAME_WEIGHTS, f"wrong = [] if gap <= {OUTPUT_TOLERANCE} else [sentence]"],
+    )
+
+
 _CHECKS: tuple[tuple[str, Callable[[Cell, Expectation, re.Match[str]], _Check]], ...] = (
     (r"^block \d+: \d+ heads are left", _heads_in_blocks),
     (r"^\d+ heads are left in all", _heads_in_all),
     (r"^block \d+: the pruner says", _desync),
+    (r"^block \d+: (heads of . keep|. and . keep different)", _whole_heads),
+    (r"^the output differs from the masked dense model's", _output),
     (r"^block (\d+): heads have \d+ dims", _head_dims),
     (r"^([a-z0-9.]+): \d+ channels are left", _channels),
     (r"^([a-z0-9. ]+): \d+ are left, (.*) should be", _channels_in_all),

@@ -106,7 +106,7 @@ def normalised(message: str) -> str:
     """A message without what differs from run to run: numbers, addresses, where in the model; its first line."""
     first = message.strip().splitlines()[0] if message.strip() else ""
     inner = re.sub(r"(?:[A-Za-z_]\w*\.(?:\d+\.)*)+(\w+\.\w+)", r"\1", re.sub(r"0x[0-9a-f]+", "0xN", first))
-    return re.sub(r"-?\d+(\.\d+)?", "N", inner)[:200]
+    return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "N", inner)[:200]
 
 
 def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:

@@ -86,7 +86,7 @@ def run_script(overlay: Overlay, log_path: str, script: Path) -> None:
     try:
         runpy.run_path(str(script), run_name="__main__")
     except Exception as error:  # noqa: BLE001 - whatever a script raises
-        traceback.print_exception(error)
+        sys.excepthook(type(error), error, error.__traceback__)  # it may have its own, which may exit
         sys.exit(CANNOT_BE_TESTED if _while_imported(error, overlay) else 1)
 
 
