@@ -50,6 +50,21 @@ def commit(folder: Path, name: str, tag: str) -> None:
     git(folder, "tag", tag)
 
 
+def branch(folder: Path, name: str, package: str) -> None:
+    """A branch with one commit, and a tag of that name on it; main is where it was."""
+    git(folder, "checkout", "-q", "-b", f"a-{name}")
+    commit(folder, package, name)
+    git(folder, "checkout", "-q", "main")
+
+
+def merge(folder: Path, name: str, package: str, tag: str) -> None:
+    """A merge of such a branch into main, whose package is the one named."""
+    git(folder, "merge", "-q", "--no-ff", "-s", "ours", "-m", "merge", f"a-{name}")
+    (folder / "torch_pruning" / "__init__.py").write_text(miniatures.source(package))
+    git(folder, "commit", "-q", "-a", "--amend", "--allow-empty", "-m", f"merge {name}")
+    git(folder, "tag", tag)
+
+
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
     code = main(["bisect", *map(str, words)])
     printed = capsys.readouterr()
@@ -148,19 +163,53 @@ def test_a_branch_that_began_before_the_range(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_failure_that_is_older_than_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It was there where the branch began, and was fixed on the other: no commit of the range brings it in."""
+    """It was there where the branch began, and was fixed on the other: the merge brings it in."""
     clone = repository(tmp_path / "clone", "wrong-heads")
-    git(clone, "checkout", "-q", "-b", "side")
-    commit(clone, "", "side")
-    git(clone, "checkout", "-q", "main")
+    branch(clone, "side", "")
     commit(clone, "correct", "older")
-    git(clone, "merge", "-q", "--no-ff", "-s", "ours", "-m", "merge", "side")
-    (clone / "torch_pruning" / "__init__.py").write_text(miniatures.source("wrong-heads"))
-    git(clone, "commit", "-q", "-a", "--amend", "-m", "merge")
-    code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", "--good", "older", "--bad", "HEAD")
-    assert code == ExitCode.INDETERMINATE
-    assert "changes by no one commit: a branch that began before the range brings it in" in out
+    merge(clone, "side", "wrong-heads", "merged")
+    commit(clone, "correct", "newer")
+    for ends in (
+        ["--good", "older", "--bad", "merged"],
+        ["--good", "older"],
+        ["--good", "older", "--find", "introduced"],
+    ):
+        code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", *ends)
+        assert (code, f"brought in by {sha(clone, 'merged')}" in out) == (ExitCode.CLEAN, True), out
     assert f"- {sha(clone, 'c0')}: bad: wrong-heads" in out
+    code, _, err = run(capsys, CELL, "--repo", clone, "--search", "--good", "older", "--bad", "merged")
+    assert code == ExitCode.INDETERMINATE
+    assert f"{sha(clone, 'c0')} is bad already, and {sha(clone, 'side')} was made on top of it" in err
+
+
+def test_a_relapse_by_a_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    branch(clone, "side", "")
+    commit(clone, "correct", "c2")
+    merge(clone, "side", "wrong-heads", "merged")
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
+    assert code == ExitCode.CLEAN
+    for words in (
+        f"introduced by {sha(clone, 'c1')}",
+        f"fixed by {sha(clone, 'c2')}",
+        f"brought in by {sha(clone, 'merged')}",
+    ):
+        assert words in out
+
+
+def test_a_branch_of_which_nothing_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may have been bad before: that another line is known does not help."""
+    clone = repository(tmp_path / "clone", "crash-import")
+    branch(clone, "side", "wrong-heads")
+    commit(clone, "correct", "older")
+    merge(clone, "side", "correct", "merged")
+    for good in ("older", "c0"):
+        git(clone, "tag", "-f", "v1.3.0", good)
+        code, out, _ = run(capsys, CELL, "--repo", clone, "--find", "introduced")
+        assert (code, f"before {sha(clone, 'side')} it cannot be told" in out) == (ExitCode.INDETERMINATE, True)
+    with_line = ["--good", "side", "--bad", "merged", "--first-parent"]
+    code, _, err = run(capsys, CELL, "--repo", clone, *with_line)
+    assert (code, "side is not on the line of merged's first parents" in err) == (ExitCode.USAGE, True)
 
 
 def test_failures_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,6 +273,48 @@ def test_one_tree_with_two_versions(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "2 of 2 distinct builds" in out
 
 
+def test_a_build_that_exits_while_imported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "wrong-heads", "exit-import", "correct")
+    script = tmp_path / "mine.py"
+    script.write_text("import sys, torch_pruning; sys.exit(torch_pruning.MetaPruner.surplus)")
+    code, out, _ = run(capsys, script, "--repo", clone, "--bad", "c0", "--find", "fixed")
+    assert (code, "X?." in out) == (ExitCode.INDETERMINATE, True)
+
+
+def test_a_hook_s_environment(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    (clone / "docs").mkdir()
+    other = repository(tmp_path / "other", "correct", "")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    for named in (clone, clone / "docs"):
+        _, out, _ = run(capsys, CELL, "--repo", named, "--good", "HEAD~1")
+        monkeypatch.delenv("GIT_DIR", raising=False)
+        assert f"introduced by {sha(clone, 'c1')}" in out
+
+
+def test_what_was_not_asked_is_not_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", *["correct", "desync"] * 6, "wrong-heads")
+    script, count = tmp_path / "mine.py", tmp_path / "count"
+    script.write_text(
+        f"import sys, torch_pruning; open({str(count)!r}, 'a').write('x')\nsys.exit(torch_pruning.MetaPruner.surplus)"
+    )
+    _, out, _ = run(capsys, script, "--repo", clone, "--search", "--good", "c0", "--bad", "c12")
+    assert "blank not asked" in out
+    assert f"- c0 ({sha(clone, 'c0')}): good" in out
+    assert count.read_text() == "xxx"  # there are three builds
+
+
+def test_each_reason_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "crash-import", "exit-import", "wrong-heads")
+    script = tmp_path / "mine.py"
+    script.write_text("import sys, torch_pruning; sys.exit(torch_pruning.MetaPruner.surplus)")
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert f"- {sha(clone, 'c1')}: skip: RuntimeError: no import today" in out
+    assert f"- {sha(clone, 'c2')}: skip: nothing printed" in out
+
+
 def test_what_a_script_reads_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Its answers are not taken for granted but on demand: a helper beside it is imported, and may be another."""
     clone = repository(tmp_path / "clone", *WRONG[:4])
@@ -255,6 +346,19 @@ def test_how_a_script_may_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert f"becomes another failure by {sha(clone, 'c3')}" in out
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c3")
     assert f"introduced by one of 3, {sha(clone, 'c1')} to {sha(clone, 'c3')}" in out
+    script.write_text(
+        "import torch_pruning, multiprocessing\n"
+        "child = multiprocessing.get_context('fork').Process(target=int)\n"
+        "child.start(); child.join()\n"
+        "if torch_pruning.MetaPruner.surplus: raise ValueError('one\\nsee the manual')\n"
+        "if '<lambda>' in repr(torch_pruning.MetaPruner.step): raise TypeError('other\\nsee the manual')\n"
+    )
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert "as ValueError: one" in out
+    assert f"becomes another failure by {sha(clone, 'c3')} (in no release yet) as TypeError: other" in out
+    script.write_text("import torch_pruning\nif torch_pruning.MetaPruner.surplus: raise MemoryError('no more')\n")
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c2")
+    assert code == ExitCode.INDETERMINATE
     script.write_text("import sys; sys.exit(7)")
     code, _, err = run(capsys, script, "--repo", clone, "--good", "c0")
     assert (code, "exits with 7, which says nothing" in err) == (ExitCode.INDETERMINATE, True)
@@ -287,12 +391,17 @@ def test_the_call_is_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture
         ((CELL, "--json", output), "there.json exists, and is left as it is"),
         ((CELL, "--json", tmp_path / "nowhere" / "new.json"), "there is no folder"),
         ((CELL, "--first-parent"), "--first-parent is of commits"),
+        ((CELL, "--search", "--find", "all"), "a binary search finds one change"),
+        (("x" * 300,), "is no cell, no known defect, and no file"),
         ((tmp_path / "none.py",), "cannot be read: No such file"),
         ((CELL, "--good", "1.4.1", "--bad", "1.4.1"), "both ends are 1.4.1"),
         (("steps-compund",), "is no cell, no known defect, and no file (near are the defects steps-compound"),
     ):
         code, out, err = run(capsys, *words)
         assert (code, out, says in err) == (ExitCode.USAGE, "", True), err
+    with pytest.raises(SystemExit) as ended:
+        run(capsys, CELL, "--good", "")
+    assert ended.value.code == ExitCode.USAGE
     broken = tmp_path / "script.sh"
     broken.write_text("if true; then exit 1; fi")
     code, _, err = run(capsys, broken)
@@ -338,6 +447,9 @@ def test_an_end_that_cannot_be_tested(tmp_path: Path, capsys: pytest.CaptureFixt
     code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c0", "--bad", "c2")
     assert code == ExitCode.INDETERMINATE
     assert "cannot be an end: untestable: RuntimeError at import" in err
+    commit(clone, "none", "c3")
+    code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c1", "--bad", "c3")
+    assert (code, "cannot be an end: " in err) == (ExitCode.INDETERMINATE, True)
 
 
 def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -373,7 +485,7 @@ def test_wrong_ends(
 
 def test_what_is_no_clone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, CELL, "--repo", tmp_path)
-    assert (code, "is no git repository" in err) == (ExitCode.USAGE, True)
+    assert (code, "is no git repository that can be read: not a git repository" in err) == (ExitCode.USAGE, True)
     clone = repository(tmp_path / "clone", *WRONG[:3])
     subprocess.run(["git", "clone", "-q", "--depth", "1", f"file://{clone}", str(tmp_path / "shallow")], check=True)
     code, _, err = run(capsys, CELL, "--repo", tmp_path / "shallow")

@@ -3,14 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import groupby
 
 from headcount import builds
-from headcount.bisector import Change, History, State, changes, search
+from headcount.bisector import Change, History, State, beginnings, changes, pasts, search
 from headcount.builds import RELEASES, Overlay
 from headcount.clones import Clone, Commit
 from headcount.engine import Engine
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.probing import Answer, Subject
+from headcount.verdicts import normalised
 
 #: With fewer distinct builds than this, all are asked: it takes a minute, and is right on any history.
 SCANNED_BELOW = 300
@@ -80,6 +82,8 @@ class Bisection:
         find: which changes were looked for.
         asked: point -> the answer; after a scan, of all points.
         changes: oldest first.
+        begins: known points that may have become so before anything is known of their lines.
+        ends: the last known points, if a change that was looked for may lie after them.
     """
 
     subject: str
@@ -88,6 +92,8 @@ class Bisection:
     scanned: bool
     asked: Mapping[str, Answer]
     changes: tuple[Change, ...]
+    begins: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -95,31 +101,10 @@ class Bisection:
         return tuple(p for p in self.span.points if p in self.asked and self.asked[p].state is not State.SKIP)
 
     @property
-    def begins(self) -> str:
-        """The first known point, if a change that was looked for may lie before it; "" otherwise."""
-        first = self.known[0]
-        hides = first != self.span.older and self.asked[first].state in self.find.after
-        return first if hides else ""
-
-    @property
-    def ends(self) -> str:
-        """The last known point, if a change that was looked for may lie after it; "" otherwise."""
-        last = self.known[-1]
-        hides = last != self.span.newer and self.asked[last].state.opposite in self.find.after
-        return last if hides else ""
-
-    @property
-    def unaccounted(self) -> bool:
-        """Whether the ends differ as looked for, and no change is seen: a merged branch had it before the range."""
-        first, last = self.asked[self.known[0]], self.asked[self.known[-1]]
-        return not self.changes and first.label != last.label and last.state in self.find.after
-
-    @property
     def exit_code(self) -> ExitCode:
         """Indeterminate where a change that was looked for is hidden, or may be."""
         hidden = any(len(change.suspects) > 1 for change in self.changes)
-        open_ = self.begins or self.ends or self.unaccounted
-        return ExitCode.INDETERMINATE if hidden or open_ else ExitCode.CLEAN
+        return ExitCode.INDETERMINATE if hidden or self.begins or self.ends else ExitCode.CLEAN
 
 
 def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
@@ -155,6 +140,8 @@ def commits(clone: Clone, older: str, newer: str, *, first_parent: bool = False)
             raise UsageError(f"{older} is newer than {newer}", _SWAPPED)
         raise UsageError(f"{older} is not an ancestor of {newer}", "git merge-base finds one that is")
     inside = (start, *clone.commits(start.sha, end.sha, first_parent=first_parent))
+    if first_parent and inside[1].parents[0] != start.sha:
+        raise UsageError(f"{older} is not on the line of {newer}'s first parents", "leave out --first-parent")
     boundary = () if first_parent else clone.boundary(inside[1:])
     found = {commit.sha: commit for commit in (*(c for c in boundary if c.sha != start.sha), *inside)}
     parents = {sha: commit.parents[:1] if first_parent else commit.parents for sha, commit in found.items()}
@@ -174,13 +161,25 @@ def commits(clone: Clone, older: str, newer: str, *, first_parent: bool = False)
 class Prober:
     """Asks each build once, however many points have it."""
 
-    def __init__(self, engine: Engine, subject: Subject, span: Span, tell: Callable[[str, Answer], None]) -> None:
-        """Ask nothing yet; `tell` is called with the title and the answer of each build that is asked."""
+    def __init__(
+        self,
+        engine: Engine,
+        subject: Subject,
+        span: Span,
+        tell: Callable[[str, Answer], None],
+        known: Mapping[str, Answer] | None = None,
+    ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            tell: called with the title and the answer of each build that is asked.
+            known: point -> what its build has said before.
+        """
         self._engine = engine
         self._subject = subject
         self._span = span
         self._tell = tell
-        self._known: dict[str, Answer] = {}
+        self._known = {span.keys[point]: answer for point, answer in (known or {}).items()}
         self.asked: dict[str, Answer] = {}
 
     def ask(self, point: str) -> Answer:
@@ -231,8 +230,12 @@ def scan(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
         reasons = sorted({asked[point].what for point in span.points})
         raise UntestableError(f"nothing in the range can be tested for {subject.name}: {'; '.join(reasons[:3])}")
     states = {p: State.SKIP if answer.state is State.SKIP else answer.label for p, answer in asked.items()}
-    found = [c for c in changes(span.history, states, State.SKIP) if asked[c.point].state in find.after]
-    return Bisection(subject.name, span, find, True, asked, tuple(found))  # noqa: FBT003 - a field
+    found = [c for c in changes(span.history, states) if asked[c.point].state in find.after]
+    given = {span.older, *span.boundary}  # what was before these, no one has asked
+    begins = [p for p in beginnings(span.history, states) if p not in given and asked[p].state in find.after]
+    last = pasts(span.history, states)[span.newer].nearest if states[span.newer] == State.SKIP else ()
+    ends = [p for p in span.points if p in last and asked[p].state.opposite in find.after]
+    return Bisection(subject.name, span, find, True, asked, tuple(found), tuple(begins), tuple(ends))  # noqa: FBT003 - a field
 
 
 def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
@@ -252,9 +255,16 @@ def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
         found = prober.ask(point).state
         return found if after is State.BAD else found.opposite
 
-    found = search(History(span.points[1:], inside), state)
-    last = tuple(p for p in inside[found.suspects[0]] if p in prober.asked)
-    change = Change(found.suspects[-1], found.suspects, last)
+    suspects = search(History(span.points[1:], inside), state)
+    before = tuple(dict.fromkeys(p for point in suspects for p in span.history.parents[point] if p not in suspects))
+    for point in before:
+        if prober.ask(point).state is after:
+            raise UntestableError(
+                f"{span.titles[point]} is {after} already, and {span.titles[suspects[-1]]} was made on top of it",
+                "that is not the history of one change: --scan finds all",
+            )
+    skipped = tuple(p for p in before if prober.ask(p).state is State.SKIP)
+    change = Change(suspects[-1], (*skipped, *suspects), before)
     return Bisection(subject.name, span, find, False, prober.asked, (change,))  # noqa: FBT003 - a field
 
 
@@ -265,13 +275,11 @@ def distinct(span: Span) -> int:
 
 def runs(bisection: Bisection) -> list[tuple[str, str, Answer]]:
     """What was asked, in the order of the history; neighbours that say the same as one: first, last, answer."""
-    joined: list[tuple[str, str, Answer]] = []
-    for point in bisection.span.points:
+
+    def same(point: str) -> tuple[str, ...]:
         answer = bisection.asked.get(point)
-        if answer is None:
-            continue
-        if joined and (joined[-1][2].state, joined[-1][2].label) == (answer.state, answer.label):
-            joined[-1] = (joined[-1][0], point, joined[-1][2])
-        else:
-            joined.append((point, point, answer))
-    return joined
+        skipped = answer is not None and answer.state is State.SKIP
+        return () if answer is None else (answer.state, answer.label, normalised(answer.what) if skipped else "")
+
+    stretches = [list(points) for _, points in groupby(bisection.span.points, same)]
+    return [(s[0], s[-1], bisection.asked[s[0]]) for s in stretches if s[0] in bisection.asked]

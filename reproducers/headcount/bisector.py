@@ -39,43 +39,29 @@ class History:
         return tuple(parent for parent in self.parents[point] if parent in self.parents)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a search came to: one culprit, or several suspects where skipped points hide which it is."""
-
-    suspects: tuple[str, ...]
-    asked: tuple[str, ...]
-
-    @property
-    def culprit(self) -> str | None:
-        """The one, if it is known."""
-        return self.suspects[0] if len(self.suspects) == 1 else None
-
-
-def search(history: History, state: Callable[[str], State]) -> Found:
+def search(history: History, state: Callable[[str], State]) -> tuple[str, ...]:
     """The first bad point, where the last is bad and what is outside is good.
 
     Each question is the one that halves the suspects best, as git bisect's.
 
     Args:
         state: asked at most once for each point.
+
+    Returns:
+        The culprit; or, where skipped points hide which it is, all suspects.
     """
     index = {point: i for i, point in enumerate(history.points)}
     reach = _reach(history, index)
     suspects = reach[-1]
-    asked: list[str] = []
     skipped = 0
     worst = len(history.points) - 1  # known as bad
     while True:
         open_ = [i for i in _bits(suspects & ~skipped) if i != worst]
         if not open_:
-            left = [history.points[i] for i in _bits(suspects)]
-            return Found(tuple(left), tuple(asked))
+            return tuple(history.points[i] for i in _bits(suspects))
         total = suspects.bit_count()
         middle = max(open_, key=lambda i: (min(n := (reach[i] & suspects).bit_count(), total - n), -i))
-        point = history.points[middle]
-        asked.append(point)
-        match state(point):
+        match state(history.points[middle]):
             case State.BAD:
                 worst, suspects = middle, suspects & reach[middle]
             case State.GOOD:
@@ -103,6 +89,21 @@ def _bits(number: int) -> Iterable[int]:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What is known of what came before a point.
+
+    Attributes:
+        nearest: the last points before it of which something is known, on each line.
+        hidden: the skipped ones since.
+        unknown: whether a line leads out of the history with nothing known on it.
+    """
+
+    nearest: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    unknown: bool = False
+
+
+@dataclass(frozen=True)
 class Change:
     """Where a state becomes another.
 
@@ -110,37 +111,68 @@ class Change:
         point: the first that is known to be so.
         suspects: `point`, and the skipped ones before it that may already be so.
         last: the nearest points before that are known, and are not so.
+        merged: the point is a merge, and only one of its lines was otherwise: the other brings the state in.
     """
 
     point: str
     suspects: tuple[str, ...]
     last: tuple[str, ...]
+    merged: bool = False
 
 
-def changes(history: History, states: Mapping[str, str], before: str = State.GOOD) -> list[Change]:
-    """Every point at which all that is known of its past is unlike it, oldest first.
+def pasts(history: History, states: Mapping[str, str]) -> dict[str, Past]:
+    """What is known of each point's past, where `State.SKIP` says that nothing is known of a point."""
+    found: dict[str, Past] = {}
+    for point in history.points:
+        parents = history.inside(point)
+        past = [found[p] if states[p] == State.SKIP else Past(frozenset({p})) for p in parents]
+        skipped = {p for p in parents if states[p] == State.SKIP}
+        found[point] = Past(
+            frozenset().union(*(p.nearest for p in past)),
+            frozenset(skipped).union(*(p.hidden for p in past)),
+            len(parents) < max(len(history.parents[point]), 1) or any(p.unknown for p in past),
+        )
+    return found
+
+
+def beginnings(history: History, states: Mapping[str, str]) -> list[str]:
+    """The points that may have been so before anything is known of their lines."""
+    past = pasts(history, states)
+    return [
+        point
+        for point in history.points
+        if states[point] != State.SKIP
+        and past[point].unknown
+        and not any(states[p] == states[point] for p in past[point].nearest)
+    ]
+
+
+def changes(history: History, states: Mapping[str, str]) -> list[Change]:
+    """Every point that is unlike what is known of its past, oldest first.
+
+    A merge that is like one of its lines and unlike another is a change if the first did not become so
+    after they parted. A point is no change if nothing is known of one of its lines, and no line is like it.
 
     Args:
         states: good and bad, or a finer distinction; `State.SKIP` where nothing is known.
-        before: the state of what is outside.
     """
-    known: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
-    found = []
+    index = {point: i for i, point in enumerate(history.points)}
+    reach = _reach(history, index)
+    past = pasts(history, states)
+    found: list[Change] = []
     for point in history.points:
-        nearest: set[str] = set()
-        hidden: set[str] = set()
-        outside = len(history.inside(point)) < len(history.parents[point]) or not history.parents[point]
-        for parent in history.inside(point):
-            if states[parent] == State.SKIP:
-                nearest |= known[parent][0]
-                hidden |= known[parent][1] | {parent}
-            else:
-                nearest.add(parent)
-        if outside:
-            nearest.add("")
-        known[point] = (frozenset(nearest), frozenset(hidden))
-        past = {before if name == "" else states[name] for name in nearest}
-        if not past & {State.SKIP, states[point]} and states[point] != State.SKIP:
-            order = [p for p in history.points if p in hidden]
-            found.append(Change(point, (*order, point), tuple(sorted(nearest - {""}))))
+        if states[point] == State.SKIP:
+            continue
+        nearest, hidden = past[point].nearest, past[point].hidden
+        alike = {p for p in nearest if states[p] == states[point]}
+        unlike = set(nearest - alike)
+        if alike:
+            # Those lines that became so after they parted from the other have told of it already.
+            same = [index[c.point] for c in found if states[c.point] == states[point]]
+            here = reach[index[point]]
+            unlike = {p for p in unlike if not any(here & ~reach[index[p]] & 1 << i for i in same)}
+            hidden = frozenset()
+        if unlike and (alike or not past[point].unknown):
+            order = sorted(hidden, key=index.__getitem__)
+            found.append(Change(point, (*order, point), tuple(sorted(unlike, key=index.__getitem__)), bool(alike)))
     return found

@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from headcount.environment import git_environment
 from headcount.errors import HeadcountError, SetupError, UsageError
 
 DISTRIBUTION = canonicalize_name("torch-pruning")
@@ -273,13 +274,16 @@ def _export(build: Build, target: Path) -> None:
         [*git, "rev-parse", "--verify", "--quiet", f"{build.ref}^{{tree}}"],
         capture_output=True,
         text=True,
+        env=git_environment(),
         check=False,
     )
     if known.returncode:
         raise UsageError(f"{build.requirement} has no ref {build.ref!r}", "git branch --all and git tag list them")
-    archive = subprocess.run([*git, "archive", known.stdout.strip()], capture_output=True, check=False)  # noqa: S603 - see above
+    archive = subprocess.run(  # noqa: S603 - see above
+        [*git, "archive", known.stdout.strip()], capture_output=True, env=git_environment(), check=False
+    )
     if archive.returncode:
-        raise UsageError(f"git cannot export {build.label}: {_last_line(archive.stderr.decode('utf-8', 'replace'))}")
+        raise SetupError(f"git cannot export {build.label}: {_last_line(archive.stderr.decode('utf-8', 'replace'))}")
     subprocess.run(["tar", "-x", "-C", str(target)], input=archive.stdout, check=True)  # noqa: S603, S607 - tar is where git is
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headcount import bisection, builds, matrix, probing, reproduction
-from headcount.bisection import Find, Prober
+from headcount.bisection import Find, Prober, Span, UntestableError
 from headcount.bisector import State
 from headcount.builds import Overlay
 from headcount.clones import Clone
@@ -146,8 +146,8 @@ def _add_bisect(commands: Any) -> None:
         help="a cell's id (with a release before it: what it shows there), a known defect's (410), or a Python file",
     )
     command.add_argument("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched")
-    command.add_argument("--good", metavar="REF", help="a release, or with --repo a ref, that is fine")
-    command.add_argument("--bad", metavar="REF", help="one that shows the failure that is looked for")
+    command.add_argument("--good", type=_ref, metavar="REF", help="a release, or with --repo a ref, that is fine")
+    command.add_argument("--bad", type=_ref, metavar="REF", help="one that shows the failure that is looked for")
     command.add_argument("--first-parent", action="store_true", help="follow only the first parent of merges")
     command.add_argument(
         "--find",
@@ -286,6 +286,8 @@ def _asked(runs: Sequence[Reproduction]) -> ExitCode:
 def _bisect(options: argparse.Namespace) -> int:
     if options.first_parent and not options.repo:
         raise UsageError("--first-parent is of commits", "name a clone with --repo")
+    if options.search and options.find is Find.ALL:
+        raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
     if options.json:
         _check_new(options.json)
     what = _what(options.what)
@@ -302,15 +304,27 @@ def _bisect(options: argparse.Namespace) -> int:
     with Store() as store, Engine(store=store, fresh=options.fresh) as engine, _progress(builds_) as tell:
         good_end, bad_end = (span.newer, span.older) if find is Find.FIXED else (span.older, span.newer)
         one = bool(options.bad) or not scanned
-        subject = _subject(what, options, engine, lambda: span.prepare(bad_end) if one else None)
-        prober = Prober(engine, subject, span, tell)
+        subject, known = _subject(what, options, engine, lambda: _testable(span, bad_end) if one else None)
+        prober = Prober(engine, subject, span, tell, {bad_end: known} if known else None)
         said = {good_end: (options.good, State.GOOD), bad_end: (options.bad, State.BAD)}
         bisection.verify(prober, subject, span, {point: state for point, (given, state) in said.items() if given})
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
-    _out(markdown(result, clone, options.words))
     if options.json:
         _write_new(options.json, json.dumps(to_json(result, clone), indent=2) + "\n")
+    _out(markdown(result, clone, options.words))
     return result.exit_code
+
+
+def _testable(span: Span, point: str) -> Overlay:
+    """An end's build.
+
+    Raises:
+        UntestableError: it cannot be made.
+    """
+    try:
+        return span.prepare(point)
+    except UsageError as error:
+        raise UntestableError(f"{span.titles[point]} cannot be an end: {error.problem}", error.hint) from error
 
 
 def _ends(options: argparse.Namespace, clone: Clone | None, find: Find) -> tuple[str, str]:
@@ -327,7 +341,7 @@ def _what(what: str) -> Path | Defect | tuple[Cell, str]:
         UsageError: it is none of these, or a script that cannot be run.
     """
     path = Path(what)
-    if what.endswith(".py") or path.is_file():
+    if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
         return _program(path)
     known = {name for defect in catalogue().defects for name in (defect.id, defect.id.partition("-")[0])}
     if what in known:
@@ -365,26 +379,29 @@ def _subject(
     options: argparse.Namespace,
     engine: Engine,
     bad_end: Callable[[], Overlay | None],
-) -> Subject:
+) -> tuple[Subject, Answer | None]:
     """What is looked for: a known defect, the failure that the bad end shows, or any, each told from the others.
 
     Args:
         bad_end: None if no one failure is looked for.
+
+    Returns:
+        The subject, and what the bad end has said if it was asked.
     """
     if isinstance(what, Defect):
-        return probing.by_defect(what, any_failure=options.any_failure)
+        return probing.by_defect(what, any_failure=options.any_failure), None
     if isinstance(what, Path):
         script = probing.Script(what, any_failure=options.any_failure, resumed=options.resume)
         shown = None if options.any_failure else bad_end()
-        answer = script.ask(engine, shown) if shown else None
-        return replace(script, sought=answer.label) if answer and answer.state is State.BAD else script
+        said = script.ask(engine, shown) if shown else None
+        return replace(script, sought=said.label) if said and said.state is State.BAD else script, said
     cell, release = what
     if options.any_failure:
-        return probing.by_verdict(cell, any_failure=True)
+        return probing.by_verdict(cell, any_failure=True), None
     shown = builds.prepare(builds.parse(release), say=_say) if release else bad_end()
     if shown is None:
-        return probing.by_verdict(cell)
-    return probing.by_signature(cell, reproduction.failing(engine, shown, cell).signature)
+        return probing.by_verdict(cell), None
+    return probing.by_signature(cell, reproduction.failing(engine, shown, cell).signature), None
 
 
 @contextmanager
@@ -445,6 +462,12 @@ def _ratio(text: str) -> Fraction:
         if 0 <= ratio < 1:
             return ratio
     raise argparse.ArgumentTypeError(f"{text!r} is no ratio: 1/3, 0.5; from 0 up to 1, without 1")
+
+
+def _ref(text: str) -> str:
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError("it is empty")
 
 
 def _count(text: str) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
+from headcount.environment import git_environment
 from headcount.errors import SetupError, UsageError
 
 _PACKAGE = "torch_pruning"
@@ -61,8 +62,15 @@ class Clone:
         if shutil.which("git") is None:
             raise SetupError("a clone can only be read with git", "install git")
         self.path = path
-        if not path.is_dir() or self._try("rev-parse", "--git-dir") is None:
-            raise UsageError(f"{path} is no git repository", "name a full clone of Torch-Pruning")
+        if not path.is_dir():
+            raise UsageError(f"there is no folder {path}", "name a full clone of Torch-Pruning")
+        done = self._run(["rev-parse", "--absolute-git-dir"], None)
+        if done.returncode:
+            why = done.stderr.strip().partition("\n")[0].removeprefix("fatal: ")
+            raise UsageError(
+                f"{path} is no git repository that can be read: {why}", "name a full clone of Torch-Pruning"
+            )
+        self.path = Path(done.stdout.strip())
         if self._git("rev-parse", "--is-shallow-repository").strip() == "true":
             raise UsageError(f"{path} is a shallow clone: most commits are missing", "git fetch --unshallow")
 
@@ -74,7 +82,10 @@ class Clone:
         """
         found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
         if found is None:
-            raise UsageError(f"there is no commit {ref!r} in {self.path}", "git log and git tag list what there is")
+            release = ref.removeprefix("v") if ref.startswith("v") else f"v{ref}"
+            known = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{release}^{{commit}}")
+            hint = f"did you mean {release}?" if known else "git log and git tag list what there is"
+            raise UsageError(f"there is no commit {ref!r} in {self.path}", hint)
         return found.strip()
 
     def is_ancestor(self, older: str, newer: str) -> bool:
@@ -155,6 +166,7 @@ class Clone:
             text=True,
             encoding="utf-8",
             errors="replace",
+            env=git_environment(),
             check=False,
         )
 

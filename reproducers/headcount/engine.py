@@ -162,7 +162,8 @@ class Engine:
     def _run_script(self, overlay: Overlay, script: Path) -> ScriptRun:
         self.close()
         log = _new_log()
-        process = self._started(_run_script, (overlay, log, script))
+        # A program may have children of its own, which a daemon may not.
+        process = self._started(_run_script, (overlay, log, script), daemon=False)
         try:
             if wait([process.sentinel], SCRIPT_TIMEOUT):
                 process.join(5)
@@ -192,14 +193,16 @@ class Engine:
         theirs.close()
         return _Child(overlay, process, ours, log)
 
-    def _started(self, target: Callable[..., None], arguments: tuple[object, ...]) -> BaseProcess:
+    def _started(
+        self, target: Callable[..., None], arguments: tuple[object, ...], *, daemon: bool = True
+    ) -> BaseProcess:
         """A new process. A build may have killed the server that forks them: then there is soon another.
 
         Raises:
             SetupError: none can be started, however often it is tried.
         """
         for pause in START_PAUSES:
-            process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=True)  # type: ignore[attr-defined]
+            process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
             try:
                 with _environment(_SINGLE_THREADED):
                     process.start()

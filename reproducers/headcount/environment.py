@@ -1,6 +1,8 @@
 """What an observation depends on besides the build and the cell: the base environment, and this harness."""
 
+import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -20,6 +22,13 @@ def environment() -> Mapping[str, str]:
         except PackageNotFoundError:
             versions[name] = "none"
     return versions
+
+
+@cache
+def git_environment() -> Mapping[str, str]:
+    """Git's environment, in which a folder names its repository: a hook's variables would name another."""
+    local = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=False)  # noqa: S607 - git is on PATH
+    return {name: value for name, value in os.environ.items() if name not in local.stdout.split()}
 
 
 @cache

@@ -4,6 +4,7 @@ Observations cross the border from a foreign process as JSON, never as pickles, 
 arrival: a build can say nothing through them that makes the parent do anything.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -13,6 +14,10 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 #: Written output kept per cell, from its end, in bytes.
 PRINTED_LIMIT = 2_000
+
+
+#: What a failure says that may be the machine's, and not the build's.
+MACHINES_FAULT = re.compile(r"(?m)MemoryError|allocate memory|^OSError: \[Errno (12|24|28|122)\]|No space left")
 
 
 class Phase(StrEnum):
@@ -123,8 +128,15 @@ class ScriptRun:
 
     @property
     def said(self) -> str:
-        """The last line."""
-        return (self.printed.strip().splitlines() or ["nothing printed"])[-1]
+        """The exception that ended it, or the last line that it printed."""
+        return self.raised or (self.printed.strip().splitlines() or ["nothing printed"])[-1]
+
+    @property
+    def raised(self) -> str:
+        """The exception whose traceback was printed last, and its message's first line; "" if nothing followed it."""
+        _, found, traceback = self.printed.rpartition("Traceback (most recent call last):\n")
+        after = [line for line in traceback.splitlines() if line and not line.startswith(" ")]
+        return after[0] if found and after and "happened: " not in traceback else ""
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from headcount.defects import Defect, catalogue
 from headcount.engine import Engine, unpromised
 from headcount.environment import environment
 from headcount.matrix import Cell, default_cells
-from headcount.observations import ScriptRun
+from headcount.observations import MACHINES_FAULT, ScriptRun
 from headcount.oracle import expect
 from headcount.verdicts import Kind, Signature, Verdict, judge, normalised
 
@@ -107,6 +107,8 @@ class Script:
         if run.status != 1:
             ended = {_SKIPPED: "", None: "killed: "}.get(run.status, f"exits with {run.status}, which says nothing: ")
             return Answer(State.SKIP, f"{ended}{run.said}", "")
+        if MACHINES_FAULT.search(run.raised):
+            return Answer(State.SKIP, f"the machine failed it: {run.raised}", "")
         label = State.BAD if self.any_failure else script_failure(run)
         sought = self.sought in ("", label)
         return Answer(State.BAD if sought else State.SKIP, run.said, label)
@@ -138,10 +140,8 @@ def failure(cell: Cell, verdict: Verdict) -> str:
 
 def script_failure(run: ScriptRun) -> str:
     """The label of a script's failure: what it says has `happened:`, else the exception that ended it."""
-    happened = re.findall(r"(?m)^happened: (.*)$", run.printed)
-    if not happened and "Traceback (most recent call last)" in run.printed:
-        happened = [run.said]
-    return normalised(happened[-1]) if happened else State.BAD
+    happened = re.findall(r"(?m)^happened: (.*)$", run.printed) or [run.raised]
+    return normalised(happened[-1]) or State.BAD
 
 
 def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:

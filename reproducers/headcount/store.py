@@ -7,7 +7,6 @@ store that cannot be read or written costs time and nothing else.
 
 import json
 import platform
-import re
 import sqlite3
 import time
 import zlib
@@ -19,13 +18,12 @@ from typing import Self
 from headcount.builds import Overlay, cache_folder
 from headcount.environment import environment, harness_digest
 from headcount.matrix import Cell
-from headcount.observations import Ending, Observation, ScriptRun
+from headcount.observations import MACHINES_FAULT, Ending, Observation, ScriptRun
 
 #: Seconds after which an observation that no one has asked for is forgotten.
 FORGOTTEN_AFTER = 30 * 24 * 3600
 
 _KEPT = (Ending.FINISHED, Ending.RAISED)
-_MACHINES_FAULT = re.compile("(?m)MemoryError|allocate memory|^OSError|No space left")
 
 _SCHEMA = """
 create table if not exists kept (key text primary key, value blob not null, used integer not null)
@@ -68,7 +66,7 @@ class Store:
     def put(self, overlay: Overlay, cell: Cell, observation: Observation) -> None:
         """Keep an observation, if it is one that would come out the same again."""
         failure = f"{observation.failure.type}: {observation.failure.message}" if observation.failure else ""
-        if observation.ending in _KEPT and not _MACHINES_FAULT.search(failure):
+        if observation.ending in _KEPT and not MACHINES_FAULT.search(failure):
             self._put(_key(overlay, cell), observation.to_json())
 
     def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
@@ -80,7 +78,7 @@ class Store:
 
     def put_run(self, overlay: Overlay, script: bytes, run: ScriptRun) -> None:
         """Keep a script's end, if it is one that it chose, and the machine did not fail it."""
-        if run.status in (0, 1, 125) and not _MACHINES_FAULT.search(run.printed):
+        if run.status in (0, 1, 125) and not MACHINES_FAULT.search(run.printed):
             self._put(_key(overlay, script), {"status": run.status, "printed": run.printed})
 
     def close(self) -> None:

@@ -35,8 +35,9 @@ from headcount.matrix import Cell
 from headcount.models import adapter
 from headcount.observations import PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
-#: Largest file that a build may write, its log included, in bytes.
-LOG_LIMIT = 256_000_000
+#: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
+FILE_LIMIT = 256_000_000
+SCRIPT_FILE_LIMIT = 16_000_000_000
 
 #: No process that has only imported torch has this many files open.
 _DESCRIPTORS = 4096
@@ -80,11 +81,13 @@ def run_script(overlay: Overlay, log_path: str, script: Path) -> None:
 
     It ends as a program does, but where the build cannot be imported: that says nothing of what it does.
     """
-    _isolate(log_path)
+    _isolate(log_path, file_limit=SCRIPT_FILE_LIMIT)
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
     try:
         runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as ended:
+        sys.exit(CANNOT_BE_TESTED if _while_imported(ended, overlay) else ended.code)
     except Exception as error:  # noqa: BLE001 - whatever a script raises
         sys.excepthook(type(error), error, error.__traceback__)  # it may have its own, which may exit
         sys.exit(CANNOT_BE_TESTED if _while_imported(error, overlay) else 1)
@@ -288,10 +291,10 @@ class _Run:
 # --- the process -------------------------------------------------------------------------------
 
 
-def _isolate(log_path: str, *kept: int) -> int:
+def _isolate(log_path: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     """Cut this process off from those it was forked from, but for the descriptors kept. Returns its log's."""
     _own_session()
-    log = _redirect_output(log_path)
+    log = _redirect_output(log_path, file_limit)
     _close_all_but(*kept, log)
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
@@ -311,12 +314,12 @@ def _own_session() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _redirect_output(path: str) -> int:
+def _redirect_output(path: str, file_limit: int) -> int:
     """Send stdout and stderr, of this process and its children, to a file. Returns a handle to read it."""
     if sys.platform != "win32":
         import resource  # noqa: PLC0415 - not everywhere
 
-        resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_LIMIT, LOG_LIMIT))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)

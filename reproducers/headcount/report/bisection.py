@@ -32,19 +32,17 @@ def answer(bisection: Bisection, clone: Clone | None) -> str:
     """In one line: what happened to it, and where; and where that cannot be told."""
     parts = [f"{_verb(bisection, change)} {_where(bisection, change, clone)}" for change in bisection.changes]
     titles = bisection.span.titles
-    if bisection.unaccounted:
-        parts = ["changes by no one commit: a branch that began before the range brings it in"]
-    elif not parts:
+    first, last = bisection.known[0], bisection.known[-1]
+    between = bisection.span.points.index(last) - bisection.span.points.index(first) + 1
+    gaps = " wherever it can be told" if len(bisection.known) < between else ""
+    if not parts:
         states = {bisection.asked[point].state for point in bisection.known}
-        always = states.pop().value if len(states) == 1 else "no such change"
-        first, last = (titles[bisection.known[i]] for i in (0, -1))
-        parts = [f"{always} throughout, {first} to {last}" if first != last else f"{always} in {first}"]
-    elif bisection.asked[bisection.known[0]].state is State.BAD and not bisection.begins:
-        parts.insert(0, f"bad{_as(bisection, bisection.known[0])} from the start")
-    if bisection.begins:
-        parts.append(f"before {titles[bisection.begins]} it cannot be told{_hidden(bisection)}")
-    if bisection.ends:
-        parts.append(f"after {titles[bisection.ends]} it cannot be told")
+        always = f"{states.pop()} throughout{gaps}" if len(states) == 1 else "no such change"
+        parts = [f"{always}, {titles[first]} to {titles[last]}"]
+    elif bisection.asked[first].state is State.BAD and first not in bisection.begins and bisection.scanned:
+        parts.insert(0, f"bad{_as(bisection, first)} from the start")
+    parts += [f"before {titles[p]} it cannot be told{_hidden(bisection, p)}" for p in bisection.begins]
+    parts += [f"after {titles[p]} it cannot be told" for p in bisection.ends]
     return f"{bisection.subject}: {', '.join(parts)}"
 
 
@@ -68,7 +66,8 @@ def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
         "range": [bisection.span.older, bisection.span.newer],
         "changes": [
             {
-                "kind": _verb(bisection, change),
+                "kind": "fixed" if bisection.asked[change.point].state is State.GOOD else "introduced",
+                "merged": change.merged,
                 "label": bisection.asked[change.point].label,
                 "point": change.point,
                 "suspects": list(change.suspects),
@@ -85,6 +84,8 @@ def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
 
 
 def _verb(bisection: Bisection, change: Change) -> str:
+    if change.merged:
+        return "brought in" if bisection.asked[change.point].state is State.BAD else "mended"
     if bisection.asked[change.point].state is State.GOOD:
         return "fixed"
     was_bad = any(bisection.asked[point].state is State.BAD for point in change.last)
@@ -109,10 +110,10 @@ def _as(bisection: Bisection, point: str) -> str:
     return f" as {label}" if len(failures) > 1 and label in failures else ""
 
 
-def _hidden(bisection: Bisection) -> str:
-    """By which known defects, before the first point of which something can be told."""
+def _hidden(bisection: Bisection, point: str) -> str:
+    """By which known defects, before a point of which something can be told."""
     points = bisection.span.points
-    before = [bisection.asked[point] for point in points[: points.index(bisection.begins)]]
+    before = [bisection.asked[earlier] for earlier in points[: points.index(point)]]
     by = [label for label in dict.fromkeys(said.label for said in before) if _is_known(label)]
     return f" (hidden by {' and '.join(by)})" if by else ""
 
@@ -132,7 +133,8 @@ def _change(bisection: Bisection, change: Change, clone: Clone) -> list[str]:
     for point in change.suspects:
         commit = bisection.span.commits[point]
         known = "" if point == change.point else f" (cannot be told: {bisection.asked[point].what})"
-        lines.append(f"- `{commit.short}` {commit.date} {commit.subject}{known}")
+        merged = " (a merge: one of its lines was so before)" if change.merged else ""
+        lines.append(f"- `{commit.short}` {commit.date} {commit.subject}{known}{merged}")
         written = "" if commit.author_date == commit.date else f", written {commit.author_date}"
         lines.append(f"  by {commit.author}{written}; first released in {clone.released(point) or 'nothing yet'}")
     verb = _verb(bisection, change)
