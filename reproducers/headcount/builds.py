@@ -230,6 +230,14 @@ def _finish(build: Build, version: str, aside: Path, path: Path) -> Overlay:
     return Overlay(build.label, path, version, digest, build.spec)
 
 
+def is_whole(overlay: Overlay) -> bool:
+    """Whether its package still is what was installed."""
+    try:
+        return _package_digest(overlay.path) == overlay.digest
+    except OSError:
+        return False
+
+
 def _checkout(path: Path) -> Build:
     if not any((path / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
         raise UsageError(

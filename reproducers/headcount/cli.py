@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from headcount import bisection, builds, matrix, probing, reproduction
+from headcount import bisection, builds, gatecli, matrix, probing, reproduction
 from headcount.bisection import Find, Prober, Span, UntestableError
 from headcount.bisector import State
 from headcount.builds import Overlay
@@ -110,6 +110,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)")
     command.set_defaults(run=_history)
     _add_which(commands)
+    gatecli.add(
+        _command(commands, "gate", "is a build fit for release? what got worse against the last", gatecli.DESCRIPTION)
+    )
     return top
 
 

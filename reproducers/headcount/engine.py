@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event, Lock, Timer
 from typing import Self
 
 from packaging.version import Version
@@ -48,6 +48,9 @@ ANSWER_LIMIT = 16_000_000
 START_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
 
 _UNKNOWN_STATUS = 255
+
+#: One thread at a time changes this process's environment.
+_STARTING = Lock()
 
 _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
@@ -102,18 +105,19 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, overlay: Overlay, cell: Cell, *, fresh: bool = False) -> Observation:
+    def run(self, overlay: Overlay, cell: Cell, *, fresh: bool = False, recall: bool = True) -> Observation:
         """What a build does with a cell. Whatever happens to the process, an observation comes back.
 
         Args:
             fresh: look at no store, and use a process that has run nothing before.
+            recall: look at the store first.
         """
         missing = unpromised(overlay.version, cell.config)
         if missing:
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
         if self._store is None:
             return self._observe(overlay, cell, fresh=fresh)
-        known = None if fresh or self._fresh else self._store.get(overlay, cell)
+        known = self._store.get(overlay, cell) if recall and not (fresh or self._fresh) else None
         if known is not None:
             return replace(known, recalled=True)
         observation = self._observe(overlay, cell, fresh=fresh)
@@ -143,6 +147,11 @@ class Engine:
         if cell.model.full_size:
             self.close()  # its memory does not come back otherwise
         return observation
+
+    def forget(self, overlay: Overlay, cell: Cell) -> None:
+        """Let the store forget what a build did with a cell."""
+        if self._store is not None:
+            self._store.forget(overlay, cell)
 
     def run_script(self, overlay: Overlay, script: Path, *, recall: bool = False) -> ScriptRun:
         """What a Python file does as a program, with a build in place of the one installed, if any.
@@ -204,7 +213,7 @@ class Engine:
         for pause in START_PAUSES:
             process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
             try:
-                with _environment(_SINGLE_THREADED):
+                with _STARTING, _environment(_SINGLE_THREADED):
                     process.start()
             except (OSError, EOFError) as error:
                 failure = error

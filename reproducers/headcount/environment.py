@@ -33,7 +33,12 @@ def git_environment() -> Mapping[str, str]:
 
 @cache
 def harness_digest() -> str:
-    """SHA-256 over the harness's own source: another harness may see other things."""
+    """SHA-256 over the harness's own source as it was: another harness may see other things."""
+    return source_digest()
+
+
+def source_digest() -> str:
+    """SHA-256 over the harness's own source as it is now."""
     root = Path(__file__).parent
     total = sha256()
     for path in sorted(root.rglob("*.py")):

@@ -136,7 +136,8 @@ class ScriptRun:
         """The exception whose traceback was printed last, and its message's first line; "" if nothing followed it."""
         _, found, traceback = self.printed.rpartition("Traceback (most recent call last):\n")
         after = [line for line in traceback.splitlines() if line and not line.startswith(" ")]
-        return after[0] if found and after and "happened: " not in traceback else ""
+        went_on = re.search(r"(?m)^(happened|cannot be tested): ", traceback)
+        return after[0] if found and after and not went_on else ""
 
 
 def _plain(value: Any) -> Any:

@@ -61,8 +61,17 @@ class Writer:
     Used as a context, it writes the footer only if nothing was raised.
     """
 
-    def __init__(self, path: Path, builds: Iterable[Overlay], command: Iterable[str] = sys.argv) -> None:
+    def __init__(
+        self,
+        path: Path,
+        builds: Iterable[Overlay],
+        command: Iterable[str] = sys.argv,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         """Open the file and write its header.
+
+        Args:
+            more: what else the header says.
 
         Raises:
             OSError: the file cannot be created.
@@ -72,6 +81,8 @@ class Writer:
         self.rows = 0
         self._verdicts: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
+        #: What else the footer will say.
+        self.closing: dict[str, Any] = {}
         self._file: TextIO = path.open("x", encoding="utf-8")
         self._write(
             encode(
@@ -87,6 +98,7 @@ class Writer:
                     "builds": [
                         {"label": b.label, "spec": b.spec, "version": b.version, "digest": b.digest} for b in builds
                     ],
+                    **(more or {}),
                 }
             )
         )
@@ -115,7 +127,7 @@ class Writer:
         try:
             if complete:
                 counts = {"verdicts": dict(self._verdicts), "outcomes": dict(self._outcomes)}
-                self._write(encode({"kind": "footer", "rows": self.rows, **counts, "finished": _now()}))
+                self._write(encode({"kind": "footer", "rows": self.rows, **counts, **self.closing, "finished": _now()}))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()

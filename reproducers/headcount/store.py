@@ -32,7 +32,7 @@ without rowid
 
 
 class Store:
-    """One file, which several processes and runs may share."""
+    """One file, which several processes and runs may share; one of these, which threads may use in turns."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Open the store at `path`, or the one beside the overlays. One that is damaged is begun anew."""
@@ -68,6 +68,12 @@ class Store:
         failure = f"{observation.failure.type}: {observation.failure.message}" if observation.failure else ""
         if observation.ending in _KEPT and not MACHINES_FAULT.search(failure):
             self._put(_key(overlay, cell), observation.to_json())
+
+    def forget(self, overlay: Overlay, cell: Cell) -> None:
+        """Keep it no longer."""
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.execute("delete from kept where key = ?", [_key(overlay, cell)])
 
     def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
         """How a script ended with this build, if it is known."""
@@ -110,7 +116,7 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self.path, timeout=20, isolation_level=None)
+        database = sqlite3.connect(self.path, timeout=20, isolation_level=None, check_same_thread=False)
         database.execute("pragma journal_mode = wal")
         database.execute("pragma synchronous = normal")
         database.execute(_SCHEMA)

@@ -1,0 +1,157 @@
+"""Is a candidate fit for release? What got worse, better or otherwise against a base, from the rows of both.
+
+A pure function of results, so that the shards of several machines amount to what one would have said.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from headcount.errors import ExitCode
+from headcount.results import Row
+from headcount.verdicts import Kind
+
+#: What survived, and what the pruner and the model say of it: in these, two runs that are both fine may differ.
+_SURVIVORS = ("kept", "reported", "output_shape", "strays")
+
+
+class Sort(StrEnum):
+    """What became of a cell, the worst first."""
+
+    REGRESSED = "regressed"
+    FLAKY = "flaky"  # it failed, and did not fail so again in a fresh process
+    INDETERMINATE = "indeterminate"  # one of the two cannot be tested
+    CHANGED = "changed"  # both fine or both failing, and not in the same way
+    FIXED = "fixed"
+    STILL_FAILING = "still failing"
+    STILL_OK = "still ok"
+    NOT_COMPARED = "not compared"  # one of the two never promised such a parameter
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One cell on both builds."""
+
+    cell: str
+    base: Row
+    candidate: Row
+    sort: Sort
+
+    @property
+    def what(self) -> str:
+        """In one line: from what to what."""
+        before, after = (_said(row) for row in (self.base, self.candidate))
+        if before != after:
+            return f"{before} -> {after}"
+        return f"{after}, but other weights survive" if self.sort is Sort.CHANGED else after
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A public name that the candidate removed or changed.
+
+    Attributes:
+        path: as the base had it, from the package on.
+        removed: whether it is gone, or one of its parameters is.
+        what: in words.
+        allowed: whether someone says that it is meant.
+    """
+
+    path: str
+    removed: bool
+    what: str
+    allowed: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All of it, for one line of transformers.
+
+    Attributes:
+        doubts: what keeps a clean run from being green, in words: a version that is taken, a build that was edited.
+    """
+
+    base: Mapping[str, Any]
+    candidate: Mapping[str, Any]
+    environment: Mapping[str, str]
+    differences: tuple[Difference, ...]
+    breaches: tuple[Breach, ...] = ()
+    doubts: tuple[str, ...] = ()
+    strict: bool = False
+
+    def of(self, sort: Sort) -> tuple[Difference, ...]:
+        """The cells of one sort."""
+        return tuple(difference for difference in self.differences if difference.sort is sort)
+
+    @property
+    def counts(self) -> Mapping[Sort, int]:
+        """How many cells of each sort, the worst first."""
+        counted = Counter(difference.sort for difference in self.differences)
+        return {sort: counted[sort] for sort in Sort if counted[sort]}
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """A regression is one whatever else is unsure; nothing that is unsure is green."""
+        lost = any(breach.removed and not breach.allowed for breach in self.breaches)
+        if self.of(Sort.REGRESSED) or lost or (self.strict and self.of(Sort.CHANGED)):
+            return ExitCode.REGRESSION
+        unsure = self.of(Sort.INDETERMINATE) or self.of(Sort.FLAKY) or self.doubts or not self.differences
+        return ExitCode.INDETERMINATE if unsure else ExitCode.CLEAN
+
+
+def compare(base: Iterable[Row], candidate: Iterable[Row]) -> tuple[Difference, ...]:
+    """Each cell that either build was asked, in the candidate's order; one that only one was asked is indeterminate."""
+    before = {row["cell"]: row for row in base}
+    after = {row["cell"]: row for row in candidate}
+    return tuple(
+        Difference(cell, one, other, sort(one, other))
+        for cell in {**after, **before}
+        for one, other in [(before.get(cell, _missing(cell)), after.get(cell, _missing(cell)))]
+    )
+
+
+def sort(base: Row, candidate: Row) -> Sort:
+    """What became of a cell."""
+    kinds = (base["verdict"], candidate["verdict"])
+    if Kind.UNTESTABLE in kinds:
+        return Sort.INDETERMINATE
+    if Kind.NOT_APPLICABLE in kinds:
+        return Sort.NOT_COMPARED
+    was_ok, is_ok = (kind == Kind.OK for kind in kinds)
+    if was_ok and not is_ok:
+        return Sort.REGRESSED if candidate.get("repeats", True) else Sort.FLAKY
+    if is_ok and not was_ok:
+        return Sort.FIXED
+    if not same(base, candidate):
+        return Sort.CHANGED
+    return Sort.STILL_OK if is_ok else Sort.STILL_FAILING
+
+
+def same(one: Row, other: Row) -> bool:
+    """Whether two builds did the same with a cell: the same failure, the same survivors."""
+    return failure(one) == failure(other) and all(
+        _plain(one["observation"].get(name)) == _plain(other["observation"].get(name)) for name in _SURVIVORS
+    )
+
+
+def failure(row: Row) -> str:
+    """A row's signature, wherever the code now stands: functions move between files."""
+    return re.sub(r"(?:\w+\.)+(\w+|<\w+>)$", r"\1", row["signature"])
+
+
+def _said(row: Row) -> str:
+    return f"{row['verdict']}: {row['reason']}" if row["reason"] else str(row["verdict"])
+
+
+def _missing(cell: str) -> Row:
+    return {"cell": cell, "verdict": Kind.UNTESTABLE, "reason": "it was not asked", "signature": "", "observation": {}}
+
+
+def _plain(value: Any) -> Any:
+    """As it comes back from JSON: a row that was read is like one that was just made."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,178 @@
+"""`headcount gate`: options, a run or a merge of shards, and everything that is written about it."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from headcount import builds, gate, gating, matrix, reproduction, results
+from headcount.engine import Engine
+from headcount.environment import environment
+from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
+from headcount.gate import Sort, Verdict
+from headcount.gating import Request
+from headcount.report import gate as report
+from headcount.results import Results, Writer
+
+#: Files that show a regression, each of another failure, in one report.
+_REPRODUCERS = 5
+
+DESCRIPTION = """Both builds are asked every cell of the matrix. A cell that was fine and is not is a regression,
+if it fails so again in a fresh process; a public name that is gone is one too.
+
+exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested, a failure
+does not repeat, a version is taken), 4 the set-up failed."""
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    command.add_argument(
+        "candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL"
+    )
+    command.add_argument("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone")
+    command.add_argument("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)")
+    command.add_argument(
+        "--base", default=builds.RELEASES[-1], metavar="BUILD", help="what it is held against (default: %(default)s)"
+    )
+    command.add_argument("--strict", action="store_true", help="a cell that only changed fails too")
+    command.add_argument(
+        "--allow-api", action="append", default=[], metavar="NAME", help="a public name that is meant to go; a * may do"
+    )
+    command.add_argument("--same-version", action="store_true", help="it may bear the base's version: a pull request")
+    command.add_argument("--shard", type=_shard, default=(1, 1), metavar="K/N", help="only part K of N of the cells")
+    command.add_argument("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards")
+    command.add_argument("--seed", type=int, metavar="N", help="ask in another order, each N in its own")
+    command.add_argument("--fresh", action="store_true", help="ask anew what was asked before")
+    command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the gate, or merge shards; returns the exit code."""
+    if options.merge:
+        if options.candidate or options.repo:
+            raise UsageError("--merge reads results", "leave the candidate out")
+        verdict = gating.summed_up([results.read(path) for path in options.merge])
+        _tell(verdict, options.results / f"gate-merged-{_stamp()}", {})
+        return verdict.exit_code
+    request = _request(options)
+    path = options.results / f"gate-transformers-{environment()['transformers']}-{_stamp()}"
+    written = _observed(request, Path(f"{path}.jsonl"))
+    number, shards = request.shard
+    if shards > 1:
+        print(f"part {number} of {shards}: {path}.jsonl")  # noqa: T201 - a command's output
+        return ExitCode.CLEAN if written.complete else ExitCode.INDETERMINATE
+    verdict = gating.summed_up([written])
+    _tell(verdict, path, _reproducers(request, verdict))
+    return verdict.exit_code
+
+
+def _request(options: argparse.Namespace) -> Request:
+    spec = options.candidate
+    if options.repo:
+        if spec:
+            raise UsageError("a candidate and --repo", "name one of them")
+        spec = f"{options.repo}@{options.ref or 'HEAD'}"
+    elif options.ref:
+        raise UsageError("--ref is of a clone", "name it with --repo")
+    if not spec:
+        raise UsageError("there is no candidate", "name a release, wheel, sdist, checkout, CLONE@REF or URL")
+    base, candidate = (builds.prepare(builds.parse(name), say=_say) for name in (options.base, spec))
+    return gating.request(
+        base,
+        candidate,
+        allow_api=tuple(options.allow_api),
+        strict=options.strict,
+        same_version=options.same_version,
+        seed=options.seed,
+        shard=options.shard,
+        fresh=options.fresh,
+    )
+
+
+def _observed(request: Request, path: Path) -> Results:
+    """Both builds asked, and the results written, then read as anyone would."""
+    header = gating.header(request)
+    try:
+        with (
+            Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+                disable=not sys.stderr.isatty(),
+            ) as bar,
+        ):
+            task = bar.add_task("asking", total=2 * len(gating.cells(request)))
+            doubts = gating.run(
+                request, writer, lambda row: bar.update(task, advance=1, description=f"asking {row['build']}")
+            )
+            writer.closing["doubts"] = doubts
+    except OSError as error:
+        raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error
+    return results.read(path)
+
+
+def _reproducers(request: Request, verdict: Verdict) -> dict[str, str]:
+    """Failure -> a file that shows it, for the first few that are told apart."""
+    cells = matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
+    firsts = {gate.failure(d.candidate): cells[d.cell] for d in reversed(verdict.of(Sort.REGRESSED))}
+    found = {}
+    with Engine() as engine:
+        for failure, cell in list(firsts.items())[:_REPRODUCERS]:
+            with suppress(HeadcountError):  # a nicety: the command beside it shows the failure too
+                found[failure] = reproduction.emit(engine, request.candidate, cell, lambda _: None)
+    return found
+
+
+def _tell(verdict: Verdict, path: Path, reproducers: Mapping[str, str]) -> None:
+    """Print the verdict, and write it for all who read it."""
+    page = report.markdown(verdict, _commands(verdict), reproducers)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Path(f"{path}.md").write_text(page, "utf-8")
+        Path(f"{path}.xml").write_text(report.junit(verdict), "utf-8")
+        if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(page)
+    except OSError as error:
+        raise SetupError(f"cannot write beside {path}: {error.strerror}", "--results DIR names a folder") from error
+    lines = [report.text(verdict), "", f"reports: {path}.md, .xml"]
+    if os.environ.get("GITHUB_ACTIONS"):
+        lines += report.annotations(verdict)
+    print("\n".join(lines), flush=True)  # noqa: T201 - a command's output
+
+
+def _commands(verdict: Verdict) -> dict[str, str]:
+    """Cell -> what to type to see it alone."""
+    spec = verdict.candidate["spec"]
+    session = f"matrix(transformers='{verdict.environment['transformers']}')"
+    return {
+        d.cell: f'nox -s "{session}" -- --build {spec} -k "{d.cell} and not {d.cell}-"'
+        for d in verdict.of(Sort.REGRESSED)
+    }
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found and 1 <= int(found[1]) <= int(found[2]):
+        return int(found[1]), int(found[2])
+    raise argparse.ArgumentTypeError(f"{text!r} is no part: 1/3 is the first of three")
+
+
+def _stamp() -> str:
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress

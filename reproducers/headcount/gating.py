@@ -1,0 +1,227 @@
+"""A gate run: both builds asked every cell, on all cores, each regression once more, and all of it written down."""
+
+import os
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from queue import SimpleQueue
+from typing import Any, Self
+
+from headcount import builds, gate, interface, matrix, results
+from headcount.builds import Overlay
+from headcount.defects import catalogue
+from headcount.engine import Engine
+from headcount.environment import environment, source_digest
+from headcount.errors import UsageError
+from headcount.gate import Breach, Sort, Verdict
+from headcount.matrix import Cell
+from headcount.oracle import expect
+from headcount.results import Results, Row, Writer
+from headcount.store import Store
+from headcount.verdicts import judge
+
+#: Cells that one process is asked at a time: few enough that none waits long for another at the end.
+_AT_ONCE = 8
+
+Tell = Callable[[Row], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a candidate.
+
+    Attributes:
+        allow_api: removals of names that are meant.
+        same_version: whether it may bear the base's version: a pull request, not a release.
+        seed: of the order in which cells are asked; None for the matrix's.
+        shard: which part of the cells: (1, 3) is the first of three.
+        fresh: ask anew what was observed before.
+    """
+
+    base: Overlay
+    candidate: Overlay
+    allow_api: tuple[str, ...] = ()
+    strict: bool = False
+    same_version: bool = False
+    seed: int | None = None
+    shard: tuple[int, int] = (1, 1)
+    fresh: bool = False
+
+
+def request(base: Overlay, candidate: Overlay, **options: Any) -> Request:
+    """A request in which the two builds have two names, though they may be one."""
+    if base.label == candidate.label:
+        base = replace(base, label=f"{base.label}~base")
+    return Request(base, candidate, **options)
+
+
+def cells(asked: Request) -> list[Cell]:
+    """The cells of a shard. Each shard gets one of every so many neighbours: neighbours take about as long."""
+    number, shards = asked.shard
+    found = [matrix.ISSUE_410, *matrix.default_cells()][number - 1 :: shards]
+    if asked.seed is not None:
+        random.Random(asked.seed).shuffle(found)  # noqa: S311 - an order is no secret
+    return found
+
+
+def header(asked: Request) -> dict[str, Any]:
+    """What a run's results say besides rows; the same for all its shards, but for their number.
+
+    Raises:
+        UsageError: a build's source cannot be read.
+    """
+    number, shards = asked.shard
+    return {
+        "base": asked.base.label,
+        "candidate": asked.candidate.label,
+        "shard": number,
+        "shards": shards,
+        "strict": asked.strict,
+        "breaches": [asdict(b) for b in interface.breaches(asked.base, asked.candidate, asked.allow_api)],
+        "doubts": _doubts(asked),
+    }
+
+
+def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
+    """Ask both builds every cell; the rows are written as they come.
+
+    Returns:
+        What happened meanwhile that makes the rows doubtful.
+
+    Raises:
+        SetupError: processes cannot be started.
+    """
+    before = source_digest()
+    with _Pool() as pool:
+        wanted = cells(asked)
+        # All of the base first: nothing that a candidate does to the machine can change what is seen of it.
+        base = pool.rows(asked.base, wanted, tell, fresh=asked.fresh)
+        for row in base:
+            writer.write(row)
+        again = asked.fresh or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
+        found = {row["cell"]: row for row in pool.rows(asked.candidate, wanted, tell, fresh=again)}
+        suspects = {d.cell for d in gate.compare(base, found.values()) if d.sort is Sort.REGRESSED}
+        for cell, repeats in pool.repeated(asked.candidate, [cell for cell in wanted if cell.id in suspects], found):
+            found[cell.id]["repeats"] = repeats
+    for row in found.values():
+        writer.write(row)
+    edited = [o.label for o in (asked.base, asked.candidate) if not builds.is_whole(o)]
+    edited += ["headcount itself"] if source_digest() != before else []
+    return [f"{name} was edited while it ran" for name in edited]
+
+
+def summed_up(shards: Sequence[Results]) -> Verdict:
+    """The verdict on a run's results: of one machine, or the shards of several.
+
+    Raises:
+        UsageError: they are not all shards of one run: one is missing, cut off, there twice, or of another run.
+    """
+    whole = results.merge(shards)
+    headers: list[Mapping[str, Any]] = [shard.header.get("gate", {}) for shard in shards]
+    first = headers[0]
+    if not all(headers):
+        raise UsageError("these are no results of a gate", "give those of headcount gate")
+    for name in ("base", "candidate", "shards", "strict", "breaches"):
+        if any(found[name] != first[name] for found in headers):
+            raise UsageError(f"the results come from different gates: {name} differs", "merge the shards of one run")
+    if any(shard.header["builds"] != shards[0].header["builds"] for shard in shards):
+        raise UsageError("the results come from different builds", "merge the shards of one run")
+    numbers = sorted(found["shard"] for found in headers)
+    missing = sorted(set(range(1, first["shards"] + 1)) - set(numbers))
+    if missing:
+        raise UsageError(f"shard {missing[0]} of {first['shards']} is missing", "give the results of all shards")
+    if len(set(numbers)) < len(numbers):
+        raise UsageError("a shard is there twice", "give each once")
+    by_label = {build["label"]: build for build in whole.header["builds"]}
+    rows = {label: [row for row in whole.rows if row["build"] == label] for label in by_label}
+    doubts = [doubt for found in headers for doubt in found["doubts"]]
+    doubts += [doubt for shard in shards for doubt in (shard.footer or {}).get("doubts", ())]
+    return Verdict(
+        base=by_label[first["base"]],
+        candidate=by_label[first["candidate"]],
+        environment=whole.header["environment"],
+        differences=gate.compare(rows[first["base"]], rows[first["candidate"]]),
+        breaches=tuple(Breach(**breach) for breach in first["breaches"]),
+        doubts=tuple(dict.fromkeys(doubts)),
+        strict=first["strict"],
+    )
+
+
+def _doubts(asked: Request) -> list[str]:
+    """What is doubtful before anything is run."""
+    base, candidate = asked.base, asked.candidate
+    if candidate.version == base.version and candidate.digest != base.digest and not asked.same_version:
+        taken = f"{candidate.label} says that it is {candidate.version}, as {base.label} does, and has other code"
+        return [f"{taken} (a release needs a new version; --same-version for a pull request)"]
+    return []
+
+
+class _Pool:
+    """Engines, one for each core, and threads that wait for their answers."""
+
+    def __init__(self, cores: int = os.cpu_count() or 1) -> None:
+        self._stores = [Store() for _ in range(cores)]
+        self._all = [Engine(store=store) for store in self._stores]
+        self._free: SimpleQueue[Engine] = SimpleQueue()
+        for engine in self._all:
+            self._free.put(engine)
+        self._threads = ThreadPoolExecutor(cores)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for engine in self._all:
+            engine.close()
+        self._threads.shutdown()
+        for store in self._stores:
+            store.close()
+
+    def rows(self, overlay: Overlay, wanted: Sequence[Cell], tell: Tell, *, fresh: bool) -> list[Row]:
+        """What a build does with these cells, in their order."""
+        parts = [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
+        return self._mapped(parts, tell, lambda engine, cell: _row(engine, overlay, cell, known=not fresh))
+
+    def repeated(
+        self, overlay: Overlay, wanted: Sequence[Cell], found: Mapping[str, Row]
+    ) -> Iterable[tuple[Cell, bool]]:
+        """Whether each does so again in a process that has run nothing else; what does not is not remembered."""
+
+        def again(cell: Cell) -> tuple[Cell, bool]:
+            with self._engine() as engine:
+                repeats = gate.same(found[cell.id], _row(engine, overlay, cell, known=False, alone=True))
+                if not repeats:
+                    engine.forget(overlay, cell)
+            return cell, repeats
+
+        return self._threads.map(again, wanted)
+
+    def _mapped(self, parts: Iterable[Sequence[Cell]], tell: Tell, ask: Callable[[Engine, Cell], Row]) -> list[Row]:
+        def work(part: Sequence[Cell]) -> list[Row]:
+            with self._engine() as engine:
+                return [ask(engine, cell) for cell in part]
+
+        found = []
+        for part in self._threads.map(work, parts):
+            for row in part:
+                tell(row)
+                found.append(row)
+        return found
+
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        engine = self._free.get()
+        try:
+            yield engine
+        finally:
+            self._free.put(engine)
+
+
+def _row(engine: Engine, overlay: Overlay, cell: Cell, *, known: bool, alone: bool = False) -> Row:
+    observation = engine.run(overlay, cell, fresh=alone, recall=known)
+    verdict = judge(expect(cell.model, cell.config), observation)
+    comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
+    return results.row(overlay, cell, observation, verdict, comparison)

@@ -1,0 +1,65 @@
+"""What a build offers by name: read from its source by griffe, which imports nothing."""
+
+import re
+from fnmatch import fnmatchcase
+
+import griffe
+
+from headcount.builds import Overlay
+from headcount.errors import UsageError
+from headcount.gate import Breach
+
+_REMOVED = (griffe.BreakageKind.OBJECT_REMOVED, griffe.BreakageKind.PARAMETER_REMOVED)
+_PACKAGE = "torch_pruning"
+
+
+def breaches(base: Overlay, candidate: Overlay, allowed: tuple[str, ...] = ()) -> tuple[Breach, ...]:
+    """The public names and signatures that the candidate removed or changed; one that an alias keeps is not removed.
+
+    Args:
+        allowed: names, dotted paths or patterns of removals that are meant.
+
+    Raises:
+        UsageError: a build's source cannot be read.
+    """
+    found = griffe.find_breaking_changes(_interface(base), _interface(candidate))
+    told = {(_path(breakage), breakage.kind): breakage for breakage in found}
+    return tuple(
+        Breach(path, kind in _REMOVED, _words(breakage), _is_allowed(path, allowed))
+        for (path, kind), breakage in told.items()
+        if not _inherited(breakage.obj)
+    )
+
+
+def _interface(overlay: Overlay) -> griffe.Object | griffe.Alias:
+    try:
+        return griffe.load(
+            _PACKAGE,
+            search_paths=[overlay.path],
+            allow_inspection=False,
+            resolve_aliases=True,
+            resolve_external=False,
+        )
+    except (griffe.GriffeError, SyntaxError, ImportError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise UsageError(f"the source of {overlay.label} cannot be read: {error!r}", "does it compile?") from error
+
+
+def _path(breakage: griffe.Breakage) -> str:
+    """Where it stands, without the package's own name; with the parameter, if it is one."""
+    path = breakage.obj.path.removeprefix(f"{_PACKAGE}.")
+    parameter = getattr(breakage.old_value, "name", None) if "PARAMETER" in breakage.kind.name else None
+    return f"{path}({parameter})" if parameter else path
+
+
+def _words(breakage: griffe.Breakage) -> str:
+    return breakage.kind.value[0].lower() + breakage.kind.value[1:]
+
+
+def _inherited(found: griffe.Object | griffe.Alias) -> bool:
+    """Whether it is another class's: that one is told of."""
+    return found.is_alias and getattr(found, "inherited", False)
+
+
+def _is_allowed(path: str, allowed: tuple[str, ...]) -> bool:
+    names = {path, path.partition("(")[0].rpartition(".")[2], *re.findall(r"\((\w+)\)", path)}
+    return any(fnmatchcase(name, pattern) for name in names for pattern in allowed)

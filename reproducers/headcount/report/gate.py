@@ -1,0 +1,184 @@
+"""A gate's verdict for people, for GitHub and for CI: text, Markdown, annotations, JUnit.
+
+What a candidate says is foreign text, and may try to be markup: it is stripped of control characters,
+fenced in Markdown, and escaped in XML and in workflow commands.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
+from headcount.errors import ExitCode
+from headcount.gate import Breach, Difference, Sort, Verdict, failure
+
+#: Failures of one kind that are listed one by one.
+_LISTED = 8
+
+_HEADLINES = {
+    ExitCode.CLEAN: "fit for release: nothing got worse",
+    ExitCode.REGRESSION: "NOT fit for release",
+    ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something cannot be told",
+}
+
+#: In the order in which they are told.
+_TOLD = (Sort.REGRESSED, Sort.FLAKY, Sort.INDETERMINATE, Sort.CHANGED, Sort.FIXED)
+
+
+def text(verdict: Verdict) -> str:
+    """For the terminal: the answer, the counts, then each failure and its cells."""
+    lines = [headline(verdict), _counts(verdict)]
+    for sort in _TOLD:
+        for what, cells in _groups(verdict.of(sort)):
+            lines += ["", f"{sort.value.upper()}: {what}", *(f"  {cell}" for cell in _some(cells))]
+    if verdict.breaches:
+        lines += ["", f"{_interface(verdict)}:", *(f"  {line}" for line in _breaches(verdict))]
+    lines += [f"\nDOUBT: {_clean(doubt)}" for doubt in verdict.doubts]
+    return "\n".join(lines)
+
+
+def headline(verdict: Verdict) -> str:
+    """The answer in one line."""
+    base, candidate = verdict.base["label"], verdict.candidate["label"]
+    line = f"transformers {verdict.environment['transformers']}"
+    return f"{candidate}, against {base}, {line}: {_HEADLINES[verdict.exit_code]}"
+
+
+def markdown(verdict: Verdict, commands: Mapping[str, str], reproducers: Mapping[str, str]) -> str:
+    """For a pull request or a job's summary: the answer, then details to unfold.
+
+    Args:
+        commands: cell -> what to type to see it alone.
+        reproducers: a failure, as `gate.failure` has it -> a file that shows it.
+    """
+    lines = [f"## {_span(headline(verdict))}", "", _counts(verdict), ""]
+    lines += [f"- doubtful: {_span(doubt)}" for doubt in verdict.doubts]
+    if verdict.breaches:
+        lines += _folded(_interface(verdict), [f"- {_span(line)}" for line in _breaches(verdict)])
+    for sort in _TOLD:
+        for what, cells in _groups(verdict.of(sort)):
+            inside = [f"- {_span(cell)}" for cell in _some(cells)]
+            if sort is Sort.REGRESSED:
+                inside += ["", "One of them alone:", "", *_fenced(commands[cells[0]], "console")]
+                shown = next(d for d in verdict.differences if d.cell == cells[0])
+                inside += ["", *_fenced(reproducers.get(failure(shown.candidate), ""), "python")]
+            lines += _folded(f"{sort.value}, {len(cells)} cells: {_span(what)}", inside)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def annotations(verdict: Verdict) -> list[str]:
+    """Workflow commands that put each failure on the pull request's page."""
+    lines = []
+    for sort, level in ((Sort.REGRESSED, "error"), (Sort.FLAKY, "warning"), (Sort.INDETERMINATE, "warning")):
+        for what, cells in _groups(verdict.of(sort)):
+            lines.append(f"::{level} title=head pruning {sort.value}::{_command(f'{what} ({len(cells)} cells)')}")
+    lost = [breach for breach in verdict.breaches if breach.removed and not breach.allowed]
+    lines += [f"::error title=a public name is gone::{_command(_breach(breach))}" for breach in lost]
+    return [*lines, *(f"::warning title=doubtful::{_command(doubt)}" for doubt in verdict.doubts)]
+
+
+def junit(verdict: Verdict) -> str:
+    """A suite with a case for each cell and each broken name."""
+    suite = TestSuite(f"gate-transformers-{verdict.environment['transformers']}")
+    suite.add_testcases([*map(_case, verdict.differences), *map(_breach_case, verdict.breaches)])
+    report = JUnitXml("headcount gate")
+    report.add_testsuite(suite)
+    report.update_statistics()  # type: ignore[no-untyped-call]
+    found: bytes = report.tostring()  # type: ignore[no-untyped-call]
+    return found.decode()
+
+
+def _case(difference: Difference) -> TestCase:
+    case = TestCase(_clean(difference.cell), "gate", float(difference.candidate.get("seconds", 0)))
+    what = _clean(difference.what)
+    match difference.sort:
+        case Sort.REGRESSED:
+            case.result = [Failure(what, difference.sort.value)]
+        case Sort.FLAKY | Sort.INDETERMINATE:
+            case.result = [Error(what, difference.sort.value)]
+        case Sort.NOT_COMPARED:
+            case.result = [Skipped(what)]
+        case Sort.CHANGED | Sort.FIXED | Sort.STILL_FAILING:
+            case.system_out = f"{difference.sort.value}: {what}"
+    return case
+
+
+def _breach_case(breach: Breach) -> TestCase:
+    case = TestCase(_clean(breach.path), "interface")
+    if breach.removed and not breach.allowed:
+        case.result = [Failure(_clean(breach.what), "removed")]
+    return case
+
+
+def _counts(verdict: Verdict) -> str:
+    return f"{len(verdict.differences)} cells: " + ", ".join(f"{n} {sort.value}" for sort, n in verdict.counts.items())
+
+
+def _groups(differences: Iterable[Difference]) -> list[tuple[str, list[str]]]:
+    """Cells that went the same way, the largest group first: what happened in the first of them, all cells."""
+    groups: dict[tuple[str, str], list[Difference]] = {}
+    for difference in differences:
+        groups.setdefault((failure(difference.base), failure(difference.candidate)), []).append(difference)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    return [(_clean(group[0].what), [d.cell for d in group]) for group in ordered]
+
+
+def _some(cells: Sequence[str]) -> list[str]:
+    more = [f"and {len(cells) - _LISTED} more"] if len(cells) > _LISTED else []
+    return [*cells[:_LISTED], *more]
+
+
+def _interface(verdict: Verdict) -> str:
+    lost = sum(breach.removed and not breach.allowed for breach in verdict.breaches)
+    return f"the interface: {len(verdict.breaches)} names or parameters differ, {lost} of them are gone"
+
+
+def _breaches(verdict: Verdict) -> list[str]:
+    """Those that are gone first; the parameters of one function in one line."""
+    groups: dict[tuple[bool, bool, str, str], list[str]] = {}
+    for breach in verdict.breaches:
+        owner, _, parameter = breach.path.partition("(")
+        where = (not breach.removed, breach.allowed, _clean(owner), _clean(breach.what))
+        groups.setdefault(where, []).append(_clean(parameter.removesuffix(")")))
+    return [
+        f"{owner}: {what}{f' ({names})' if (names := ', '.join(filter(None, parameters))) else ''}"
+        f"{' (meant)' if allowed else ''}"
+        for (_, allowed, owner, what), parameters in sorted(groups.items())
+    ]
+
+
+def _breach(breach: Breach) -> str:
+    return f"{_clean(breach.path)}: {_clean(breach.what)}" + (" (meant)" if breach.allowed else "")
+
+
+def _clean(foreign: str) -> str:
+    """One line of printable characters."""
+    return "".join(c if c.isprintable() else " " for c in foreign)[:500]
+
+
+def _span(foreign: str) -> str:
+    """As code, in one line, with more backticks around than it has inside."""
+    inside = _clean(foreign).strip() or " "
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", inside)), default=0))
+    return f"{ticks} {inside} {ticks}" if "`" in inside else f"`{inside}`"
+
+
+def _fenced(content: str, language: str) -> list[str]:
+    if not content:
+        return []
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", content)), default=0))
+    return [f"{fence}{language}", *content.rstrip().split("\n"), fence]
+
+
+def _folded(title: str, inside: Iterable[str]) -> list[str]:
+    return ["<details>", f"<summary>{_summary(title)}</summary>", "", *inside, "", "</details>", ""]
+
+
+def _summary(title: str) -> str:
+    """Inside HTML no Markdown is read: as text."""
+    return title.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("`", "")
+
+
+def _command(foreign: str) -> str:
+    """The message of a workflow command."""
+    return _clean(foreign).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
