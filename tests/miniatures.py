@@ -81,6 +81,65 @@ def step(*_, **__):
 MetaPruner.step = step
 """,
     "no-pruner": "del pruner.MetaPruner",
+    # What a hostile candidate may try; each is right but for that, or fails and tries to hide it.
+    "edits-itself": "import pathlib; pathlib.Path(__file__).write_text('surplus = 0')",
+    "edits-others": """
+import pathlib
+for path in pathlib.Path(__file__).parents[2].glob('*/torch_pruning/__init__.py'):
+    path.write_text(path.read_text() + 'MetaPruner.surplus = 0 # edited')
+""",
+    "floods": """
+import os, sys
+def step(*_, **__):
+    while True:
+        sys.stdout.write('x' * 1_000_000)
+MetaPruner.step = step
+""",
+    "forks": """
+import os, time
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    for _ in range(20):
+        if os.fork() == 0:
+            os.setsid()
+            time.sleep(30)
+            os._exit(0)
+    self.surplus = 1
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
+    "hoards": "MetaPruner.step = lambda *_, **__: [bytearray(1 << 30) for _ in range(64)]",
+    "tells-secrets": """
+import os
+def step(*_, **__):
+    raise RuntimeError(os.environ.get('SECRET_TOKEN', 'no token'))
+MetaPruner.step = step
+""",
+    "injects": r"""
+def step(*_, **__):
+    raise RuntimeError('``` </details><script>@all\n# fit for release\n::notice::%0A \x1b[2J ]]> <failure/>')
+MetaPruner.step = step
+""",
+    "hides-log": """
+import os, pathlib
+def step(*_, **__):
+    log = pathlib.Path(os.environ['HOME'], 'printed.log')
+    log.unlink()
+    os.mkfifo(log)
+    os._exit(0)
+MetaPruner.step = step
+""",
+    "flaky": """
+import pathlib
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    mark = pathlib.Path(__file__).with_name('was-here.pyc')  # byte code is no part of a build's digest
+    if self.prunes_heads and not mark.exists():
+        mark.write_text('')
+        raise RuntimeError('now and then')
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
 }
 
 

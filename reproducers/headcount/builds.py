@@ -224,7 +224,7 @@ def _lay_out(build: Build, version: str, path: Path) -> Overlay:
 def _finish(build: Build, version: str, aside: Path, path: Path) -> Overlay:
     """Compile, seal and put in place an overlay that was made aside."""
     compileall.compile_dir(aside, quiet=2)
-    digest = _package_digest(aside)
+    digest = package_digest(aside)
     (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
     aside.replace(path)
     return Overlay(build.label, path, version, digest, build.spec)
@@ -233,7 +233,7 @@ def _finish(build: Build, version: str, aside: Path, path: Path) -> Overlay:
 def is_whole(overlay: Overlay) -> bool:
     """Whether its package still is what was installed."""
     try:
-        return _package_digest(overlay.path) == overlay.digest
+        return package_digest(overlay.path) == overlay.digest
     except OSError:
         return False
 
@@ -301,7 +301,7 @@ def _find(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | Non
         return None
     try:
         manifest = json.loads((path / _MANIFEST).read_text())
-        if manifest["digest"] == _package_digest(path) and manifest["version"] == _installed_version(build, path):
+        if manifest["digest"] == package_digest(path) and manifest["version"] == _installed_version(build, path):
             return Overlay(build.label, path, manifest["version"], manifest["digest"], build.spec)
     except (OSError, ValueError, KeyError, UsageError):
         pass
@@ -401,7 +401,7 @@ def _installed_version(build: Build, path: Path) -> str:
     return version
 
 
-def _package_digest(overlay: Path) -> str:
+def package_digest(overlay: Path) -> str:
     """Of the package's own files: what is beside them differs with the installer and the day."""
     package = overlay / "torch_pruning"
     return _digest(_files(package), package)

@@ -8,10 +8,12 @@ import contextlib
 import json
 import multiprocessing
 import os
+import re
+import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
@@ -26,7 +28,7 @@ from headcount.builds import Overlay
 from headcount.configs import Config
 from headcount.errors import SetupError
 from headcount.matrix import Cell
-from headcount.observations import PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
+from headcount.observations import LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
 from headcount.store import Store
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
@@ -55,6 +57,13 @@ _STARTING = Lock()
 _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
 _PRELOADED = ["headcount.warm"]
+
+#: What a build may see of the environment: where things are, and how torch and transformers behave.
+_HARMLESS = re.compile(
+    r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHON\w*|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
+    r"|HF_HUB_OFFLINE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
+    re.IGNORECASE,
+)
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -65,7 +74,7 @@ class _Child:
     overlay: Overlay
     process: BaseProcess
     connection: Connection
-    log: str
+    scratch: "_Scratch"
     greeting: Observation | None = None
     asked: int = 0
 
@@ -153,37 +162,45 @@ class Engine:
         if self._store is not None:
             self._store.forget(overlay, cell)
 
-    def run_script(self, overlay: Overlay, script: Path, *, recall: bool = False) -> ScriptRun:
+    def run_script(
+        self,
+        overlay: Overlay,
+        script: Path,
+        *,
+        recall: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> ScriptRun:
         """What a Python file does as a program, with a build in place of the one installed, if any.
 
         Args:
+            environment: what it sees besides what is harmless.
             recall: take for granted that it does what it did before, though what it reads may have changed.
         """
         if self._store is None:
-            return self._run_script(overlay, script)
+            return self._run_script(overlay, script, environment)
         content = script.read_bytes()
         known = self._store.get_run(overlay, content) if recall and not self._fresh else None
-        run = known or self._run_script(overlay, script)
+        run = known or self._run_script(overlay, script, environment)
         if known is None:
             self._store.put_run(overlay, content, run)
         return run
 
-    def _run_script(self, overlay: Overlay, script: Path) -> ScriptRun:
+    def _run_script(self, overlay: Overlay, script: Path, environment: Mapping[str, str] | None) -> ScriptRun:
         self.close()
-        log = _new_log()
+        scratch = _Scratch()
         # A program may have children of its own, which a daemon may not.
-        process = self._started(_run_script, (overlay, log, script), daemon=False)
+        arguments = (overlay, scratch.path, script, dict(environment or {}))
+        process = self._started(_run_script, arguments, daemon=False)
         try:
-            if wait([process.sentinel], SCRIPT_TIMEOUT):
-                process.join(5)
-                status = process.exitcode
-                printed = _tail(log, SCRIPT_PRINTED_LIMIT)
+            ended = bool(wait([process.sentinel], SCRIPT_TIMEOUT))
+            process.join(5 if ended else 0)
+            printed, status = scratch.printed(SCRIPT_PRINTED_LIMIT), process.exitcode
+            if ended:
                 return ScriptRun(status if status is not None and status >= 0 else None, printed)
-            return ScriptRun(None, f"{_tail(log, SCRIPT_PRINTED_LIMIT)}\nno end within {SCRIPT_TIMEOUT:g} s")
+            return ScriptRun(None, f"{printed}\nno end within {SCRIPT_TIMEOUT:g} s")
         finally:
             _kill(process)
-            with contextlib.suppress(OSError):
-                Path(log).unlink()
+            scratch.remove()
 
     def close(self) -> None:
         """End the process and whatever it started."""
@@ -192,15 +209,14 @@ class Engine:
             return
         child.connection.close()
         _kill(child.process)
-        with contextlib.suppress(OSError):
-            Path(child.log).unlink()
+        child.scratch.remove()
 
     def _start(self, overlay: Overlay) -> _Child:
         ours, theirs = self._context.Pipe()
-        log = _new_log()
-        process = self._started(_serve, (theirs, overlay, log))
+        scratch = _Scratch()
+        process = self._started(_serve, (theirs, overlay, scratch.path))
         theirs.close()
-        return _Child(overlay, process, ours, log)
+        return _Child(overlay, process, ours, scratch)
 
     def _started(
         self, target: Callable[..., None], arguments: tuple[object, ...], *, daemon: bool = True
@@ -213,7 +229,7 @@ class Engine:
         for pause in START_PAUSES:
             process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
             try:
-                with _STARTING, _environment(_SINGLE_THREADED):
+                with _STARTING, _scrubbed():
                     process.start()
             except (OSError, EOFError) as error:
                 failure = error
@@ -256,7 +272,7 @@ class Engine:
         """The process went away before it answered."""
         child.process.join(1)
         code = child.process.exitcode
-        printed = _tail(child.log)
+        printed = child.scratch.printed()
         self.close()
         if code is not None and code < 0:
             known = -code in {number.value for number in signal.Signals}
@@ -267,18 +283,18 @@ class Engine:
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
 
 
-def _serve(connection: Connection, overlay: Overlay, log: str) -> None:
+def _serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
     """The process's main. The worker is imported there: it brings torch, which has no business here."""
     from headcount.worker import serve  # noqa: PLC0415 - see above
 
-    serve(connection, overlay, log)
+    serve(connection, overlay, scratch)
 
 
-def _run_script(overlay: Overlay, log: str, script: Path) -> None:
+def _run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str]) -> None:
     """Likewise, for a script."""
     from headcount.worker import run_script  # noqa: PLC0415 - see above
 
-    run_script(overlay, log, script)
+    run_script(overlay, scratch, script, environment)
 
 
 def _read(answer: bytes, asked: int) -> Observation:
@@ -326,29 +342,35 @@ def _kill(process: BaseProcess) -> None:
     process.join(5)
 
 
-def _new_log() -> str:
-    handle, log = tempfile.mkstemp(prefix="headcount-", suffix=".log")
-    os.close(handle)
-    return log
+class _Scratch:
+    """A process's home folder, with its log; what it prints is read by handle, since it may put anything in the way."""
 
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="headcount-")
+        self._log = os.open(Path(self.path) / LOG, os.O_RDONLY | os.O_CREAT, 0o600)
 
-def _tail(path: str, limit: int = PRINTED_LIMIT) -> str:
-    with contextlib.suppress(OSError), Path(path).open("rb") as log:
-        log.seek(max(log.seek(0, os.SEEK_END) - limit, 0))
-        return log.read(limit).decode("utf-8", "replace")
-    return ""
+    def printed(self, limit: int = PRINTED_LIMIT) -> str:
+        """The end of it; "" once it is removed."""
+        with contextlib.suppress(OSError):
+            start = max(os.fstat(self._log).st_size - limit, 0)
+            return os.pread(self._log, limit, start).decode("utf-8", "replace")
+        return ""
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._log)
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Environment variables for what is started inside; the server inherits them when it starts."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def _scrubbed() -> Iterator[None]:
+    """The environment as a build may see it, without tokens: the server inherits it when it starts."""
+    before = dict(os.environ)
+    kept = {name: value for name, value in before.items() if _HARMLESS.match(name)}
+    os.environ.clear()
+    os.environ.update(kept | _SINGLE_THREADED)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        os.environ.clear()
+        os.environ.update(before)

@@ -12,6 +12,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+#: The file in a process's folder that holds what it prints.
+LOG = "printed.log"
+
 #: Written output kept per cell, from its end, in bytes.
 PRINTED_LIMIT = 2_000
 
@@ -55,7 +58,7 @@ class Failure:
     """
 
     type: str
-    message: str
+    message: str = ""
     frame: str = ""
     traceback: str = ""
 
@@ -189,4 +192,4 @@ def _hints(kind: type) -> dict[str, Any]:
 
 
 def _required(kind: Any) -> set[str]:
-    return {"ending"} if kind is Observation else {"type", "message"}
+    return {"ending"} if kind is Observation else {"type"}

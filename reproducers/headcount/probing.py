@@ -1,5 +1,6 @@
 """What a build is asked when a history is searched: cells or a script, and which answer means what."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -101,7 +102,7 @@ class Script:
 
     def ask(self, engine: Engine, overlay: Overlay) -> Answer:
         """What the program says of a build."""
-        run = engine.run_script(overlay, self.path, recall=self.resumed)
+        run = engine.run_script(overlay, self.path, recall=self.resumed, environment=os.environ)
         if run.status == 0:
             return Answer(State.GOOD, run.said, State.GOOD)
         if run.status != 1:

@@ -33,11 +33,15 @@ from headcount.builds import Overlay
 from headcount.configs import Second
 from headcount.matrix import Cell
 from headcount.models import adapter
-from headcount.observations import PRINTED_LIMIT, Ending, Failure, Observation, Phase
+from headcount.observations import LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
 FILE_LIMIT = 256_000_000
 SCRIPT_FILE_LIMIT = 16_000_000_000
+
+#: Most memory that a process may take for data, in bytes, and most processes and threads that its user may have.
+MEMORY_LIMIT = 8_000_000_000
+PROCESS_LIMIT = 4096
 
 #: No process that has only imported torch has this many files open.
 _DESCRIPTORS = 4096
@@ -50,12 +54,12 @@ CELLS_PER_COLLECTION = 64
 CANNOT_BE_TESTED = 125
 
 
-def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
+def serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
     """The process's main: import the build, then answer each cell with one observation as JSON.
 
     The first message out says whether the build could be imported. Ends when the parent hangs up.
     """
-    log = _isolate(log_path, connection.fileno())
+    log = _isolate(scratch, connection.fileno())
     warnings.simplefilter("ignore")
     pruning, greeting = _import_build(overlay)
     gc.collect()
@@ -76,12 +80,13 @@ def serve(connection: Connection, overlay: Overlay, log_path: str) -> None:
             gc.collect()
 
 
-def run_script(overlay: Overlay, log_path: str, script: Path) -> None:
+def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str]) -> None:
     """The process's main, for a script: run it as a program, the build first on the path, then its own folder.
 
     It ends as a program does, but where the build cannot be imported: that says nothing of what it does.
     """
-    _isolate(log_path, file_limit=SCRIPT_FILE_LIMIT)
+    _isolate(scratch, file_limit=SCRIPT_FILE_LIMIT)
+    os.environ.update(environment)
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
     try:
@@ -291,14 +296,34 @@ class _Run:
 # --- the process -------------------------------------------------------------------------------
 
 
-def _isolate(log_path: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
+def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     """Cut this process off from those it was forked from, but for the descriptors kept. Returns its log's."""
     _own_session()
-    log = _redirect_output(log_path, file_limit)
+    _limit(file_limit)
+    log = _redirect_output(str(Path(scratch) / LOG))
     _close_all_but(*kept, log)
+    os.environ["HOME"] = scratch
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
     return log
+
+
+def _limit(file_size: int) -> None:
+    """Bound what this process and its children may take; a limit that the system has lower stays."""
+    if sys.platform == "win32":
+        return
+    import resource  # noqa: PLC0415 - not everywhere
+
+    limits = {
+        resource.RLIMIT_FSIZE: file_size,
+        resource.RLIMIT_DATA: MEMORY_LIMIT,
+        resource.RLIMIT_NPROC: PROCESS_LIMIT,
+        resource.RLIMIT_CORE: 0,
+    }
+    for kind, wanted in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (limit, limit))
 
 
 def _own_session() -> None:
@@ -314,12 +339,8 @@ def _own_session() -> None:
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def _redirect_output(path: str, file_limit: int) -> int:
+def _redirect_output(path: str) -> int:
     """Send stdout and stderr, of this process and its children, to a file. Returns a handle to read it."""
-    if sys.platform != "win32":
-        import resource  # noqa: PLC0415 - not everywhere
-
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)

@@ -1,0 +1,269 @@
+"""The gate on fake candidates: broken, flaky, renamed and hostile ones; none of them turns it green."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import miniatures
+from headcount import builds, gate, gating, matrix, results
+from headcount.builds import Overlay
+from headcount.cli import main
+from headcount.errors import ExitCode, UsageError
+from headcount.gate import Breach, Sort, Verdict
+from headcount.matrix import Cell
+from headcount.report import gate as report
+from headcount.results import Writer
+from test_runner import ISSUE_410, PLAIN
+
+CELLS = [matrix.by_id(matrix.default_cells())[name] for name in (PLAIN, ISSUE_410)]
+
+
+@pytest.fixture(autouse=True)
+def _cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_shard(asked: gating.Request) -> list[Cell]:
+        number, shards = asked.shard
+        return CELLS[number - 1 :: shards]
+
+    monkeypatch.setattr("headcount.gating.cells", of_shard)
+    monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Callable[..., Overlay]:
+    """A fake build with its true digest."""
+
+    def _made(name: str, version: str = "1.6.2") -> Overlay:
+        overlay = miniatures.build(tmp_path, name, claims=version, version=version)
+        return replace(overlay, digest=builds.package_digest(overlay.path))
+
+    return _made
+
+
+def judged(tmp_path: Path, base: Overlay, candidate: Overlay, **options: Any) -> Verdict:
+    """The gate's verdict, by way of the file that it writes."""
+    asked = gating.request(base, candidate, **options)
+    path = tmp_path / f"{candidate.label}-{len(list(tmp_path.glob('*.jsonl')))}.jsonl"
+    with Writer(path, (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
+        writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
+    return gating.summed_up([results.read(path)])
+
+
+def sorts(verdict: Verdict) -> dict[str, Sort]:
+    return {difference.cell: difference.sort for difference in verdict.differences}
+
+
+@pytest.mark.parametrize(
+    ("base", "candidate", "sort", "code"),
+    [
+        ("correct", "wrong-heads", Sort.REGRESSED, ExitCode.REGRESSION),
+        ("correct", "crash-step", Sort.REGRESSED, ExitCode.REGRESSION),
+        ("wrong-heads", "correct", Sort.FIXED, ExitCode.CLEAN),
+        ("wrong-heads", "desync", Sort.CHANGED, ExitCode.CLEAN),
+        ("correct", "crash-import", Sort.INDETERMINATE, ExitCode.INDETERMINATE),
+        ("crash-import", "correct", Sort.INDETERMINATE, ExitCode.INDETERMINATE),
+        ("correct", "flaky", Sort.FLAKY, ExitCode.INDETERMINATE),
+    ],
+)
+def test_what_became_of_a_cell(
+    tmp_path: Path, made: Callable[..., Overlay], base: str, candidate: str, sort: Sort, code: ExitCode
+) -> None:
+    verdict = judged(tmp_path, made(base, "1.6.1"), made(candidate))
+    assert (sorts(verdict)[ISSUE_410], verdict.exit_code) == (sort, code)
+
+
+def test_a_change_fails_if_asked(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    verdict = judged(tmp_path, made("wrong-heads", "1.6.1"), made("desync"), strict=True)
+    assert (verdict.of(Sort.REGRESSED), verdict.exit_code) == ((), ExitCode.REGRESSION)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_build_against_itself(tmp_path: Path, made: Callable[..., Overlay], seed: int) -> None:
+    """It is asked again, in another order, and nothing differs."""
+    build = made("correct", "1.6.1")
+    verdict = judged(tmp_path, build, build, seed=seed)
+    assert (verdict.counts, verdict.exit_code) == ({Sort.STILL_OK: len(CELLS)}, ExitCode.CLEAN)
+    assert verdict.base["label"] == "correct~base"
+
+
+def test_a_version_that_is_taken(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    base, candidate = made("correct", "1.6.1"), made("chatty", "1.6.1")
+    assert "has other code" in judged(tmp_path, base, candidate).doubts[0]
+    (candidate.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.CORRECT}\n# other\n")
+    candidate = replace(candidate, digest=builds.package_digest(candidate.path))
+    assert judged(tmp_path, base, candidate).exit_code is ExitCode.INDETERMINATE
+    assert judged(tmp_path, base, candidate, same_version=True).exit_code is ExitCode.CLEAN
+
+
+# --- the interface ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "allowed", "found"),
+    [
+        ("def f(a): pass", "def g(a): pass", (), [("f", True, False)]),
+        ("def f(a): pass", "def g(a): pass", ("f",), [("f", True, True)]),
+        ("def f(a): pass", "def g(a): pass\nf = g", (), None),
+        ("def f(a, b=1): pass", "def f(a): pass", (), [("f(b)", True, False)]),
+        ("def f(a, b=1): pass", "def f(a): pass", ("b",), [("f(b)", True, True)]),
+        ("def f(a): pass", "def f(a, b): pass", (), [("f", False, False)]),
+        ("def _f(a): pass", "", (), []),
+    ],
+)
+def test_names_that_go(
+    tmp_path: Path,
+    made: Callable[..., Overlay],
+    old: str,
+    new: str,
+    allowed: tuple[str, ...],
+    found: list[tuple[str, bool, bool]] | None,
+) -> None:
+    base, candidate = made("correct", "1.6.1"), made("hang")
+    for overlay, text in ((base, old), (candidate, new)):
+        (overlay.path / "torch_pruning" / "__init__.py").write_text(text + "\n")
+    header = gating.header(gating.request(base, candidate, allow_api=allowed))
+    breaches = [Breach(**breach) for breach in header["breaches"]]
+    if found is None:
+        assert not any(breach.removed for breach in breaches)
+        return
+    assert [(b.path, b.removed, b.allowed) for b in breaches] == found
+    verdict = Verdict({}, {}, {}, gate.compare([], []), tuple(breaches))
+    lost = any(removed and not meant for _, removed, meant in found)
+    assert (verdict.exit_code is ExitCode.REGRESSION) == lost
+
+
+def test_a_source_that_cannot_be_read(made: Callable[..., Overlay]) -> None:
+    base, candidate = made("correct", "1.6.1"), made("hang")
+    (candidate.path / "torch_pruning" / "__init__.py").write_text("def (:")
+    with pytest.raises(UsageError, match="the source of hang cannot be read"):
+        gating.header(gating.request(base, candidate))
+
+
+# --- hostile candidates -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "sort", "says"),
+    [
+        ("exit-zero", Sort.REGRESSED, "exited with status 0"),
+        ("garbage", Sort.REGRESSED, "garbage"),
+        ("answers-twice", Sort.FLAKY, ""),
+        ("floods", Sort.REGRESSED, "OSError"),
+        ("forks", Sort.REGRESSED, "heads are left"),
+        ("hoards", Sort.REGRESSED, "MemoryError"),
+        ("hides-log", Sort.REGRESSED, "exited with status 0"),
+        ("tells-secrets", Sort.REGRESSED, "no token"),
+        ("kills-server", Sort.REGRESSED, "exited with status 255"),
+    ],
+)
+def test_a_hostile_candidate_is_not_green(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch, name: str, sort: Sort, says: str
+) -> None:
+    monkeypatch.setenv("SECRET_TOKEN", "hunter2")
+    verdict = judged(tmp_path, made("correct", "1.6.1"), made(name))
+    assert verdict.exit_code is not ExitCode.CLEAN
+    assert sorts(verdict)[ISSUE_410] is sort
+    assert says in next(d.what for d in verdict.differences if d.cell == ISSUE_410)
+    assert "hunter2" not in json.dumps([d.candidate for d in verdict.differences])
+
+
+@pytest.mark.parametrize("name", ["edits-itself", "edits-others"])
+def test_a_candidate_that_edits_files(tmp_path: Path, made: Callable[..., Overlay], name: str) -> None:
+    verdict = judged(tmp_path, made("correct", "1.6.1"), made(name))
+    assert verdict.exit_code is not ExitCode.CLEAN
+    assert any("was edited while it ran" in doubt for doubt in verdict.doubts)
+
+
+def test_what_a_candidate_says_is_no_markup(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    verdict = judged(tmp_path, made("correct", "1.6.1"), made("injects"))
+    page = report.markdown(verdict, {d.cell: "run it" for d in verdict.differences}, {})
+    assert "<script>" not in page.replace("` ok", "").split("<details>")[0]
+    assert "&lt;script&gt;" in page
+    assert page.count("</details>") == page.count("<details>")
+    assert "\n# fit" not in page
+    root = ET.fromstring(report.junit(verdict))  # noqa: S314 - made a line above
+    assert [len(case) for case in root.iter("testcase")].count(1) == len(verdict.of(Sort.REGRESSED))
+    printed = report.text(verdict)
+    assert "\x1b" not in printed
+    assert not any(line.startswith("::") for line in printed.splitlines())
+    assert all(line.startswith(("::error title=", "::warning title=")) for line in report.annotations(verdict))
+
+
+# --- shards -----------------------------------------------------------------------------------------
+
+
+def shards(tmp_path: Path, base: Overlay, candidate: Overlay, parts: Sequence[tuple[int, int]]) -> list[Path]:
+    paths: list[Path] = []
+    for shard in parts:
+        asked = gating.request(base, candidate, shard=shard)
+        paths.append(tmp_path / f"{shard[0]}of{shard[1]}-{len(paths)}.jsonl")
+        with Writer(paths[-1], (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
+            writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
+    return paths
+
+
+def test_shards_are_as_good_as_one(
+    tmp_path: Path, made: Callable[..., Overlay], capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, candidate = made("correct", "1.6.1"), made("wrong-heads")
+    whole = judged(tmp_path, base, candidate)
+    one, two = shards(tmp_path, base, candidate, [(1, 2), (2, 2)])
+    merged = gating.summed_up([results.read(one), results.read(two)])
+    assert sorts(merged) == sorts(whole)
+    assert main(["gate", "--merge", str(one), str(two), "--results", str(tmp_path / "out")]) == ExitCode.REGRESSION
+    assert "NOT fit for release" in capsys.readouterr().out
+    for files, says in (
+        ([one], "shard 2 of 2 is missing"),
+        ([one, two, two], "is in two of the results"),
+        ([one, tmp_path / "cut.jsonl"], "are cut off"),
+        ([one, *shards(tmp_path, base, candidate, [(2, 3)])], "shards differs"),
+    ):
+        (tmp_path / "cut.jsonl").write_text("\n".join(two.read_text().splitlines()[:-1]) + "\n")
+        assert main(["gate", "--merge", *map(str, files), "--results", str(tmp_path / "out")]) == ExitCode.USAGE
+        assert says in capsys.readouterr().err
+
+
+# --- the call ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "there is no candidate"),
+        (["1.6.1", "--repo", "x"], "a candidate and --repo"),
+        (["--ref", "main"], "--ref is of a clone"),
+        (["no-such-build"], "is no build"),
+        (["1.6.1", "--merge", "x"], "--merge reads results"),
+        (["--merge", "nowhere.jsonl"], "cannot read nowhere.jsonl"),
+    ],
+)
+def test_a_wrong_call(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["gate", *words]) == ExitCode.USAGE
+    assert says in capsys.readouterr().err
+
+
+def test_all_that_is_written(
+    tmp_path: Path, made: Callable[..., Overlay], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page, the JUnit file, the job's summary and its annotations, with a file that shows the failure."""
+    overlays = {"1.6.1": made("correct", "1.6.1"), "1.6.2": made("wrong-heads")}
+    monkeypatch.setattr("headcount.builds.prepare", lambda build, **_: replace(overlays[build.label], spec=build.spec))
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    folder = tmp_path / "results"
+    assert main(["gate", "1.6.2", "--results", str(folder)]) == ExitCode.REGRESSION
+    printed = capsys.readouterr().out
+    assert printed.startswith("wrong-heads, against correct, transformers ")
+    assert "2 cells: 1 regressed, 1 still ok" in printed
+    assert "::error title=head pruning regressed::ok -> wrong-heads: block 0" in printed
+    (page,) = folder.glob("*.md")
+    assert page.read_text() == (tmp_path / "summary.md").read_text()
+    assert f'--build 1.6.2 -k "{ISSUE_410} and not {ISSUE_410}-"' in page.read_text()
+    assert "import torch_pruning as tp" in page.read_text()
+    assert {path.suffix for path in folder.iterdir()} == {".jsonl", ".md", ".xml"}
