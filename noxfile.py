@@ -98,6 +98,13 @@ def bisect(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
+def gate(session: nox.Session, transformers: str) -> None:
+    """Is a build fit for release? -- CANDIDATE --base BUILD; -- --help says more."""
+    run_headcount(session, transformers, "gate", *(session.posargs or ["--help"]))
+
+
+@nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
 def emitted(session: nox.Session, transformers: str) -> None:
     """Emit files for failing cells drawn at random, and run them as plain scripts; -- --draws N --seed SEED."""
     install(session, transformers, "test")

@@ -1,0 +1,50 @@
+"""The gate on real releases: what 1.4.1 broke and 1.4.2 mended, told from what the matrix has just observed.
+
+Runs where all releases are among the builds.
+"""
+
+from collections.abc import Sequence
+
+import pytest
+
+from headcount import gate, gating, matrix
+from headcount.builds import RELEASES, Overlay
+from headcount.defects import catalogue
+from headcount.engine import Engine
+from headcount.environment import environment
+from headcount.gate import Sort
+from headcount.oracle import expect
+from headcount.results import Row, row
+from headcount.verdicts import Kind, judge
+
+
+def rows(engine: Engine, overlay: Overlay) -> list[Row]:
+    found = []
+    for cell in matrix.default_cells():
+        observation = engine.run(overlay, cell)
+        verdict = judge(expect(cell.model, cell.config), observation)
+        comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
+        found.append(row(overlay, cell, observation, verdict, comparison))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sort"), [("1.4.0", "1.4.1", Sort.REGRESSED), ("1.4.1", "1.4.2", Sort.FIXED)]
+)
+def test_issue_410_is_told(overlays: Sequence[Overlay], recalling: Engine, before: str, after: str, sort: Sort) -> None:
+    by_label = {overlay.label: overlay for overlay in overlays}
+    if not set(RELEASES) <= by_label.keys():
+        pytest.skip("not all releases are among the builds")
+    base, candidate = rows(recalling, by_label[before]), rows(recalling, by_label[after])
+    bad = {r["cell"] for r in (candidate if sort is Sort.REGRESSED else base) if r["defect"] == "410-total-heads"}
+    fine = {r["cell"] for r in (base if sort is Sort.REGRESSED else candidate) if r["verdict"] == Kind.OK}
+    told = {d.cell for d in gate.compare(base, candidate) if d.sort is sort}
+    assert len(bad & fine) > 30  # every local call that prunes heads in one step
+    assert bad & fine <= told
+
+
+def test_a_release_is_fit_if_it_is_the_same(overlays: Sequence[Overlay], recalling: Engine) -> None:
+    overlay = overlays[-1]
+    same = gating.request(overlay, overlay)
+    found = gate.compare(rows(recalling, same.base), rows(recalling, same.candidate))
+    assert {d.sort for d in found} <= {Sort.STILL_OK, Sort.STILL_FAILING, Sort.NOT_COMPARED}
