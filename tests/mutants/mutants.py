@@ -1,0 +1,187 @@
+"""How good is the gate? Mistakes put into the newest release's head pruning, each run through it.
+
+A mutant is *caught* if a cell regresses. One that changes cells, and makes none worse, is not caught; one that
+changes nothing in any cell is *silent*: `survivors.toml` says of each of these why. Run it with `nox -s mutants`.
+"""
+
+import argparse
+import json
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from rich.progress import track
+
+import mutator
+from headcount import builds, gate, matrix, results
+from headcount.builds import Overlay
+from headcount.defects import catalogue
+from headcount.engine import Engine
+from headcount.environment import environment
+from headcount.gate import Sort
+from headcount.matrix import Cell
+from headcount.oracle import expect
+from headcount.results import Row
+from headcount.verdicts import judge
+from mutator import Mutant
+
+HERE = Path(__file__).parent
+RECORD = HERE / "record.json"
+SURVIVORS = HERE / "survivors.toml"
+CORES = 2
+CELL_TIMEOUT = 10.0
+
+#: The code that prunes heads, and what it stands on.
+TARGETS = {
+    "pruner/algorithms/base_pruner.py": (
+        "_prune",
+        "_is_atten_group",
+        "_get_channel_groups",
+        "_downstream_node_as_root_if_attention",
+        "_round_to",
+        "_check_pruning_ratio",
+        "get_target_pruning_ratio",
+        "get_target_head_pruning_ratio",
+    ),
+    "pruner/algorithms/scheduler.py": ("linear_scheduler",),
+    "pruner/function.py": ("LinearPruner.prune_out_channels", "LinearPruner.prune_in_channels"),
+    "pruner/importance.py": ("_reduce",),
+}
+
+
+def main() -> None:
+    """Draw mutants, run each through the gate, and print what became of them."""
+    parser = argparse.ArgumentParser(prog="nox -s mutants --", description=__doc__)
+    parser.add_argument("--draws", type=int, default=100, metavar="N", help="mutants to draw; 0 for all")
+    parser.add_argument("--seed", type=int, default=2026, metavar="SEED")
+    parser.add_argument("--release", default=builds.RELEASES[-1], help="whose code is mutated (default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="keep the outcome for the README")
+    options = parser.parse_args()
+    base = builds.prepare(builds.parse(options.release))
+    drawn = draw(base, options.draws, options.seed)
+    with Trial(base) as trial, ThreadPoolExecutor(CORES) as pool:
+        found = list(track(pool.map(trial.run, drawn), "mutants", len(drawn)))
+    outcome = {
+        "release": options.release,
+        "seed": options.seed,
+        "mutants": dict(zip([m.id for m in drawn], found, strict=True)),
+    }
+    print(summary(outcome))
+    if options.record:
+        RECORD.write_text(json.dumps(outcome, indent=1) + "\n")
+    sys.exit(0 if explained(outcome) else 1)
+
+
+def draw(base: Overlay, draws: int, seed: int) -> list[Mutant]:
+    """So many mutants of the release, the same ones for the same seed."""
+    package = base.path / "torch_pruning"
+    every = [
+        mutant
+        for file, functions in TARGETS.items()
+        for mutant in mutator.mutants(file, (package / file).read_text("utf-8"), functions)
+    ]
+    if not 0 < draws < len(every):
+        return every
+    return random.Random(seed).sample(every, draws)  # noqa: S311 - which are drawn is no secret
+
+
+class Trial:
+    """The gate's questions, asked of one mutant after another, the most telling cells first."""
+
+    def __init__(self, base: Overlay) -> None:
+        self.base = base
+        self._scratch = tempfile.TemporaryDirectory(prefix="headcount-mutants-")
+        self._local = threading.local()
+        self._engines: list[Engine] = []
+        self._telling: Counter[str] = Counter()
+        with Engine() as engine:
+            self._rows = {cell.id: _row(engine, base, cell) for cell in matrix.default_cells()}
+
+    def __enter__(self) -> "Trial":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for engine in self._engines:
+            engine.close()
+        self._scratch.cleanup()
+
+    def run(self, mutant: Mutant) -> str:
+        """`caught: …`, `changed: …` or `silent`."""
+        overlay = self._laid_out(mutant)
+        changed = ""
+        for cell in sorted(matrix.default_cells(), key=lambda cell: -self._telling[cell.id]):
+            before, after = self._rows[cell.id], _row(self._engine(), overlay, cell)
+            sort = gate.sort(before, after)
+            if sort in (Sort.REGRESSED, Sort.INDETERMINATE):
+                self._telling[cell.id] += 1
+                return f"caught: {cell.id}: {after['verdict']}"
+            if sort in (Sort.CHANGED, Sort.FIXED) and not changed:
+                changed = f"{sort.value}: {cell.id}: {after['verdict']}"
+        shutil.rmtree(overlay.path)
+        return changed or "silent"
+
+    def _laid_out(self, mutant: Mutant) -> Overlay:
+        path = Path(tempfile.mkdtemp(dir=self._scratch.name))
+        shutil.copytree(self.base.path, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        (path / "torch_pruning" / mutant.file).write_text(mutant.text, "utf-8")
+        return replace(self.base, path=path, label="mutant", digest=path.name)
+
+    def _engine(self) -> Engine:
+        if not hasattr(self._local, "engine"):
+            self._local.engine = Engine(cell_timeout=CELL_TIMEOUT)
+            self._engines.append(self._local.engine)
+        engine: Engine = self._local.engine
+        return engine
+
+
+def _row(engine: Engine, overlay: Overlay, cell: Cell) -> Row:
+    observation = engine.run(overlay, cell)
+    verdict = judge(expect(cell.model, cell.config), observation)
+    return results.row(
+        overlay,
+        cell,
+        observation,
+        verdict,
+        catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]),
+    )
+
+
+def survivors() -> dict[str, str]:
+    """Mutant -> why it survives."""
+    return {item["id"]: item["why"] for item in tomllib.loads(SURVIVORS.read_text("utf-8"))["survivor"]}
+
+
+def explained(outcome: dict[str, object]) -> bool:
+    """Whether each mutant that is not caught has its sentence."""
+    return not _uncaught(outcome).keys() - survivors().keys()
+
+
+def _uncaught(outcome: dict[str, object]) -> dict[str, str]:
+    found: dict[str, str] = outcome["mutants"]  # type: ignore[assignment]
+    return {id_: said for id_, said in found.items() if not said.startswith("caught")}
+
+
+def summary(outcome: dict[str, object]) -> str:
+    """How many were caught, and the others one by one."""
+    found: dict[str, str] = outcome["mutants"]  # type: ignore[assignment]
+    why = survivors()
+    caught = sum(said.startswith("caught") for said in found.values())
+    silent = sum(said == "silent" for said in found.values())
+    seen = len(found) - silent
+    lines = [f"{id_}\n    {said}: {why.get(id_, 'NOT EXPLAINED')}" for id_, said in _uncaught(outcome).items()]
+    lines.append(
+        f"{len(found)} mutants: {silent} change nothing that is seen, {caught} of the other {seen} are caught ({caught / max(seen, 1):.1%})"
+    )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
