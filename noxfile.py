@@ -122,6 +122,7 @@ def tests(session: nox.Session) -> None:
         "--ignore=tests/matrix",
         "--ignore=tests/emitted",
         "--ignore=tests/bench",
+        "--ignore=tests/mutants",
         "tests",
         *session.posargs,
         env=run_environment(),
@@ -133,6 +134,13 @@ def bench(session: nox.Session) -> None:
     """What the matrix costs, as ratios to a plain session per release and to the floor; -- --help for options."""
     install(session, TRANSFORMERS[0], "test")
     session.run("python", "tests/bench/bench.py", *session.posargs, env=run_environment())
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """How many mistakes in the head pruning the gate catches; -- --draws N --seed SEED, -- --help says more."""
+    install(session, TRANSFORMERS[0], "test")
+    session.run("python", "tests/mutants/mutants.py", *session.posargs, env=run_environment())
 
 
 @nox.session

@@ -13,14 +13,15 @@ import tempfile
 import threading
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-
-from rich.progress import track
+from typing import Self
 
 import mutator
+from mutator import Mutant
+from rich.progress import track
+
 from headcount import builds, gate, matrix, results
 from headcount.builds import Overlay
 from headcount.defects import catalogue
@@ -31,7 +32,6 @@ from headcount.matrix import Cell
 from headcount.oracle import expect
 from headcount.results import Row
 from headcount.verdicts import judge
-from mutator import Mutant
 
 HERE = Path(__file__).parent
 RECORD = HERE / "record.json"
@@ -74,7 +74,7 @@ def main() -> None:
         "seed": options.seed,
         "mutants": dict(zip([m.id for m in drawn], found, strict=True)),
     }
-    print(summary(outcome))
+    print(summary(outcome))  # noqa: T201 - a script's output
     if options.record:
         RECORD.write_text(json.dumps(outcome, indent=1) + "\n")
     sys.exit(0 if explained(outcome) else 1)
@@ -105,7 +105,7 @@ class Trial:
         with Engine() as engine:
             self._rows = {cell.id: _row(engine, base, cell) for cell in matrix.default_cells()}
 
-    def __enter__(self) -> "Trial":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,9 +177,8 @@ def summary(outcome: dict[str, object]) -> str:
     silent = sum(said == "silent" for said in found.values())
     seen = len(found) - silent
     lines = [f"{id_}\n    {said}: {why.get(id_, 'NOT EXPLAINED')}" for id_, said in _uncaught(outcome).items()]
-    lines.append(
-        f"{len(found)} mutants: {silent} change nothing that is seen, {caught} of the other {seen} are caught ({caught / max(seen, 1):.1%})"
-    )
+    share = f"{caught} of the other {seen} are caught ({caught / max(seen, 1):.1%})"
+    lines.append(f"{len(found)} mutants: {silent} change nothing that is seen, {share}")
     return "\n".join(lines)
 
 

@@ -79,7 +79,7 @@ def _functions(tree: ast.AST, names: Sequence[str]) -> Iterator[ast.FunctionDef]
                 yield inner
 
 
-def _changes(node: ast.AST) -> list["_Change"]:
+def _changes(node: ast.AST) -> list["_Change"]:  # noqa: PLR0911 - a case per kind of mistake
     """What may be done to a node, in place."""
     match node:
         case ast.Compare(ops=[operator, *_]) if type(operator) in _COMPARISONS:
@@ -112,4 +112,4 @@ class _Change:
 
 def _short(text: str) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= 60 else f"{line[:57]}..."  # noqa: PLR2004 - to be read in a table
+    return line if len(line) <= 60 else f"{line[:57]}..."
