@@ -132,9 +132,78 @@ def test_what_fails_beside_the_call_is_no_defect(line: str, tmp_path: Path) -> N
     path.write_text(text.replace(line, f"{{}}['what now']\n{line}", 1))
     with Engine() as engine:
         run = engine.run_script(miniatures.build(tmp_path), path)
-        assert (run.status, run.said) == (125, "cannot be tested: KeyError('what now')")
+        assert (run.status, run.said) == (125, "KeyError: 'what now'")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "correct")}
     assert subprocess.run([sys.executable, str(path)], env=environment, check=False).returncode == 125
+
+
+@pytest.mark.parametrize(
+    ("broken", "status"),
+    [
+        ("raise SystemExit(0)", 125),
+        ("raise SystemExit(1)", 125),
+        ("def step(*_, **__): raise SystemExit(0)\nMetaPruner.step = step", 125),
+        ("MetaPruner.surplus = -1", 125),  # too many: another failure than too few
+        ("MetaPruner.count = lambda self, block: self.model_heads", 125),  # the count is not the weights'
+        ("MetaPruner.surplus = 1", 1),
+        ("", 0),
+    ],
+)
+def test_only_this_failure_is_the_defect(broken: str, status: int, tmp_path: Path) -> None:
+    """As a plain script, and as we run it."""
+    cell = Cell(Model(layers=1), HEADS)
+    path = tmp_path / "shown.py"
+    path.write_text(scripts.write(cell, "1.4.1", wrong("block 0: 1 heads are left, 2 should be: too few")))
+    overlay = miniatures.build(tmp_path)
+    (overlay.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.CORRECT}\n{broken}\n")
+    with Engine() as engine:
+        assert engine.run_script(overlay, path).status == status
+    environment = {**os.environ, "PYTHONPATH": f"{overlay.path}{os.pathsep}{FOLDER}"}
+    done = subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, check=False)
+    assert done.returncode == status, done.stderr
+
+
+def test_a_full_disk_changes_no_status(tmp_path: Path) -> None:
+    path = tmp_path / "shown.py"
+    path.write_text(scripts.write(CELL, "1.4.1", wrong("block 0: 1 heads are left, 2 should be: too few")))
+    environment = {**os.environ, "PYTHONPATH": f"{miniatures.build(tmp_path).path}{os.pathsep}{FOLDER}"}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, str(path)], env=environment, stdout=full, stderr=full, check=False)
+    assert done.returncode in (0, 125)
+
+
+@pytest.mark.parametrize("broken", ["import os; os.kill(os.getpid(), 11)", "raise SystemExit(1)"])
+def test_a_build_that_dies_while_imported_is_untestable(broken: str, tmp_path: Path) -> None:
+    cell = Cell(Model(layers=1), HEADS)
+    died = Verdict(Kind.KILLED, "killed by SIGSEGV", Signature(Kind.KILLED, message="killed by SIGSEGV"))
+    path = tmp_path / "shown.py"
+    path.write_text(scripts.write(cell, "1.4.1", died))
+    overlay = miniatures.build(tmp_path)
+    (overlay.path / "torch_pruning" / "__init__.py").write_text(broken)
+    with Engine() as engine:
+        assert engine.run_script(overlay, path).status == 125
+
+
+@pytest.mark.parametrize(
+    "message", ["\x00 and \x1b[2J", "\nnext line", '"quoted" \\ {braces}', '"""' + "'''" + " done", "", "7 " * 400]
+)
+def test_whatever_an_exception_says(message: str, tmp_path: Path) -> None:
+    """The file holds no control characters, compiles, and is proven."""
+    overlay = miniatures.build(tmp_path)
+    code = f"{miniatures.CORRECT}\ndef step(*_, **__): raise RuntimeError({message!r})\nMetaPruner.step = step\n"
+    (overlay.path / "torch_pruning" / "__init__.py").write_text(code)
+    with Engine() as engine:
+        text = reproduction.proven_script(engine, overlay, Cell(Model(layers=1), HEADS))
+    ast.parse(text)
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_a_build_that_is_no_release_is_not_pinned(tmp_path: Path) -> None:
+    overlay = replace(miniatures.build(tmp_path, "crash-step"), label="clone@883f800e4c")
+    with Engine() as engine:
+        text = reproduction.proven_script(engine, overlay, Cell(Model(layers=1), HEADS))
+    assert "with clone@883f800e4c (it says 1.6.1)" in text
+    assert '"torch-pruning"]' in text
 
 
 def test_a_slip_is_no_refusal(tmp_path: Path) -> None:
@@ -171,7 +240,17 @@ def test_every_defect_has_its_file(defect: Any) -> None:
         assert word in docstring
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {"copy", "os", "subprocess", "sys", "traceback", "torch", "torch_pruning", "transformers"}
+    assert imported <= {
+        "atexit",
+        "copy",
+        "os",
+        "subprocess",
+        "sys",
+        "traceback",
+        "torch",
+        "torch_pruning",
+        "transformers",
+    }
     code = text.partition('"""\n\n')[2].splitlines()
     assert len([line for line in code if line]) <= 60  # what a person would write, and read
 

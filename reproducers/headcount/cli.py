@@ -484,10 +484,12 @@ def _count(text: str) -> int:
 
 def _check_new(path: Path) -> None:
     """Raises UsageError if a file is there already, or its folder is not."""
-    if path.exists():
+    if os.path.lexists(path):
         raise UsageError(f"{path} exists, and is left as it is", "name a new file")
     if not path.parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", "make it, or name another")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"nothing can be written in {path.parent}", "name another folder")
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -110,7 +110,8 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
     known = explanation(overlay, cell, verdict)
     doubt = ""
     for weights in _WEIGHTS:
-        text = scripts.write(cell, overlay.version, verdict, known, weights)
+        build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
+        text = scripts.write(cell, build, verdict, known, weights=weights)
         with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
             path = Path(scratch) / "reproducer.py"
             path.write_text(text, "utf-8")
@@ -120,7 +121,7 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
         if not doubt and explanation(overlay, cell, shown) != known:
             doubt = f"what it shows, {shown.reason!r}, is not {known.id if known else 'as unknown'}"
         if not doubt:
-            return text
+            return scripts.write(cell, build, verdict, known, weights=weights, symptom=shown.reason)
     raise UnprovenError(f"nothing was written: the file for {cell.id} does not show {verdict.reason!r}: {doubt}")
 
 
@@ -153,7 +154,10 @@ def find(which: str) -> Defect:
     Raises:
         UsageError: there is none, or there are several.
     """
-    name = Path(which).name.removesuffix(".py")
+    path = Path(which)
+    if path.exists() and path.resolve() != folder() / path.name:
+        raise UsageError(f"{which} is not one of the catalogue's files", "headcount bisect runs a file of your own")
+    name = path.name.removesuffix(".py")
     found = [
         defect
         for defect in catalogue().defects
@@ -161,5 +165,6 @@ def find(which: str) -> Defect:
     ]
     if len(found) == 1:
         return found[0]
-    near = difflib.get_close_matches(name, [defect.id for defect in catalogue().defects], n=3, cutoff=0.0)
+    near = [defect.id for defect in catalogue().defects if defect.id.startswith(name)]
+    near = near or difflib.get_close_matches(name, [d.id for d in catalogue().defects], n=3, cutoff=0.0)
     raise UsageError(f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; the README lists all")

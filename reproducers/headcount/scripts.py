@@ -12,7 +12,7 @@ import re
 import signal
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from headcount.builds import RELEASES
@@ -28,6 +28,9 @@ from headcount.verdicts import OUTPUT_TOLERANCE, Kind, Verdict, normalised, said
 
 _LINE = 110
 
+#: A message of fewer characters does not tell a failure from others.
+_TELLING = 8
+
 #: Seconds after which a file says that a call does not come to its end; the matrix waits as long.
 _PATIENCE = 60
 
@@ -35,7 +38,7 @@ _PATIENCE = 60
 _DEFAULT_LABELS = 2
 
 #: What a file may import besides torch, torch_pruning and transformers.
-_MODULES = ("copy", "os", "subprocess", "sys", "traceback")
+_MODULES = ("atexit", "copy", "os", "subprocess", "sys", "traceback")
 
 Lines = list[str]
 
@@ -48,14 +51,21 @@ class Weights:
     seed: int = 0
 
 
-def write(
-    cell: Cell, version: str, verdict: Verdict, defect: Defect | None = None, weights: Weights = Weights()
+def write(  # noqa: PLR0913 - what a file is made of
+    cell: Cell,
+    build: str,
+    verdict: Verdict,
+    defect: Defect | None = None,
+    *,
+    weights: Weights = Weights(),
+    symptom: str = "",
 ) -> str:
     """The file's text.
 
     Args:
-        version: of the build that fails; it is pinned if it is a release.
+        build: the one that fails, as people call it; it is pinned if it is a release.
         defect: the known defect that explains the verdict.
+        symptom: what the file itself says has happened, once that is known.
 
     Raises:
         UsageError: a file cannot be written for such a verdict, or such a model.
@@ -72,11 +82,11 @@ def write(
         code[1] = [line.replace("images", images) for line in code[1]]
     else:
         code[0].append(f"images = {images}")
-    head = [*_HOOK, *check.first]
+    head = [*_STATUS, *check.first]
     needed = [name for name in _MODULES if any(f"{name}." in line for part in (head, *code) for line in part)]
     parts = [
-        [*_metadata(version), *_docstring(version, verdict, defect)],
-        [*(f"import {name}" for name in needed), "", "", *head],
+        [*_metadata(build), *_docstring(build, symptom or verdict.reason, verdict.kind, defect)],
+        [*(f"import {name}" for name in needed), "", *head],
         [*_IMPORTS, "", 'print("tested:", tp.__file__)'],
         *code,
     ]
@@ -125,25 +135,26 @@ def ranges(releases: Sequence[str]) -> str:
 # --- what stands above the code ------------------------------------------------------------------
 
 
-def _metadata(version: str) -> Lines:
+def _metadata(build: str) -> Lines:
     """PEP 723: what a script runner has to install."""
-    pinned = f"torch-pruning=={version}" if version in RELEASES else "torch-pruning"
+    pinned = f"torch-pruning=={build}" if build in RELEASES else "torch-pruning"
     versions = environment()
     needs = [f"torch=={versions['torch'].partition('+')[0]}", f"transformers=={versions['transformers']}", pinned]
     listed = ", ".join(f'"{need}"' for need in needs)
     return ["# /// script", '# requires-python = ">=3.11"', f"# dependencies = [{listed}]", "# ///"]
 
 
-def _docstring(version: str, verdict: Verdict, defect: Defect | None) -> Lines:
-    lines = [f"{_capital(defect.title)}." if defect else f"Torch-Pruning {version}: {verdict.kind}."]
-    lines += ["", *_wrapped(f"Symptom: with {version}, {verdict.reason}.")]
+def _docstring(build: str, symptom: str, kind: Kind, defect: Defect | None) -> Lines:
+    lines = [f"{_capital(defect.title)}." if defect else f"Torch-Pruning {build}: {kind}."]
+    lines += ["", *_wrapped(f"Symptom: with {build}, {symptom}.")]
     if defect:
         affected = [release for release in RELEASES if defect.affects(release, environment()["transformers"])]
         lines += _wrapped(f"Cause: {defect.cause}")
         upstream = f" Upstream: {defect.upstream}" if defect.upstream else " Not reported upstream."
         lines += _wrapped(f"Affected: {ranges(affected)}; {_end(affected)}.{upstream}")
         lines += _wrapped(f'It breaks: "{defect.breaks}" ({defect.source})')
-    lines += ["Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested."]
+    lines += ["Exit status: 0 good, 1 the defect is there, 125 cannot be tested; from a clone of Torch-Pruning:"]
+    lines += ["PYTHONPATH=. git bisect run python THIS_FILE"]
     return [f'"""{lines[0]}', *lines[1:], '"""']
 
 
@@ -154,7 +165,8 @@ def _capital(title: str) -> str:
 
 
 def _wrapped(text: str) -> Lines:
-    safe = text.replace("\\", "\\\\").replace('"""', "'''")
+    visible = "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text)
+    safe = visible.replace("\\", "\\\\").replace('"""', "'''")
     return textwrap.wrap(safe, _LINE, break_long_words=False, break_on_hyphens=False)
 
 
@@ -169,15 +181,17 @@ import torch_pruning as tp
 from transformers import ViTConfig, ViTForImageClassification
 """.strip().splitlines()
 
-#: Python itself exits with 1 after an exception, which would say that the defect is there.
-_HOOK = """
-def cannot_be_tested(kind, error, trace):
-    traceback.print_exception(error)
-    print(f"cannot be tested: {error!r}")
-    sys.exit(125)
+#: Whatever ends it before its end, an exception or an exit of the build's own, says nothing of the defect.
+_STATUS = """
+status = 125  # cannot be tested, unless it comes to an answer
 
 
-sys.excepthook = cannot_be_tested
+@atexit.register
+def leave():
+    try:
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
 """.strip().splitlines()
 
 
@@ -373,7 +387,7 @@ def _check(cell: Cell, verdict: Verdict) -> _Check:
     for pattern, make in _CHECKS:
         found = re.search(pattern, verdict.reason)
         if found:
-            return make(cell, expectation, found)
+            return _sided(make(cell, expectation, found), verdict.reason)
     raise _unwritten(verdict)
 
 
@@ -387,6 +401,10 @@ def _raises(verdict: Verdict) -> _Check:
         f"isinstance(error, {signature.exception})" if builtin else f"type(error).__name__ == {signature.exception!r}"
     )
     same = f"{kind} and {_quoted(text)} in str(error)" if text else kind
+    where = []
+    if len(text) < _TELLING and signature.frame:
+        where = ["    frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)]"]
+        same = f"{same} and {_quoted(signature.frame.rpartition('.')[2])} in frames"
     forward = []
     if verdict.kind is Kind.BROKEN_FORWARD:
         forward = _indented([*_heads_set("pruner.num_heads"), "model.eval()(images)"])
@@ -394,14 +412,14 @@ def _raises(verdict: Verdict) -> _Check:
         before=[],
         after=[
             *forward,
+            "    status = 0",
+            '    print("no exception, as expected")',
             "except Exception as error:",
-            f"    if not ({same}):",
-            "        raise  # another failure",
             "    traceback.print_exc()",
+            *where,
+            f"    status = 1 if {same} else 125",
             '    print("expected: no exception")',
-            '    print(f"happened: {type(error).__name__}: {error}")',
-            "    sys.exit(1)",
-            'print("no exception, as expected")',
+            '    print(f"happened: {type(error).__name__}: {str(error)[:500].strip()}")',
         ],
         guarded=True,
     )
@@ -418,27 +436,30 @@ def _dies(verdict: Verdict) -> _Check:
         number = getattr(signal, found["signal"], None)
         if number is None:
             raise _unwritten(verdict)
-        there = f"status == {-number}"
+        there = f"ended == {-number}"
     else:
-        there = f"status == {found['status']} and not done" if found["status"] else "status is None"
+        there = f"ended == {found['status']} and not done" if found["status"] else "ended is None"
     return _Check(
-        before=[],
-        after=['print("the call came to its end")'],
+        before=['print("the call begins", flush=True)'],
+        after=['print("the call came to its end")', "status = 0"],
         first=[
             "",
             'if "--call" not in sys.argv:  # once more, in a process of its own',
             '    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}',
             '    command = [sys.executable, __file__, "--call"]',
-            '    status, printed = None, b""',
+            "    child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)",
+            '    begun = any(line == "the call begins\\n" for line in child.stdout)',
             "    try:",
-            f"        run = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout={_PATIENCE})",
-            "        status, printed = run.returncode, run.stdout",
+            f"        done = 'came to its end' in child.communicate(timeout={_PATIENCE})[0]",
             "    except subprocess.TimeoutExpired:",
-            "        pass",
-            '    done = b"the call came to its end" in printed',
+            "        child.kill()",
+            "        done = False",
+            "    ended = child.returncode",
+            f"    there = begun and {there}",
             '    print("expected: the call comes to its end")',
-            f'    print("happened:", {verdict.reason!r} if {there} else f"it ends with {{status}}")',
-            f"    sys.exit(1 if {there} else 0 if done and status == 0 else 125)",
+            f'    print("happened:", {verdict.reason!r} if there else f"it ends with {{ended}}")',
+            "    status = 1 if there else 0 if done and ended == 0 else 125",
+            "    sys.exit()",
         ],
     )
 
@@ -451,7 +472,8 @@ def _unwritten(verdict: Verdict) -> UsageError:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if '"' not in text and "\\" not in text else repr(text)
+    plain = ascii(text)
+    return f'"{text}"' if plain == f"'{text}'" else plain
 
 
 def _verified(expectation: Expectation, expected: str, before: Lines, wrong: Lines, *, planted: bool = False) -> _Check:
@@ -461,7 +483,8 @@ def _verified(expectation: Expectation, expected: str, before: Lines, wrong: Lin
         "    if isinstance(error, (AttributeError, NameError, ImportError)):",
         "        raise  # no refusal, but a slip",
         '    print(f"refused, which is fine: {error!r}")',
-        "    sys.exit(0)",
+        "    status = 0",
+        "    sys.exit()",
     ]
     return _Check(
         before,
@@ -471,11 +494,20 @@ def _verified(expectation: Expectation, expected: str, before: Lines, wrong: Lin
             *wrong,
             f'print("expected: {expected}")',
             'print("happened:", wrong[0] if wrong else "as expected")',
-            "sys.exit(1 if wrong else 0)",
+            "status = 1 if wrong else 0",
         ],
         planted,
         guarded=expectation.may_refuse,
     )
+
+
+def _sided(check: _Check, reason: str) -> _Check:
+    """Where a count misses on the other side, that is another failure."""
+    side = next((side for side in ("too few", "too many") if reason.endswith(side)), "")
+    if not side:
+        return check
+    told = f'status = 0 if not wrong else 1 if "{side}" in wrong[0] else 125'
+    return replace(check, after=[*check.after[:-1], told])
 
 
 _DENSE = ["dense = [block[0].bias.tolist() for block in blocks]"]
@@ -485,13 +517,23 @@ _HEADS = [
 ]
 
 
-def _heads_in_blocks(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+def _counted(cell: Cell) -> Lines:
+    """The heads that are left, of which the pruner's own count must be true: else that is the failure."""
+    place = "qkv".index(cell.config.num_heads[0])
+    return [
+        *_HEADS,
+        f"said = [pruner.num_heads[block[{place}]] for block in blocks]",
+        'assert said == heads, f"another failure: the pruner says {said} heads, there are {heads}"',
+    ]
+
+
+def _heads_in_blocks(cell: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
     allowed = expectation.heads
     if len(set(allowed)) == 1:
         condition = _outside("n", allowed[0])
         expected = f"{said(allowed[0])} heads in every block"
         message = f'f"block {{i}}: {{n}} heads are left, {_should("n", allowed[0])}"'
-        checked = [f"wrong = [{message} for i, n in enumerate(heads) if {condition}]"]
+        checked = ["wrong = [", f"    {message}", "    for i, n in enumerate(heads)", f"    if {condition}", "]"]
     else:
         expected = ", ".join(f"{said(counts)} heads in block {i}" for i, counts in enumerate(allowed))
         checked = ["wrong = []"]
@@ -501,10 +543,10 @@ def _heads_in_blocks(_: Cell, expectation: Expectation, _found: re.Match[str]) -
                 f"if {_outside(n, counts)}:",
                 f'    wrong.append(f"block {index}: {{{n}}} heads are left, {_should(n, counts)}")',
             ]
-    return _verified(expectation, expected, _DENSE, [*_HEADS, *checked])
+    return _verified(expectation, expected, _DENSE, [*_counted(cell), *checked])
 
 
-def _heads_in_all(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
+def _heads_in_all(cell: Cell, expectation: Expectation, _found: re.Match[str]) -> _Check:
     assert expectation.head_total is not None
     roles, allowed = expectation.head_total.roles, expectation.head_total.kept
     some = "" if len(roles) == len(expectation.heads) else f"[i] for i in {[int(r.partition('.')[2]) for r in roles]}"
@@ -514,7 +556,7 @@ def _heads_in_all(_: Cell, expectation: Expectation, _found: re.Match[str]) -> _
         f"{said(allowed)} heads in all",
         _DENSE,
         [
-            *_HEADS,
+            *_counted(cell),
             f"n = {total}",
             f'message = f"{{n}} heads are left in all, {_should("n", allowed)}"',
             f"wrong = [message] if {_outside('n', allowed)} else []",
@@ -551,7 +593,11 @@ def _head_dims(_: Cell, expectation: Expectation, found: re.Match[str]) -> _Chec
         [
             *_HEADS,
             "dims = [len(block[0].bias) // n for block, n in zip(blocks, heads)]",
-            f"wrong = [{message} for i, n in enumerate(dims) if {_outside('n', allowed)}]",
+            "wrong = [",
+            f"    {message}",
+            "    for i, n in enumerate(dims)",
+            f"    if {_outside('n', allowed)}",
+            "]",
         ],
     )
 

@@ -5,6 +5,7 @@ weights, never at what the pruner says it did, except for the one number that us
 `pruner.num_heads`.
 """
 
+import atexit
 import gc
 import importlib.metadata
 import inspect
@@ -89,6 +90,7 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     os.environ.update(environment)
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
+    atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
     try:
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as ended:
@@ -96,6 +98,8 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     except Exception as error:  # noqa: BLE001 - whatever a script raises
         sys.excepthook(type(error), error, error.__traceback__)  # it may have its own, which may exit
         sys.exit(CANNOT_BE_TESTED if _while_imported(error, overlay) else 1)
+    finally:
+        atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
 
 
 def _while_imported(error: BaseException, overlay: Overlay) -> bool:
