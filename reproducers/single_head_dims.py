@@ -7,23 +7,27 @@
 Symptom: with 1.4.2, block 0: heads have 5 dims, 8 should be: too few.
 Cause: prune_head_dims is asked only where there are several channel groups, and a single head is one group.
 Affected: 1.4.2; fixed in 1.4.3. Not reported upstream.
-This call shows it in 1.4.2. It is fine in 1.4.3 to 1.6.1.
+This call fails so in 1.4.2. It is fine in 1.4.3 to 1.6.1.
 It breaks: "prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True."
 (MetaPruner's docstring)
-Exit status, for `git bisect run`: 0 good, 1 the defect is there, 125 cannot be tested.
+Exit status: 0 good, 1 the defect is there, 125 cannot be tested; from a clone of Torch-Pruning:
+PYTHONPATH=. git bisect run python THIS_FILE
 """
 
+import atexit
+import os
 import sys
-import traceback
+
+status = 125  # cannot be tested, unless it comes to an answer
 
 
-def cannot_be_tested(kind, error, trace):
-    traceback.print_exception(error)
-    print(f"cannot be tested: {error!r}")
-    sys.exit(125)
+@atexit.register
+def leave():
+    try:
+        sys.stdout.flush()
+    finally:
+        os._exit(status)
 
-
-sys.excepthook = cannot_be_tested
 
 import torch
 import torch_pruning as tp
@@ -76,4 +80,4 @@ wrong = [
 ]
 print("expected: 8 dims a head")
 print("happened:", wrong[0] if wrong else "as expected")
-sys.exit(1 if wrong else 0)
+status = 0 if not wrong else 1 if "too few" in wrong[0] else 125

@@ -165,7 +165,7 @@ def _capital(title: str) -> str:
 
 
 def _wrapped(text: str) -> Lines:
-    visible = "".join(c if c.isascii() and c.isprintable() else ascii(c)[1:-1] for c in text)
+    visible = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     safe = visible.replace("\\", "\\\\").replace('"""', "'''")
     return textwrap.wrap(safe, _LINE, break_long_words=False, break_on_hyphens=False)
 

@@ -40,6 +40,18 @@ def defects(transformers: str = "5.23.0") -> str:
     return "\n".join(lines)
 
 
+def mutants(path: str = "tests/mutants/record.json") -> str:
+    """What became of the last recorded mutants, in one sentence."""
+    outcome = json.loads(Path(path).read_text("utf-8"))
+    found = list(outcome["mutants"].values())
+    caught, silent = sum(said.startswith("caught") for said in found), found.count("silent")
+    seen = len(found) - silent
+    return (
+        f"Of {len(found)} mutants of {outcome['release']} (seed {outcome['seed']}), {silent} change nothing "
+        f"that any cell shows; of the other {seen}, the gate catches {caught}: {caught / seen:.1%}."
+    )
+
+
 def words() -> str:
     """The words of a test id for all that is outside the product, in the order of the matrix."""
     ids = [word for extra in EXTRAS for word in Config(**{k: v for k, v in extra.items() if k != "heads"}).extras()]
