@@ -20,6 +20,7 @@ from headcount.report import gate as report
 from headcount.results import Writer
 from test_runner import ISSUE_410, PLAIN
 
+DEALT = gating.cells
 CELLS = [matrix.by_id(matrix.default_cells())[name] for name in (PLAIN, ISSUE_410)]
 
 
@@ -206,6 +207,14 @@ def shards(tmp_path: Path, base: Overlay, candidate: Overlay, parts: Sequence[tu
         with Writer(paths[-1], (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
             writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
     return paths
+
+
+def test_each_cell_is_in_one_shard(made: Callable[..., Overlay]) -> None:
+    build = made("correct")
+    parts = [DEALT(gating.request(build, build, shard=(number, 3))) for number in (1, 2, 3)]
+    every = [cell for part in parts for cell in part]
+    assert len(every) == len(set(every)) == len(matrix.default_cells()) + 1
+    assert DEALT(gating.request(build, build, seed=1)) != DEALT(gating.request(build, build))
 
 
 def test_shards_are_as_good_as_one(

@@ -1,11 +1,14 @@
 """A gate run: both builds asked every cell, on all cores, each regression once more, and all of it written down."""
 
+import json
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.resources import files
 from queue import SimpleQueue
 from typing import Any, Self
 
@@ -24,6 +27,9 @@ from headcount.verdicts import judge
 
 #: Cells that one process is asked at a time: few enough that none waits long for another at the end.
 _AT_ONCE = 8
+
+#: Seconds that a cell is taken to last which no one has recorded.
+_UNRECORDED = 0.05
 
 Tell = Callable[[Row], None]
 
@@ -58,11 +64,26 @@ def request(base: Overlay, candidate: Overlay, **options: Any) -> Request:
 
 
 def cells(asked: Request) -> list[Cell]:
-    """The cells of a shard. Each shard gets one of every so many neighbours: neighbours take about as long."""
+    """The cells of a shard. They are dealt out by how long each took when it was last recorded, the longest first."""
     number, shards = asked.shard
-    found = [matrix.ISSUE_410, *matrix.default_cells()][number - 1 :: shards]
+    every = [matrix.ISSUE_410, *matrix.default_cells()]
+    loads = [0.0] * shards
+    own = set()
+    for cell in sorted(every, key=lambda cell: (-_durations().get(cell.id, 0.0), cell.id)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += _durations().get(cell.id, _UNRECORDED)
+        if lightest == number - 1:
+            own.add(cell)
+    found = [cell for cell in every if cell in own]
     if asked.seed is not None:
         random.Random(asked.seed).shuffle(found)  # noqa: S311 - an order is no secret
+    return found
+
+
+@cache
+def _durations() -> Mapping[str, float]:
+    """Cell -> seconds of a build's own work, as `nox -s bench -- --record` has written them."""
+    found: dict[str, float] = json.loads(files("headcount").joinpath("durations.json").read_text("utf-8"))
     return found
 
 

@@ -22,6 +22,7 @@ from headcount.environment import environment
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RECORD = HERE / "record.json"
+DURATIONS = ROOT / "reproducers/headcount/durations.json"
 CORES = 2
 
 #: How the ids of a small selection end: one step, channels by half, no extras.
@@ -46,7 +47,7 @@ def main() -> None:
         if options.bisect_only:
             record = json.loads(RECORD.read_text("utf-8"))
         else:
-            record = _measure(options.plain, Path(scratch), with_pip=options.pip)
+            record = _measure(options.plain, Path(scratch), with_pip=options.pip, record=options.record)
         if options.clone:
             record["one step of git bisect run, to one of ours"] = _bisect(options.clone.resolve(), Path(scratch))
     print(json.dumps(record, indent=2))
@@ -54,8 +55,19 @@ def main() -> None:
         RECORD.write_text(json.dumps(record, indent=2) + "\n")
 
 
-def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool) -> dict[str, object]:
+def _record_durations(rows: Sequence[results.Row]) -> None:
+    """How long each cell takes a build, for those who deal them out to several machines."""
+    seconds: dict[str, list[float]] = {}
+    for row in rows:
+        seconds.setdefault(row["cell"], []).append(row["seconds"])
+    means = {cell: round(sum(found) / len(found), 3) for cell, found in sorted(seconds.items())}
+    DURATIONS.write_text(json.dumps(means, indent=0) + "\n")
+
+
+def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: bool) -> dict[str, object]:
     full, closing, rows = _ours(scratch, [])
+    if record:
+        _record_durations(rows)
     floor = sum(row["seconds"] for row in rows) / CORES
     _say(f"ours, {len(builds.RELEASES)} releases, all cells", full)
     recalled, _, _ = _ours(scratch, [], fresh=False)
