@@ -80,6 +80,7 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: 
     extra = (same - one - (work[0] - work[1])) / (len(builds.RELEASES) - 1)
     few, _, few_rows = _ours(scratch, ["--model", "vit", "-k", f"{FEW}]"])
     _say(f"ours, all releases, {len(few_rows) // len(builds.RELEASES)} cells each", few)
+    gated = _gate(scratch)
     plain = {"uv": _plain("uv", releases, scratch)}
     if with_pip:
         plain["pip"] = _plain("pip", releases, scratch)
@@ -91,6 +92,9 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: 
             name = f"plain with {installer}, environments {kept}, to ours"
             ratios[f"{name}, {len(same_rows) // len(builds.RELEASES)} cells"] = (made + measured["all"]) * scale / same
             ratios[f"{name}, {len(few_rows) // len(builds.RELEASES)} cells"] = (made + measured["few"]) * scale / few
+    for name, seconds in gated.items():
+        one_plain = plain["uv"]["all"] / len(releases)
+        ratios[f"plain session of one release, environment kept, to a gate, {name}"] = one_plain / seconds
     return {
         "python": environment(),
         "cores": CORES,
@@ -102,6 +106,19 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: 
         "peak memory of a worker, MB": _peak_memory(),
         "closing": closing,
     }
+
+
+def _gate(scratch: Path) -> Measured:
+    """Seconds of a gate whose base was observed before: of a candidate that was not, and of one that was."""
+    command = [sys.executable, "-m", "headcount", "gate", builds.RELEASES[-1], "--results", str(scratch / "gate")]
+    found = {}
+    # Against itself, the candidate is asked anew; against another, all is known.
+    for name, base in (("its candidate new", builds.RELEASES[-1]), ("all observed before", builds.RELEASES[-2])):
+        start = time.perf_counter()
+        subprocess.run([*command, "--base", base], cwd=ROOT, capture_output=True, check=True)
+        found[name] = time.perf_counter() - start
+        _say(f"a gate, {name}", found[name])
+    return found
 
 
 def _bisect(clone: Path, scratch: Path) -> float:
