@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from headcount.environment import git_environment
+from headcount.environment import git_environment, harmless_environment
 from headcount.errors import HeadcountError, SetupError, UsageError
 
 DISTRIBUTION = canonicalize_name("torch-pruning")
@@ -43,6 +43,9 @@ RELEASES = (
 
 _MANIFEST = "headcount-overlay.json"
 _LOCK_SECONDS = 600
+
+#: Seconds that an installer may take.
+_INSTALL_SECONDS = 900
 _NOT_PART_OF_A_BUILD = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "build", "dist", ".nox", ".venv")
 
 
@@ -320,17 +323,28 @@ def _install(build: Build, requirement: str, path: Path, say: Callable[[str], No
 
 def _run_installer(build: Build, requirement: str, target: Path) -> None:
     command = [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, env=installer_environment(), check=False)  # noqa: S603 - see above
+    done = subprocess.run(  # noqa: S603 - see above
+        command, capture_output=True, text=True, env=installer_environment(), timeout=_INSTALL_SECONDS, check=False
+    )
     if done.returncode:
         raise _installer_failed(build, done.stdout + done.stderr)
 
 
 def installer_environment() -> dict[str, str]:
-    """The installers' environment, in which uv finds the wheels that pip finds: it does not read pip's variable."""
-    environment = dict(os.environ)
-    if "UV_FIND_LINKS" not in environment and "PIP_FIND_LINKS" in environment:
-        environment["UV_FIND_LINKS"] = environment["PIP_FIND_LINKS"]
-    return environment
+    """The installers' environment: where packages are, and no tokens, since a build's own code may run there.
+
+    In it uv finds the wheels that pip finds: it does not read pip's variable.
+    """
+    needed = {name: value for name, value in os.environ.items() if _INSTALLERS.match(name)}
+    if "UV_FIND_LINKS" not in needed and "PIP_FIND_LINKS" in needed:
+        needed["UV_FIND_LINKS"] = needed["PIP_FIND_LINKS"]
+    return harmless_environment() | needed
+
+
+_INSTALLERS = re.compile(
+    r"(UV_|PIP_|SSL_|REQUESTS_CA_|CURL_CA_|XDG_|(HTTPS?|ALL|NO)_PROXY$|HOME$|USERPROFILE$|APPDATA$|LOCALAPPDATA$)",
+    re.IGNORECASE,
+)
 
 
 def find_uv() -> str | None:

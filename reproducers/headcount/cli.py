@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"headcount: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("headcount: interrupted; nothing was written, and what was asked is kept")
+        _say("headcount: interrupted; what was asked is kept, and what it was to amount to is not written")
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python writes there once more as it ends

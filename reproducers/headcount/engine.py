@@ -8,7 +8,6 @@ import contextlib
 import json
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import tempfile
@@ -26,6 +25,7 @@ from packaging.version import Version
 
 from headcount.builds import Overlay
 from headcount.configs import Config
+from headcount.environment import harmless_environment
 from headcount.errors import SetupError
 from headcount.matrix import Cell
 from headcount.observations import LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
@@ -58,12 +58,6 @@ _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
 _PRELOADED = ["headcount.warm"]
 
-#: What a build may see of the environment: where things are, and how torch and transformers behave.
-_HARMLESS = re.compile(
-    r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHON\w*|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
-    r"|HF_HUB_OFFLINE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
-    re.IGNORECASE,
-)
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
@@ -366,9 +360,9 @@ class _Scratch:
 def _scrubbed() -> Iterator[None]:
     """The environment as a build may see it, without tokens: the server inherits it when it starts."""
     before = dict(os.environ)
-    kept = {name: value for name, value in before.items() if _HARMLESS.match(name)}
+    harmless = harmless_environment()
     os.environ.clear()
-    os.environ.update(kept | _SINGLE_THREADED)
+    os.environ.update(harmless | _SINGLE_THREADED)
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from functools import cache
@@ -22,6 +23,19 @@ def environment() -> Mapping[str, str]:
         except PackageNotFoundError:
             versions[name] = "none"
     return versions
+
+
+#: What foreign code may see of the environment: where things are, and how torch and transformers behave.
+_HARMLESS = re.compile(
+    r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHON\w*|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
+    r"|HF_HUB_OFFLINE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
+    re.IGNORECASE,
+)
+
+
+def harmless_environment() -> dict[str, str]:
+    """The environment without whatever may be a secret."""
+    return {name: value for name, value in os.environ.items() if _HARMLESS.match(name)}
 
 
 @cache

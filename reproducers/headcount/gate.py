@@ -22,13 +22,13 @@ class Sort(StrEnum):
     """What became of a cell, the worst first."""
 
     REGRESSED = "regressed"
-    FLAKY = "flaky"  # it failed, and did not fail so again in a fresh process
+    FLAKY = "flaky"  # one of the two failed, and did not again in a fresh process
     INDETERMINATE = "indeterminate"  # one of the two cannot be tested
     CHANGED = "changed"  # both fine or both failing, and not in the same way
     FIXED = "fixed"
     STILL_FAILING = "still failing"
     STILL_OK = "still ok"
-    NOT_COMPARED = "not compared"  # one of the two never promised such a parameter
+    NOT_COMPARED = "not compared"  # the base never promised such a parameter
 
 
 @dataclass(frozen=True)
@@ -102,24 +102,32 @@ class Verdict:
         return ExitCode.INDETERMINATE if unsure else ExitCode.CLEAN
 
 
-def compare(base: Iterable[Row], candidate: Iterable[Row]) -> tuple[Difference, ...]:
-    """Each cell that either build was asked, in the candidate's order; one that only one was asked is indeterminate."""
+def compare(base: Iterable[Row], candidate: Iterable[Row], cells: Iterable[str] = ()) -> tuple[Difference, ...]:
+    """Each cell that either build was asked, in the candidate's order.
+
+    Args:
+        cells: those that both should have been asked; what one was not asked is indeterminate.
+    """
     before = {row["cell"]: row for row in base}
     after = {row["cell"]: row for row in candidate}
     return tuple(
         Difference(cell, one, other, sort(one, other))
-        for cell in {**after, **before}
+        for cell in {**after, **before, **dict.fromkeys(cells)}
         for one, other in [(before.get(cell, _missing(cell)), after.get(cell, _missing(cell)))]
     )
 
 
-def sort(base: Row, candidate: Row) -> Sort:
+def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sort
     """What became of a cell."""
     kinds = (base["verdict"], candidate["verdict"])
     if Kind.UNTESTABLE in kinds:
         return Sort.INDETERMINATE
-    if Kind.NOT_APPLICABLE in kinds:
+    if kinds[0] == Kind.NOT_APPLICABLE:
         return Sort.NOT_COMPARED
+    if kinds[1] == Kind.NOT_APPLICABLE:
+        return Sort.INDETERMINATE  # by its version it is older than the base
+    if not base.get("repeats", True):
+        return Sort.FLAKY
     was_ok, is_ok = (kind == Kind.OK for kind in kinds)
     if was_ok and not is_ok:
         return Sort.REGRESSED if candidate.get("repeats", True) else Sort.FLAKY

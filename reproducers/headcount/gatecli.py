@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headcount import builds, gate, gating, matrix, reproduction, results
 from headcount.engine import Engine
-from headcount.environment import environment
+from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
 from headcount.gate import Sort, Verdict
 from headcount.gating import Request
@@ -28,7 +28,11 @@ DESCRIPTION = """Both builds are asked every cell of the matrix. A cell that was
 if it fails so again in a fresh process; a public name that is gone is one too.
 
 exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested, a failure
-does not repeat, a version is taken), 4 the set-up failed."""
+does not repeat, a version is taken), 4 the set-up failed. A shard alone exits with 0 once it has asked; the
+verdict is --merge's."""
+
+#: What --merge takes beside files.
+_MERGING = ("--strict", "--results")
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -56,10 +60,16 @@ def add(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the gate, or merge shards; returns the exit code."""
+    harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
-        if options.candidate or options.repo:
-            raise UsageError("--merge reads results", "leave the candidate out")
-        verdict = gating.summed_up([results.read(path) for path in options.merge])
+        asked = [word.partition("=")[0] for word in options.words if word.startswith("--")]
+        others = [word for word in asked if word not in ("--merge", *_MERGING)]
+        if others or options.candidate:
+            raise UsageError(
+                f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
+                "the shards were asked with their own options; --strict may be added",
+            )
+        verdict = gating.summed_up([results.read(path) for path in options.merge], strict=options.strict)
         _tell(verdict, options.results / f"gate-merged-{_stamp()}", {})
         return verdict.exit_code
     request = _request(options)
@@ -101,6 +111,7 @@ def _observed(request: Request, path: Path) -> Results:
     """Both builds asked, and the results written, then read as anyone would."""
     header = gating.header(request)
     try:
+        _say(f"rows as they come: {path}")
         with (
             Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
             Progress(

@@ -12,18 +12,20 @@ from importlib.resources import files
 from queue import SimpleQueue
 from typing import Any, Self
 
+from packaging.version import Version
+
 from headcount import builds, gate, interface, matrix, results
 from headcount.builds import Overlay
 from headcount.defects import catalogue
 from headcount.engine import Engine
-from headcount.environment import environment, source_digest
+from headcount.environment import environment, harness_digest, source_digest
 from headcount.errors import UsageError
 from headcount.gate import Breach, Sort, Verdict
 from headcount.matrix import Cell
 from headcount.oracle import expect
 from headcount.results import Results, Row, Writer
 from headcount.store import Store
-from headcount.verdicts import judge
+from headcount.verdicts import Kind, judge
 
 #: Cells that one process is asked at a time: few enough that none waits long for another at the end.
 _AT_ONCE = 8
@@ -66,18 +68,22 @@ def request(base: Overlay, candidate: Overlay, **options: Any) -> Request:
 def cells(asked: Request) -> list[Cell]:
     """The cells of a shard. They are dealt out by how long each took when it was last recorded, the longest first."""
     number, shards = asked.shard
-    every = [matrix.ISSUE_410, *matrix.default_cells()]
     loads = [0.0] * shards
     own = set()
-    for cell in sorted(every, key=lambda cell: (-_durations().get(cell.id, 0.0), cell.id)):
+    for cell in sorted(every_cell(), key=lambda cell: (-_durations().get(cell.id, 0.0), cell.id)):
         lightest = loads.index(min(loads))
         loads[lightest] += _durations().get(cell.id, _UNRECORDED)
         if lightest == number - 1:
             own.add(cell)
-    found = [cell for cell in every if cell in own]
+    found = [cell for cell in every_cell() if cell in own]
     if asked.seed is not None:
         random.Random(asked.seed).shuffle(found)  # noqa: S311 - an order is no secret
     return found
+
+
+def every_cell() -> list[Cell]:
+    """What all shards together are asked."""
+    return [matrix.ISSUE_410, *matrix.default_cells()]
 
 
 @cache
@@ -100,7 +106,7 @@ def header(asked: Request) -> dict[str, Any]:
         "shard": number,
         "shards": shards,
         "strict": asked.strict,
-        "breaches": [asdict(b) for b in interface.breaches(asked.base, asked.candidate, asked.allow_api)],
+        "breaches": [asdict(b) for b in _breaches(asked)],
         "doubts": _doubts(asked),
     }
 
@@ -114,27 +120,33 @@ def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
     Raises:
         SetupError: processes cannot be started.
     """
-    before = source_digest()
     with _Pool() as pool:
         wanted = cells(asked)
         # All of the base first: nothing that a candidate does to the machine can change what is seen of it.
-        base = pool.rows(asked.base, wanted, tell, fresh=asked.fresh)
-        for row in base:
-            writer.write(row)
+        base = {row["cell"]: row for row in pool.rows(asked.base, wanted, tell, fresh=asked.fresh)}
         again = asked.fresh or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
         found = {row["cell"]: row for row in pool.rows(asked.candidate, wanted, tell, fresh=again)}
-        suspects = {d.cell for d in gate.compare(base, found.values()) if d.sort is Sort.REGRESSED}
-        for cell, repeats in pool.repeated(asked.candidate, [cell for cell in wanted if cell.id in suspects], found):
-            found[cell.id]["repeats"] = repeats
+        differences = gate.compare(base.values(), found.values())
+        worse = {d.cell for d in differences if d.sort is Sort.REGRESSED}
+        # What fails on the base, and no known defect explains, may be the machine's fault: it must hide nothing.
+        odd = {d.cell for d in differences if d.sort in (Sort.FIXED, Sort.CHANGED) and _is_odd(d.base)}
+        for build, rows, cells_ in ((asked.candidate, found, worse), (asked.base, base, odd)):
+            for cell, repeats in pool.repeated(build, [cell for cell in wanted if cell.id in cells_]):
+                rows[cell.id]["repeats"] = repeats
+    for row in base.values():
+        writer.write(row)
     for row in found.values():
         writer.write(row)
     edited = [o.label for o in (asked.base, asked.candidate) if not builds.is_whole(o)]
-    edited += ["headcount itself"] if source_digest() != before else []
+    edited += ["headcount itself"] if source_digest() != harness_digest() else []
     return [f"{name} was edited while it ran" for name in edited]
 
 
-def summed_up(shards: Sequence[Results]) -> Verdict:
+def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
     """The verdict on a run's results: of one machine, or the shards of several.
+
+    Args:
+        strict: a change fails too, though the run was not asked to say so.
 
     Raises:
         UsageError: they are not all shards of one run: one is missing, cut off, there twice, or of another run.
@@ -163,17 +175,35 @@ def summed_up(shards: Sequence[Results]) -> Verdict:
         base=by_label[first["base"]],
         candidate=by_label[first["candidate"]],
         environment=whole.header["environment"],
-        differences=gate.compare(rows[first["base"]], rows[first["candidate"]]),
+        differences=gate.compare(rows[first["base"]], rows[first["candidate"]], [cell.id for cell in every_cell()]),
         breaches=tuple(Breach(**breach) for breach in first["breaches"]),
         doubts=tuple(dict.fromkeys(doubts)),
-        strict=first["strict"],
+        strict=strict or first["strict"],
     )
+
+
+def _breaches(asked: Request) -> tuple[Breach, ...]:
+    """What the source says, and what the imported package says."""
+    with Engine() as engine:
+        names = [
+            interface.names(engine.run_script(o, interface.LISTING).printed) for o in (asked.base, asked.candidate)
+        ]
+    return interface.breaches(asked.base, asked.candidate, asked.allow_api, *names)
+
+
+def _is_odd(row: Row) -> bool:
+    """Whether it fails, and no known defect says why."""
+    return row["verdict"] != Kind.OK and row["defect"] is None
 
 
 def _doubts(asked: Request) -> list[str]:
     """What is doubtful before anything is run."""
     base, candidate = asked.base, asked.candidate
-    if candidate.version == base.version and candidate.digest != base.digest and not asked.same_version:
+    if (
+        Version(candidate.version) == Version(base.version)
+        and candidate.digest != base.digest
+        and not asked.same_version
+    ):
         taken = f"{candidate.label} says that it is {candidate.version}, as {base.label} does, and has other code"
         return [f"{taken} (a release needs a new version; --same-version for a pull request)"]
     return []
@@ -206,14 +236,12 @@ class _Pool:
         parts = [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
         return self._mapped(parts, tell, lambda engine, cell: _row(engine, overlay, cell, known=not fresh))
 
-    def repeated(
-        self, overlay: Overlay, wanted: Sequence[Cell], found: Mapping[str, Row]
-    ) -> Iterable[tuple[Cell, bool]]:
-        """Whether each does so again in a process that has run nothing else; what does not is not remembered."""
+    def repeated(self, overlay: Overlay, wanted: Sequence[Cell]) -> Iterable[tuple[Cell, bool]]:
+        """Whether each fails again in a process that has run nothing else; what does not is not remembered."""
 
         def again(cell: Cell) -> tuple[Cell, bool]:
             with self._engine() as engine:
-                repeats = gate.same(found[cell.id], _row(engine, overlay, cell, known=False, alone=True))
+                repeats: bool = _row(engine, overlay, cell, known=False, alone=True)["verdict"] != Kind.OK
                 if not repeats:
                     engine.forget(overlay, cell)
             return cell, repeats

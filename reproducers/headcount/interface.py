@@ -1,7 +1,11 @@
 """What a build offers by name: read from its source by griffe, which imports nothing."""
 
+import json
 import re
+from collections.abc import Collection
+from contextlib import suppress
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import griffe
 
@@ -12,23 +16,50 @@ from headcount.gate import Breach
 _REMOVED = (griffe.BreakageKind.OBJECT_REMOVED, griffe.BreakageKind.PARAMETER_REMOVED)
 _PACKAGE = "torch_pruning"
 
+#: A program that prints what an imported build offers.
+LISTING = Path(__file__).with_name("listing.py")
 
-def breaches(base: Overlay, candidate: Overlay, allowed: tuple[str, ...] = ()) -> tuple[Breach, ...]:
+
+def breaches(
+    base: Overlay,
+    candidate: Overlay,
+    allowed: tuple[str, ...] = (),
+    offered: Collection[str] = (),
+    offers: Collection[str] = (),
+) -> tuple[Breach, ...]:
     """The public names and signatures that the candidate removed or changed; one that an alias keeps is not removed.
 
     Args:
         allowed: names, dotted paths or patterns of removals that are meant.
+        offered, offers: what the two packages offer once they are imported; nothing where that fails.
 
     Raises:
         UsageError: a build's source cannot be read.
     """
     found = griffe.find_breaking_changes(_interface(base), _interface(candidate))
     told = {(_path(breakage), breakage.kind): breakage for breakage in found}
-    return tuple(
+    seen = {path for path, kind in told if kind in _REMOVED}
+    gone = [path for path in _outermost(offered, offers) if path not in seen]
+    unlisted = [Breach(path, True, "no longer there once it is imported", _is_allowed(path, allowed)) for path in gone]  # noqa: FBT003 - a field
+    return *unlisted, *(
         Breach(path, kind in _REMOVED, _words(breakage), _is_allowed(path, allowed))
         for (path, kind), breakage in told.items()
         if not _inherited(breakage.obj)
     )
+
+
+def names(printed: str) -> frozenset[str]:
+    """What `listing.py` printed; nothing if the build could not be imported."""
+    found = re.findall(r"(?m)^names: (.*)$", printed)
+    with suppress(ValueError):
+        return frozenset(str(name).partition(".")[2] for name in json.loads(found[-1] if found else "[]"))
+    return frozenset()
+
+
+def _outermost(offered: Collection[str], offers: Collection[str]) -> list[str]:
+    """The names that are gone, without those inside others that are gone; none if either is not known."""
+    gone = sorted(set(offered) - set(offers)) if offers else []
+    return [name for name in gone if not any(name.startswith(f"{outer}.") for outer in gone)]
 
 
 def _interface(overlay: Overlay) -> griffe.Object | griffe.Alias:

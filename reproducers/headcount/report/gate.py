@@ -16,7 +16,7 @@ from headcount.gate import Breach, Difference, Sort, Verdict, failure
 _LISTED = 8
 
 _HEADLINES = {
-    ExitCode.CLEAN: "fit for release: nothing got worse",
+    ExitCode.CLEAN: "fit for release: nothing that was fine got worse",
     ExitCode.REGRESSION: "NOT fit for release",
     ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something cannot be told",
 }
