@@ -184,10 +184,9 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
 
 def _breaches(asked: Request) -> tuple[Breach, ...]:
     """What the source says, and what the imported package says."""
-    with Engine() as engine:
-        names = [
-            interface.names(engine.run_script(o, interface.LISTING).printed) for o in (asked.base, asked.candidate)
-        ]
+    with Store() as store, Engine(store=store) as engine:
+        listed = [engine.run_script(o, interface.LISTING, recall=True).printed for o in (asked.base, asked.candidate)]
+    names = map(interface.names, listed)
     return interface.breaches(asked.base, asked.candidate, asked.allow_api, *names)
 
 
