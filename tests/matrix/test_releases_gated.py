@@ -1,6 +1,6 @@
 """The gate on real releases: what 1.4.1 broke and 1.4.2 mended, told from what the matrix has just observed.
 
-Runs where all releases are among the builds.
+Runs where all releases are among the builds; by its name after the matrix, so that it has been observed.
 """
 
 from collections.abc import Sequence
