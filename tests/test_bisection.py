@@ -152,11 +152,9 @@ def test_merges_are_followed_or_not(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_branch_that_began_before_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It brings the failure in by a merge: the scan finds the commit on it, as the search does."""
     clone = repository(tmp_path / "clone", "correct")
-    git(clone, "checkout", "-q", "-b", "side")
-    commit(clone, "wrong-heads", "side")
-    git(clone, "checkout", "-q", "main")
+    branch(clone, "side", "wrong-heads")
     commit(clone, "correct", "older")
-    git(clone, "merge", "-q", "--no-ff", "-m", "merge", "side", "-X", "theirs")
+    merge(clone, "side", "wrong-heads", "merged")
     for how in ("--scan", "--search"):
         code, out, _ = run(capsys, CELL, "--repo", clone, how, "--good", "older", "--bad", "HEAD")
         assert (code, f"introduced by {sha(clone, 'side')}" in out) == (ExitCode.CLEAN, True), out

@@ -32,6 +32,17 @@ class Find(StrEnum):
         """What a point becomes by such a change."""
         return {Find.INTRODUCED: (State.BAD,), Find.FIXED: (State.GOOD,)}.get(self, (State.BAD, State.GOOD))
 
+    @property
+    def one(self) -> State:
+        """The only one of these.
+
+        Raises:
+            UsageError: there are two.
+        """
+        if self is Find.ALL:
+            raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
+        return self.after[0]
+
 
 class UntestableError(HeadcountError):
     """Nothing can be said: an end of the range, or all of it, cannot be tested."""
@@ -245,9 +256,7 @@ def seek(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
         UsageError: an end is not what it is said to be, or `find` is all.
         UntestableError: an end cannot be tested.
     """
-    if find is Find.ALL:
-        raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
-    (after,) = find.after
+    after = find.one
     verify(prober, subject, span, {span.older: after.opposite, span.newer: after})
     inside = {point: span.history.parents[point] for point in span.points[1:]}
 

@@ -6,15 +6,12 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headcount import bisection, builds, gatecli, matrix, probing, reproduction
 from headcount.bisection import Find, Prober, Span, UntestableError
@@ -30,6 +27,7 @@ from headcount.models import FAMILIES, Model
 from headcount.probing import Answer, Subject
 from headcount.report import history
 from headcount.report.bisection import markdown, to_json
+from headcount.report.console import progress, say
 from headcount.reproduction import Reproduction
 from headcount.store import Store
 from headcount.verdicts import Kind
@@ -37,8 +35,8 @@ from headcount.verdicts import Kind
 _INTERRUPTED = 130
 _READER_GONE = 141
 
-_EPILOG = """exit codes: 0 clean, 1 the defect is there, 2 the call was wrong, 3 indeterminate, 4 the set-up failed.
-Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
+_EXIT_CODES = "exit codes: 0 clean, 1 the defect is there, 2 the call was wrong, 3 indeterminate, 4 the set-up failed."
+_BY_NOX = """Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,20 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code: int = options.run(options)
     except HeadcountError as error:
-        _say(f"headcount: {error}")
+        say(f"headcount: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        _say("headcount: interrupted; what was asked is kept, and what it was to amount to is not written")
+        say("headcount: interrupted; what was asked is kept, and what it was to amount to is not written")
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python writes there once more as it ends
         return _READER_GONE
     except OSError as error:
-        _say(f"headcount: {error} (look at the disk's space and permissions)")
+        say(f"headcount: {error} (look at the disk's space and permissions)")
         return ExitCode.SETUP
     except Exception as error:  # noqa: BLE001 - 1, which Python would exit with, says that a defect is there
         traceback.print_exc()
-        _say(f"headcount: a fault of its own, {type(error).__name__}: please report it, with what stands above")
+        say(f"headcount: a fault of its own, {type(error).__name__}: please report it, with what stands above")
         return ExitCode.SETUP
     return code
 
@@ -82,7 +80,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="headcount",
         description="Which Torch-Pruning prunes the attention heads of a ViT right?",
-        epilog=_EPILOG,
+        epilog=f"{_EXIT_CODES}\n{_BY_NOX}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -110,18 +108,17 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)")
     command.set_defaults(run=_history)
     _add_which(commands)
-    gatecli.add(
-        _command(commands, "gate", "is a build fit for release? what got worse against the last", gatecli.DESCRIPTION)
-    )
+    help_ = "is a build fit for release? what got worse against the last"
+    gatecli.add(_command(commands, "gate", help_, gatecli.DESCRIPTION, gatecli.EXIT_CODES))
     return top
 
 
-def _command(commands: Any, name: str, help_: str, more: str = "") -> Any:
+def _command(commands: Any, name: str, help_: str, more: str = "", exit_codes: str = _EXIT_CODES) -> Any:
     return commands.add_parser(
         name,
         help=help_,
         description=f"{help_}\n{more}".strip(),
-        epilog=_EPILOG,
+        epilog=f"{exit_codes}\n{_BY_NOX}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -198,15 +195,15 @@ def _emit(options: argparse.Namespace) -> int:
     named = _named_build(options.cell, cell)
     if named not in ("", build.label):
         raise UsageError(f"the id names build {named}, and --build {build.label}", "leave one out, or name the same")
-    overlay = builds.prepare(build, say=_say)
+    overlay = builds.prepare(build, say=say)
     with Store() as store, Engine(store=store) as engine:
         make = reproduction.emit_minimal if options.minimal else reproduction.emit
-        text = make(engine, overlay, cell, _say)
+        text = make(engine, overlay, cell, say)
     if output is None:
         sys.stdout.write(text)
         return ExitCode.CLEAN
     _write_new(output, text)
-    _say(f"{output}: shows it when run with {overlay.label}, and exits with 1")
+    say(f"{output}: shows it when run with {overlay.label}, and exits with 1")
     return ExitCode.CLEAN
 
 
@@ -245,7 +242,7 @@ def _reproduce(options: argparse.Namespace) -> int:
             or [(defect.reproducer.bad, 1), *([(defect.reproducer.good, 0)] if defect.reproducer.good else [])]
         )
     ]
-    overlays = {spec: builds.prepare(builds.parse(spec), say=_say) for spec in dict.fromkeys(b for _, b, _ in wanted)}
+    overlays = {spec: builds.prepare(builds.parse(spec), say=say) for spec in dict.fromkeys(b for _, b, _ in wanted)}
     width = max(len(defect.id) for defect in defects)
     runs = []
     with Engine() as engine:
@@ -289,8 +286,8 @@ def _asked(runs: Sequence[Reproduction]) -> ExitCode:
 def _bisect(options: argparse.Namespace) -> int:
     if options.first_parent and not options.repo:
         raise UsageError("--first-parent is of commits", "name a clone with --repo")
-    if options.search and options.find is Find.ALL:
-        raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
+    if options.search and options.find:
+        _ = options.find.one  # before anything is asked
     if options.json:
         _check_new(options.json)
     what = _what(options.what)
@@ -304,11 +301,17 @@ def _bisect(options: argparse.Namespace) -> int:
     )
     builds_ = bisection.distinct(span)
     scanned = options.scan or (not options.search and (find is Find.ALL or builds_ < bisection.SCANNED_BELOW))
-    with Store() as store, Engine(store=store, fresh=options.fresh) as engine, _progress(builds_) as tell:
+    with Store() as store, Engine(store=store, fresh=options.fresh) as engine, progress(builds_) as tell:
         good_end, bad_end = (span.newer, span.older) if find is Find.FIXED else (span.older, span.newer)
         one = bool(options.bad) or not scanned
         subject, known = _subject(what, options, engine, lambda: _testable(span, bad_end) if one else None)
-        prober = Prober(engine, subject, span, tell, {bad_end: known} if known else None)
+        prober = Prober(
+            engine,
+            subject,
+            span,
+            lambda title, answer: tell(f"{title} {answer.state}"),
+            {bad_end: known} if known else None,
+        )
         said = {good_end: (options.good, State.GOOD), bad_end: (options.bad, State.BAD)}
         bisection.verify(prober, subject, span, {point: state for point, (given, state) in said.items() if given})
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
@@ -401,34 +404,21 @@ def _subject(
     cell, release = what
     if options.any_failure:
         return probing.by_verdict(cell, any_failure=True), None
-    shown = builds.prepare(builds.parse(release), say=_say) if release else bad_end()
+    shown = builds.prepare(builds.parse(release), say=say) if release else bad_end()
     if shown is None:
         return probing.by_verdict(cell), None
     return probing.by_signature(cell, reproduction.failing(engine, shown, cell).signature), None
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[str, Answer], None]]:
-    """A bar with an estimate while builds are asked, where someone is looking."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("asking", total=total)
-
-        def tell(title: str, answer: Answer) -> None:
-            bar.update(task, advance=1, description=f"{title} {answer.state}")
-
-        yield tell
-
-
 def _history(options: argparse.Namespace) -> int:
     defects = _defects(options.which)
-    overlays = {release: builds.prepare(builds.parse(release), say=_say) for release in builds.RELEASES}
+    overlays = {release: builds.prepare(builds.parse(release), say=say) for release in builds.RELEASES}
     answers: dict[str, dict[str, Answer]] = {defect.id: {} for defect in defects}
-    with Store() as store, Engine(store=store) as engine, _progress(len(overlays)) as tell:
+    with Store() as store, Engine(store=store) as engine, progress(len(overlays)) as tell:
         for release, overlay in overlays.items():
             for defect in defects:
                 answers[defect.id][release] = probing.by_defect(defect).ask(engine, overlay)
-            tell(release, answers[defects[-1].id][release])
+            tell(f"{release} {answers[defects[-1].id][release].state}")
     _out(history.table(answers))
     return ExitCode.CLEAN
 
@@ -444,11 +434,11 @@ def _which(options: argparse.Namespace) -> int:
         iterative_steps=options.steps,
     )
     cell = Cell(model, config)
-    _say(f"{cell.id}, on a small model")
+    say(f"{cell.id}, on a small model")
     lines = []
     with Store() as store, Engine(store=store) as engine:
         for release in builds.RELEASES:
-            overlay = builds.prepare(builds.parse(release), say=_say)
+            overlay = builds.prepare(builds.parse(release), say=say)
             verdict = probing.verdict_on(engine, overlay, cell)
             known = probing.explanation(overlay, cell, verdict)
             lines.append((release, verdict, known.title if known else ""))
@@ -507,7 +497,3 @@ def _write_new(path: Path, text: str) -> None:
 
 def _out(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - a command's output
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress and errors

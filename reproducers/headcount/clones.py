@@ -80,13 +80,15 @@ class Clone:
         Raises:
             UsageError: there is no such ref.
         """
-        found = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        found = self._named(ref)
         if found is None:
             release = ref.removeprefix("v") if ref.startswith("v") else f"v{ref}"
-            known = self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{release}^{{commit}}")
-            hint = f"did you mean {release}?" if known else "git log and git tag list what there is"
+            hint = f"did you mean {release}?" if self._named(release) else "git log and git tag list what there is"
             raise UsageError(f"there is no commit {ref!r} in {self.path}", hint)
         return found.strip()
+
+    def _named(self, ref: str) -> str | None:
+        return self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` was made on top of `older`, or is the same."""

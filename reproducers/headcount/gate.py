@@ -65,6 +65,11 @@ class Breach:
     what: str
     allowed: bool = False
 
+    @property
+    def lost(self) -> bool:
+        """Whether it is gone, and no one says that it is meant."""
+        return self.removed and not self.allowed
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -95,7 +100,7 @@ class Verdict:
     @property
     def exit_code(self) -> ExitCode:
         """A regression is one whatever else is unsure; nothing that is unsure is green."""
-        lost = any(breach.removed and not breach.allowed for breach in self.breaches)
+        lost = any(breach.lost for breach in self.breaches)
         if self.of(Sort.REGRESSED) or lost or (self.strict and self.of(Sort.CHANGED)):
             return ExitCode.REGRESSION
         unsure = self.of(Sort.INDETERMINATE) or self.of(Sort.FLAKY) or self.doubts or not self.differences

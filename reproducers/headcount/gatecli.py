@@ -3,14 +3,9 @@
 import argparse
 import os
 import re
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from headcount import builds, gate, gating, matrix, reproduction, results
 from headcount.engine import Engine
@@ -19,17 +14,18 @@ from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
 from headcount.gate import Sort, Verdict
 from headcount.gating import Request
 from headcount.report import gate as report
+from headcount.report.console import progress, say
 from headcount.results import Results, Writer
 
 #: Files that show a regression, each of another failure, in one report.
 _REPRODUCERS = 5
 
 DESCRIPTION = """Both builds are asked every cell of the matrix. A cell that was fine and is not is a regression,
-if it fails so again in a fresh process; a public name that is gone is one too.
+if it fails so again in a fresh process; a public name that is gone is one too."""
 
-exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested, a failure
-does not repeat, a version is taken), 4 the set-up failed. A shard alone exits with 0 once it has asked; the
-verdict is --merge's."""
+EXIT_CODES = """exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
+a failure does not repeat, a version is taken), 4 the set-up failed. A shard alone exits with 0 once it has asked;
+the verdict is --merge's."""
 
 #: What --merge takes beside files.
 _MERGING = ("--strict", "--results")
@@ -70,10 +66,10 @@ def run(options: argparse.Namespace) -> int:
                 "the shards were asked with their own options; --strict may be added",
             )
         verdict = gating.summed_up([results.read(path) for path in options.merge], strict=options.strict)
-        _tell(verdict, options.results / f"gate-merged-{_stamp()}", {})
+        _tell(verdict, options.results / f"gate-merged-{results.stamp()}", {})
         return verdict.exit_code
     request = _request(options)
-    path = options.results / f"gate-transformers-{environment()['transformers']}-{_stamp()}"
+    path = options.results / f"gate-transformers-{environment()['transformers']}-{results.stamp()}"
     written = _observed(request, Path(f"{path}.jsonl"))
     number, shards = request.shard
     if shards > 1:
@@ -94,7 +90,7 @@ def _request(options: argparse.Namespace) -> Request:
         raise UsageError("--ref is of a clone", "name it with --repo")
     if not spec:
         raise UsageError("there is no candidate", "name a release, wheel, sdist, checkout, CLONE@REF or URL")
-    base, candidate = (builds.prepare(builds.parse(name), say=_say) for name in (options.base, spec))
+    base, candidate = (builds.prepare(builds.parse(name), say=say) for name in (options.base, spec))
     return gating.request(
         base,
         candidate,
@@ -111,23 +107,12 @@ def _observed(request: Request, path: Path) -> Results:
     """Both builds asked, and the results written, then read as anyone would."""
     header = gating.header(request)
     try:
-        _say(f"rows as they come: {path}")
+        say(f"rows as they come: {path}")
         with (
             Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
-            Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-                disable=not sys.stderr.isatty(),
-            ) as bar,
+            progress(2 * len(gating.cells(request))) as tell,
         ):
-            task = bar.add_task("asking", total=2 * len(gating.cells(request)))
-            doubts = gating.run(
-                request, writer, lambda row: bar.update(task, advance=1, description=f"asking {row['build']}")
-            )
+            doubts = gating.run(request, writer, lambda row: tell(f"asking {row['build']}"))
             writer.closing["doubts"] = doubts
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error
@@ -136,7 +121,7 @@ def _observed(request: Request, path: Path) -> Results:
 
 def _reproducers(request: Request, verdict: Verdict) -> dict[str, str]:
     """Failure -> a file that shows it, for the first few that are told apart."""
-    cells = matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
+    cells = matrix.by_id(gating.every_cell())
     firsts = {gate.failure(d.candidate): cells[d.cell] for d in reversed(verdict.of(Sort.REGRESSED))}
     found = {}
     with Engine() as engine:
@@ -179,11 +164,3 @@ def _shard(text: str) -> tuple[int, int]:
     if found and 1 <= int(found[1]) <= int(found[2]):
         return int(found[1]), int(found[2])
     raise argparse.ArgumentTypeError(f"{text!r} is no part: 1/3 is the first of three")
-
-
-def _stamp() -> str:
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress

@@ -16,16 +16,14 @@ from packaging.version import Version
 
 from headcount import builds, gate, interface, matrix, results
 from headcount.builds import Overlay
-from headcount.defects import catalogue
 from headcount.engine import Engine
-from headcount.environment import environment, harness_digest, source_digest
+from headcount.environment import harness_digest, source_digest
 from headcount.errors import UsageError
 from headcount.gate import Breach, Sort, Verdict
 from headcount.matrix import Cell
-from headcount.oracle import expect
-from headcount.results import Results, Row, Writer
+from headcount.results import Results, Row, Writer, judged
 from headcount.store import Store
-from headcount.verdicts import Kind, judge
+from headcount.verdicts import Kind
 
 #: Cells that one process is asked at a time: few enough that none waits long for another at the end.
 _AT_ONCE = 8
@@ -232,32 +230,30 @@ class _Pool:
 
     def rows(self, overlay: Overlay, wanted: Sequence[Cell], tell: Tell, *, fresh: bool) -> list[Row]:
         """What a build does with these cells, in their order."""
+
+        def ask(part: Sequence[Cell]) -> list[Row]:
+            with self._engine() as engine:
+                return [judged(overlay, cell, engine.run(overlay, cell, recall=not fresh)) for cell in part]
+
+        found = []
         parts = [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
-        return self._mapped(parts, tell, lambda engine, cell: _row(engine, overlay, cell, known=not fresh))
+        for part in self._threads.map(ask, parts):
+            for row in part:
+                tell(row)
+                found.append(row)
+        return found
 
     def repeated(self, overlay: Overlay, wanted: Sequence[Cell]) -> Iterable[tuple[Cell, bool]]:
         """Whether each fails again in a process that has run nothing else; what does not is not remembered."""
 
         def again(cell: Cell) -> tuple[Cell, bool]:
             with self._engine() as engine:
-                repeats: bool = _row(engine, overlay, cell, known=False, alone=True)["verdict"] != Kind.OK
+                repeats: bool = judged(overlay, cell, engine.run(overlay, cell, fresh=True))["verdict"] != Kind.OK
                 if not repeats:
                     engine.forget(overlay, cell)
             return cell, repeats
 
         return self._threads.map(again, wanted)
-
-    def _mapped(self, parts: Iterable[Sequence[Cell]], tell: Tell, ask: Callable[[Engine, Cell], Row]) -> list[Row]:
-        def work(part: Sequence[Cell]) -> list[Row]:
-            with self._engine() as engine:
-                return [ask(engine, cell) for cell in part]
-
-        found = []
-        for part in self._threads.map(work, parts):
-            for row in part:
-                tell(row)
-                found.append(row)
-        return found
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:
@@ -266,10 +262,3 @@ class _Pool:
             yield engine
         finally:
             self._free.put(engine)
-
-
-def _row(engine: Engine, overlay: Overlay, cell: Cell, *, known: bool, alone: bool = False) -> Row:
-    observation = engine.run(overlay, cell, fresh=alone, recall=known)
-    verdict = judge(expect(cell.model, cell.config), observation)
-    comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
-    return results.row(overlay, cell, observation, verdict, comparison)

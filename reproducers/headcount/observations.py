@@ -12,6 +12,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+#: The exit status of a script that cannot tell, as `git bisect run` has it.
+CANNOT_BE_TESTED = 125
+
 #: The file in a process's folder that holds what it prints.
 LOG = "printed.log"
 
@@ -133,6 +136,12 @@ class ScriptRun:
     def said(self) -> str:
         """The exception that ended it, or the last line that it printed."""
         return self.raised or (self.printed.strip().splitlines() or ["nothing printed"])[-1]
+
+    @property
+    def happened(self) -> str:
+        """What it says has happened, as our files do; "" if nothing."""
+        found: list[str] = re.findall(r"(?m)^happened: (.*)$", self.printed)
+        return found[-1] if found else ""
 
     @property
     def raised(self) -> str:

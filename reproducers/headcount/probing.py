@@ -1,9 +1,8 @@
 """What a build is asked when a history is searched: cells or a script, and which answer means what."""
 
 import os
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -14,12 +13,9 @@ from headcount.defects import Defect, catalogue
 from headcount.engine import Engine, unpromised
 from headcount.environment import environment
 from headcount.matrix import Cell, default_cells
-from headcount.observations import MACHINES_FAULT, ScriptRun
+from headcount.observations import CANNOT_BE_TESTED, MACHINES_FAULT, ScriptRun
 from headcount.oracle import expect
 from headcount.verdicts import Kind, Signature, Verdict, judge, normalised
-
-#: The exit status of a script that cannot tell.
-_SKIPPED = 125
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,9 @@ class Script:
         if run.status == 0:
             return Answer(State.GOOD, run.said, State.GOOD)
         if run.status != 1:
-            ended = {_SKIPPED: "", None: "killed: "}.get(run.status, f"exits with {run.status}, which says nothing: ")
+            ended = {CANNOT_BE_TESTED: "", None: "killed: "}.get(
+                run.status, f"exits with {run.status}, which says nothing: "
+            )
             return Answer(State.SKIP, f"{ended}{run.said}", "")
         if MACHINES_FAULT.search(run.raised):
             return Answer(State.SKIP, f"the machine failed it: {run.raised}", "")
@@ -135,14 +133,12 @@ def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:
 def failure(cell: Cell, verdict: Verdict) -> str:
     """The label of a failure: the known defect that it looks like, else its signature, wherever the code now stands."""
     named = named_defect(cell, verdict)
-    signature = verdict.signature
-    return named.id if named else str(replace(signature, frame=signature.frame.rpartition(".")[2]))
+    return named.id if named else str(verdict.signature.unplaced)
 
 
 def script_failure(run: ScriptRun) -> str:
     """The label of a script's failure: what it says has `happened:`, else the exception that ended it."""
-    happened = re.findall(r"(?m)^happened: (.*)$", run.printed) or [run.raised]
-    return normalised(happened[-1]) or State.BAD
+    return normalised(run.happened or run.raised) or State.BAD
 
 
 def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:
@@ -158,7 +154,7 @@ def by_signature(cell: Cell, signature: Signature) -> Cells:
     """One cell, and the failure to look for."""
 
     def sought(_: Cell, verdict: Verdict) -> str:
-        return State.BAD if alike(verdict.signature, signature) else ""
+        return State.BAD if verdict.signature.unplaced == signature.unplaced else ""
 
     return Cells(cell.id, (cell,), sought)
 
@@ -170,12 +166,6 @@ def by_verdict(cell: Cell, *, any_failure: bool = False) -> Cells:
         return State.BAD if any_failure else failure(cell, verdict)
 
     return Cells(cell.id, (cell,), sought)
-
-
-def alike(one: Signature, other: Signature) -> bool:
-    """Whether two failures are the same: but for the module, since functions move between files."""
-    ends = [signature.frame.rpartition(".")[2] for signature in (one, other)]
-    return (one.kind, one.exception, one.message, ends[0]) == (other.kind, other.exception, other.message, ends[1])
 
 
 @cache

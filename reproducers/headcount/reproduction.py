@@ -117,7 +117,7 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
             path.write_text(text, "utf-8")
             done = engine.run_script(overlay, path)
         doubt = scripts.unproven(verdict, done.status, done.printed)
-        shown = verdict if verdict.signature.exception else replace(verdict, reason=scripts.happening(done.printed))
+        shown = verdict if verdict.signature.exception else replace(verdict, reason=done.happened)
         if not doubt and explanation(overlay, cell, shown) != known:
             doubt = f"what it shows, {shown.reason!r}, is not {known.id if known else 'as unknown'}"
         if not doubt:

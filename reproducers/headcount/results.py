@@ -18,12 +18,13 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from headcount.builds import Overlay
-from headcount.defects import Comparison
+from headcount.defects import Comparison, catalogue
 from headcount.environment import environment, harness_digest
 from headcount.errors import UsageError
 from headcount.matrix import Cell
 from headcount.observations import Observation
-from headcount.verdicts import Verdict
+from headcount.oracle import expect
+from headcount.verdicts import Verdict, judge
 
 #: Raised when a reader of older files would misread newer ones.
 FORMAT = 1
@@ -53,6 +54,18 @@ def row(overlay: Overlay, cell: Cell, observation: Observation, verdict: Verdict
         "seconds": round(sum(observation.seconds.values()), 6),
         "observation": {k: v for k, v in observation.to_json().items() if k not in _SAME_IN_EVERY_ROW},
     }
+
+
+def judged(overlay: Overlay, cell: Cell, observation: Observation) -> Row:
+    """What was observed, judged and compared with the catalogue, as a row."""
+    verdict = judge(expect(cell.model, cell.config), observation)
+    comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
+    return row(overlay, cell, observation, verdict, comparison)
+
+
+def stamp() -> str:
+    """What tells the files of one run from those of another: its time and its process."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
 
 
 class Writer:

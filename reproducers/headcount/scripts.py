@@ -100,25 +100,19 @@ def unproven(verdict: Verdict, status: int | None, printed: str) -> str:
         status: the exit status, None if it was killed.
         printed: stdout and stderr, or their end.
     """
-    happened = happening(printed)
-    if status != 1 or not happened:
-        return f"it exits with {status} and says {ScriptRun(status, printed).said!r}"
-    exception, _, message = happened.partition(": ")
+    run = ScriptRun(status, printed)
+    if status != 1 or not run.happened:
+        return f"it exits with {status} and says {run.said!r}"
+    exception, _, message = run.happened.partition(": ")
     wanted = verdict.signature
     if wanted.exception and exception != wanted.exception:
         return f"it raises {exception}, not {wanted.exception}"
-    message = normalised(message if wanted.exception else happened)
+    message = normalised(message if wanted.exception else run.happened)
     if message != wanted.message:
         return f"it says {message!r}, not {wanted.message!r}"
     frames = re.findall(r'File ".*torch_pruning/(.*)\.py", line \d+, in (\S+)', printed)
     frame = f"{frames[-1][0].replace('/', '.')}.{frames[-1][1]}" if frames else ""
     return f"it fails in {frame}, not {wanted.frame}" if wanted.exception and frame != wanted.frame else ""
-
-
-def happening(printed: str) -> str:
-    """What a script says has happened; "" if nothing."""
-    found: list[str] = re.findall(r"(?m)^happened: (.*)$", printed)
-    return found[-1] if found else ""
 
 
 def ranges(releases: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from typing import Self
 from headcount.builds import Overlay, cache_folder
 from headcount.environment import environment, harness_digest
 from headcount.matrix import Cell
-from headcount.observations import MACHINES_FAULT, Ending, Observation, ScriptRun
+from headcount.observations import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, ScriptRun
 
 #: Seconds after which an observation that no one has asked for is forgotten.
 FORGOTTEN_AFTER = 30 * 24 * 3600
@@ -84,7 +84,7 @@ class Store:
 
     def put_run(self, overlay: Overlay, script: bytes, run: ScriptRun) -> None:
         """Keep a script's end, if it is one that it chose, and the machine did not fail it."""
-        if run.status in (0, 1, 125) and not MACHINES_FAULT.search(run.printed):
+        if run.status in (0, 1, CANNOT_BE_TESTED) and not MACHINES_FAULT.search(run.printed):
             self._put(_key(overlay, script), {"status": run.status, "printed": run.printed})
 
     def close(self) -> None:

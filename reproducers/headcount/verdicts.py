@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
@@ -42,6 +42,11 @@ class Signature:
     exception: str = ""
     message: str = ""
     frame: str = ""
+
+    @property
+    def unplaced(self) -> "Signature":
+        """But for the module: functions move between files."""
+        return replace(self, frame=self.frame.rpartition(".")[2])
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.kind.value, self.exception, self.message, self.frame) if part)

@@ -34,7 +34,7 @@ from headcount.builds import Overlay
 from headcount.configs import Second
 from headcount.matrix import Cell
 from headcount.models import adapter
-from headcount.observations import LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
+from headcount.observations import CANNOT_BE_TESTED, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
 FILE_LIMIT = 256_000_000
@@ -49,10 +49,6 @@ _DESCRIPTORS = 4096
 
 #: Garbage is collected once in so many cells: a dependency graph is one big cycle, but collecting costs.
 CELLS_PER_COLLECTION = 64
-
-
-#: The exit status of a script that cannot tell, as `git bisect run` has it.
-CANNOT_BE_TESTED = 125
 
 
 def serve(connection: Connection, overlay: Overlay, scratch: str) -> None:

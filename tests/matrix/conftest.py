@@ -1,10 +1,8 @@
 """pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status."""
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
-from headcount.results import Row, Writer, encode
+from headcount.results import Row, Writer, encode, stamp
 from headcount.store import Store
 from headcount.verdicts import Kind
 
@@ -100,8 +98,7 @@ def _prepare(config: pytest.Config) -> list[Overlay]:
 
 
 def _open_results(config: pytest.Config) -> Writer:
-    started = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
-    name = f"transformers-{environment()['transformers']}-{started}"
+    name = f"transformers-{environment()['transformers']}-{stamp()}"
     folder: Path = config.option.results
     overlays = config.stash[OVERLAYS]
     try:

@@ -9,23 +9,14 @@ import pytest
 
 from headcount import gate, gating, matrix
 from headcount.builds import RELEASES, Overlay
-from headcount.defects import catalogue
 from headcount.engine import Engine
-from headcount.environment import environment
 from headcount.gate import Sort
-from headcount.oracle import expect
-from headcount.results import Row, row
-from headcount.verdicts import Kind, judge
+from headcount.results import Row, judged
+from headcount.verdicts import Kind
 
 
 def rows(engine: Engine, overlay: Overlay) -> list[Row]:
-    found = []
-    for cell in matrix.default_cells():
-        observation = engine.run(overlay, cell)
-        verdict = judge(expect(cell.model, cell.config), observation)
-        comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
-        found.append(row(overlay, cell, observation, verdict, comparison))
-    return found
+    return [judged(overlay, cell, engine.run(overlay, cell)) for cell in matrix.default_cells()]
 
 
 @pytest.mark.parametrize(

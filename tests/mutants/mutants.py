@@ -22,16 +22,11 @@ import mutator
 from mutator import Mutant
 from rich.progress import track
 
-from headcount import builds, gate, matrix, results
+from headcount import builds, gate, matrix
 from headcount.builds import Overlay
-from headcount.defects import catalogue
 from headcount.engine import Engine
-from headcount.environment import environment
 from headcount.gate import Sort
-from headcount.matrix import Cell
-from headcount.oracle import expect
-from headcount.results import Row
-from headcount.verdicts import judge
+from headcount.results import judged
 
 HERE = Path(__file__).parent
 RECORD = HERE / "record.json"
@@ -103,7 +98,7 @@ class Trial:
         self._engines: list[Engine] = []
         self._telling: Counter[str] = Counter()
         with Engine() as engine:
-            self._rows = {cell.id: _row(engine, base, cell) for cell in matrix.default_cells()}
+            self._rows = {cell.id: judged(base, cell, engine.run(base, cell)) for cell in matrix.default_cells()}
 
     def __enter__(self) -> Self:
         return self
@@ -118,14 +113,13 @@ class Trial:
         overlay = self._laid_out(mutant)
         changed = ""
         for cell in sorted(matrix.default_cells(), key=lambda cell: -self._telling[cell.id]):
-            before, after = self._rows[cell.id], _row(self._engine(), overlay, cell)
+            before, after = self._rows[cell.id], judged(overlay, cell, self._engine().run(overlay, cell))
             sort = gate.sort(before, after)
             if sort in (Sort.REGRESSED, Sort.INDETERMINATE):
                 self._telling[cell.id] += 1
                 return f"caught: {cell.id}: {after['verdict']}"
             if sort in (Sort.CHANGED, Sort.FIXED) and not changed:
                 changed = f"{sort.value}: {cell.id}: {after['verdict']}"
-        shutil.rmtree(overlay.path)
         return changed or "silent"
 
     def _laid_out(self, mutant: Mutant) -> Overlay:
@@ -140,18 +134,6 @@ class Trial:
             self._engines.append(self._local.engine)
         engine: Engine = self._local.engine
         return engine
-
-
-def _row(engine: Engine, overlay: Overlay, cell: Cell) -> Row:
-    observation = engine.run(overlay, cell)
-    verdict = judge(expect(cell.model, cell.config), observation)
-    return results.row(
-        overlay,
-        cell,
-        observation,
-        verdict,
-        catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]),
-    )
 
 
 def survivors() -> dict[str, str]:

@@ -72,7 +72,7 @@ def annotations(verdict: Verdict) -> list[str]:
     for sort, level in ((Sort.REGRESSED, "error"), (Sort.FLAKY, "warning"), (Sort.INDETERMINATE, "warning")):
         for what, cells in _groups(verdict.of(sort)):
             lines.append(f"::{level} title=head pruning {sort.value}::{_command(f'{what} ({len(cells)} cells)')}")
-    lost = [breach for breach in verdict.breaches if breach.removed and not breach.allowed]
+    lost = [breach for breach in verdict.breaches if breach.lost]
     lines += [f"::error title=a public name is gone::{_command(_breach(breach))}" for breach in lost]
     return [*lines, *(f"::warning title=doubtful::{_command(doubt)}" for doubt in verdict.doubts)]
 
@@ -105,7 +105,7 @@ def _case(difference: Difference) -> TestCase:
 
 def _breach_case(breach: Breach) -> TestCase:
     case = TestCase(_clean(breach.path), "interface")
-    if breach.removed and not breach.allowed:
+    if breach.lost:
         case.result = [Failure(_clean(breach.what), "removed")]
     return case
 
@@ -129,7 +129,7 @@ def _some(cells: Sequence[str]) -> list[str]:
 
 
 def _interface(verdict: Verdict) -> str:
-    lost = sum(breach.removed and not breach.allowed for breach in verdict.breaches)
+    lost = sum(breach.lost for breach in verdict.breaches)
     return f"the interface: {len(verdict.breaches)} names or parameters differ, {lost} of them are gone"
 
 
@@ -159,15 +159,20 @@ def _clean(foreign: str) -> str:
 def _span(foreign: str) -> str:
     """As code, in one line, with more backticks around than it has inside."""
     inside = _clean(foreign).strip() or " "
-    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", inside)), default=0))
+    ticks = _ticks(inside)
     return f"{ticks} {inside} {ticks}" if "`" in inside else f"`{inside}`"
 
 
 def _fenced(content: str, language: str) -> list[str]:
     if not content:
         return []
-    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", content)), default=0))
+    fence = _ticks(content, least=3)
     return [f"{fence}{language}", *content.rstrip().split("\n"), fence]
+
+
+def _ticks(inside: str, least: int = 1) -> str:
+    """More backticks than any run of them inside."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", inside)), default=0))
 
 
 def _folded(title: str, inside: Iterable[str]) -> list[str]:
@@ -181,4 +186,4 @@ def _summary(title: str) -> str:
 
 def _command(foreign: str) -> str:
     """The message of a workflow command."""
-    return _clean(foreign).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return _clean(foreign).replace("%", "%25")
