@@ -80,6 +80,8 @@ def step(*_, **__):
     raise RuntimeError('after all that')
 MetaPruner.step = step
 """,
+    "raises-here": "def here(): return [][1]\nfails = here",
+    "raises-there": "def there(): return [][1]\nfails = there",
     "no-pruner": "del pruner.MetaPruner",
     # What a hostile candidate may try; each is right but for that, or fails and tries to hide it.
     "edits-itself": "import pathlib; pathlib.Path(__file__).write_text('surplus = 0')",

@@ -304,13 +304,123 @@ def test_what_was_not_asked_is_not_told(tmp_path: Path, capsys: pytest.CaptureFi
     assert count.read_text() == "xxx"  # there are three builds
 
 
+def test_failures_of_one_text_are_told_apart_by_where_they_arise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script's exception, printed or uncaught, is another if another function of the build raises it."""
+    clone = repository(tmp_path / "clone", "correct", "raises-here", "raises-there")
+    script = tmp_path / "mine.py"
+    uncaught = "import torch_pruning\ngetattr(torch_pruning, 'fails', int)()\n"
+    caught = "import torch_pruning, traceback, sys\ntry:\n    getattr(torch_pruning, 'fails', int)()\n"
+    caught += "except IndexError as error:\n    traceback.print_exc(); print('happened:', error); sys.exit(1)\n"
+    for text in (uncaught, caught):
+        script.write_text(text)
+        code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c2")
+        assert (code, f"introduced by one of 2, {sha(clone, 'c1')}" in out) == (ExitCode.INDETERMINATE, True), out
+        code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+        assert (code, f"becomes another failure by {sha(clone, 'c2')}" in out) == (ExitCode.CLEAN, True), out
+        assert "out of range in there" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import torch_pruning\nprint(undefined)", "NameError: name 'undefined' is not defined"),
+        ("import torch_prunning", "ModuleNotFoundError: No module named 'torch_prunning'"),
+        ("from torch_pruning import Nonsense", "ImportError: cannot import name 'Nonsense'"),
+        ("print('fine')", "the script never imported torch_pruning"),
+        ("raise SystemExit(1)", "the script never imported torch_pruning"),
+        ("raise ValueError('early')", "ValueError: early: the script never imported torch_pruning"),
+        ("import torch_pruning\n{}['slip']", "fails on every build, and never inside torch_pruning: KeyError: 'slip'"),
+    ],
+)
+def test_a_script_that_is_at_fault_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    script = tmp_path / "mine.py"
+    script.write_text(text)
+    git(clone, "tag", "v1.3.0", "c0")
+    code, out, err = run(capsys, script, "--repo", clone)
+    assert (code, out) == (ExitCode.INDETERMINATE, ""), err
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("import torch_pruning\nassert False, 'never right'", "bad throughout"),
+        ("import torch_pruning, sys\nsys.exit(1)", "bad throughout"),
+        ("import torch_pruning\ntorch_pruning.MetaPruner(None, None, None)", "bad throughout"),
+        ("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pass'])\nsys.exit(1)", "bad throughout"),
+    ],
+)
+def test_a_script_that_fails_on_every_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, says: str
+) -> None:
+    """By what it says itself, inside the build, or by a process of its own: that is an answer."""
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    git(clone, "tag", "v1.3.0", "c0")
+    script = tmp_path / "mine.py"
+    script.write_text(text)
+    code, out, err = run(capsys, script, "--repo", clone)
+    assert (code, says in out) == (ExitCode.CLEAN, True), out + err
+
+
+def test_what_differs_is_told_though_it_is_one_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads", "wrong-selection", "crash-step", "correct")
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import torch_pruning, sys, warnings\n"
+        "print('happened:', 2 + torch_pruning.MetaPruner.surplus, 'heads')\n"
+        "warnings.warn('that is the last line')\n"
+        "sys.exit(1)"
+    )
+    git(clone, "tag", "v1.3.0", "c0")
+    _, out, _ = run(capsys, script, "--repo", clone)
+    assert "bad throughout" in out
+    for words in (f"({sha(clone, 'c0')}): bad: happened: 2 heads", f"- {sha(clone, 'c1')}: bad: happened: 3 heads"):
+        assert words in out
+    _, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--any-failure")
+    assert f"- {sha(clone, 'c1')}: bad: wrong-heads" in out
+    assert f"- {sha(clone, 'c3')}: bad: crash" in out
+    script.write_text(
+        f"import torch_pruning, sys, time, pathlib\ncount = pathlib.Path({str(tmp_path / 'count')!r})\n"
+        "count.write_text((count.read_text() if count.exists() else '') + 'x')\n"
+        "print('happened: after', len(count.read_text()), 's'); sys.exit(1)"
+    )
+    many = repository(tmp_path / "many", "correct", "wrong-heads", "none", "correct")
+    for number in range(10):
+        (many / "torch_pruning" / "__init__.py").write_text(f"{miniatures.source('correct')}\n# {number}\n")
+        commit(many, "", f"d{number}")
+    git(many, "tag", "v1.3.0", "c3")
+    _, out, _ = run(capsys, script, "--repo", many)
+    assert "bad: happened: after " in out
+    assert "(and 10 other wordings)" in out
+
+
+def test_a_script_that_hangs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up after --timeout; until then it is said now and then what is waited for."""
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    script = tmp_path / "mine.py"
+    script.write_text("import torch_pruning, time\ntime.sleep(1e6 * torch_pruning.MetaPruner.surplus)")
+    monkeypatch.setattr("headcount.report.console.BEAT", 0.2)
+    code, out, err = run(capsys, script, "--repo", clone, "--good", "c0", "--timeout", "2")
+    assert code == ExitCode.INDETERMINATE
+    assert "killed: no end within 2 s" in out
+    assert "1 of 2 after " in err
+    assert f": asking HEAD ({sha(clone, 'c1')})" in err
+
+
 def test_each_reason_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clone = repository(tmp_path / "clone", "correct", "crash-import", "exit-import", "wrong-heads")
     script = tmp_path / "mine.py"
     script.write_text("import sys, torch_pruning; sys.exit(torch_pruning.MetaPruner.surplus)")
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
-    assert f"- {sha(clone, 'c1')}: skip: RuntimeError: no import today" in out
-    assert f"- {sha(clone, 'c2')}: skip: nothing printed" in out
+    assert f"- {sha(clone, 'c1')}: skip: exits with 125: RuntimeError: no import today" in out
+    assert f"- {sha(clone, 'c2')}: skip: exits with 125: nothing printed" in out
 
 
 def test_what_a_script_reads_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,7 +449,7 @@ def test_how_a_script_may_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
     code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
     assert code == ExitCode.INDETERMINATE
-    assert "skip: RuntimeError: no import today" in out
+    assert "skip: exits with 125: RuntimeError: no import today" in out
     assert f"introduced by one of 2, {sha(clone, 'c1')} to {sha(clone, 'c2')} as AssertionError: surplus N" in out
     assert f"becomes another failure by {sha(clone, 'c3')}" in out
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c3")
@@ -357,7 +467,7 @@ def test_how_a_script_may_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     script.write_text("import torch_pruning\nif torch_pruning.MetaPruner.surplus: raise MemoryError('no more')\n")
     code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c2")
     assert code == ExitCode.INDETERMINATE
-    script.write_text("import sys; sys.exit(7)")
+    script.write_text("import torch_pruning, sys; sys.exit(7)")
     code, _, err = run(capsys, script, "--repo", clone, "--good", "c0")
     assert (code, "exits with 7, which says nothing" in err) == (ExitCode.INDETERMINATE, True)
 
@@ -394,6 +504,10 @@ def test_the_call_is_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture
         ((tmp_path / "none.py",), "cannot be read: No such file"),
         ((CELL, "--good", "1.4.1", "--bad", "1.4.1"), "both ends are 1.4.1"),
         (("steps-compund",), "is no cell, no known defect, and no file (near are the defects steps-compound"),
+        (("total-heads",), "(near are the defects 410-total-heads; "),
+        (("#409",), "(near are the defects 410, 411"),
+        (("410", "--bad", "v1.4.1"), "v1.4.1 is no release with head pruning (1.4.1 is)"),
+        (("#410", "--bad", "master"), "a commit, tag or branch needs --repo CLONE"),
     ):
         code, out, err = run(capsys, *words)
         assert (code, out, says in err) == (ExitCode.USAGE, "", True), err
@@ -433,7 +547,11 @@ def test_what_was_asked_is_not_asked_again(
     def observe(*_: object, **__: object) -> None:
         raise AssertionError
 
+    output = tmp_path / "there.json"
     monkeypatch.setattr("headcount.engine.Engine._observe", observe)
+    _, second, _ = run(capsys, CELL, "--repo", clone, "--json", output, "--good", "c0")
+    assert second == first
+    assert output.is_file()
     _, second, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
     assert second == first
     code, _, err = run(capsys, CELL, "--repo", clone, "--good", "c0", "--fresh")
@@ -462,7 +580,7 @@ def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (swap them;"),
+        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (the older end is --good"),
         (["--good", "c0", "--bad", "c0"], ExitCode.USAGE, "are the same commit"),
         (["--good", "c0", "--bad", "nosuch"], ExitCode.USAGE, "there is no commit 'nosuch'"),
         (["--good", "apart", "--bad", "c3"], ExitCode.USAGE, "apart is not an ancestor of c3"),
@@ -521,10 +639,10 @@ def test_each_build_is_asked_once(tmp_path: Path) -> None:
     span = bisection.commits(clone, "c0", "c6")
     script = tmp_path / "mine.py"
     script.write_text("import torch_pruning, sys; sys.exit(torch_pruning.MetaPruner.surplus)")
-    told: list[tuple[str, Answer]] = []
+    told: list[Answer] = []
     with Engine() as engine:
         subject = Script(script)
-        prober = Prober(engine, subject, span, lambda title, answer: told.append((title, answer)))
+        prober = Prober(engine, subject, span, lambda _, answer: told.append(answer) if answer else None)
         result = bisection.scan(prober, subject, span, Find.INTRODUCED)
-    assert [answer.state for _, answer in told] == [State.GOOD, State.BAD]
+    assert [answer.state for answer in told] == [State.GOOD, State.BAD]
     assert [span.commits[c.point].subject for c in result.changes] == ["make it wrong-heads"] * 2

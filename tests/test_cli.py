@@ -1,5 +1,6 @@
 """The commands as a user calls them: what they print, what they write, what they exit with."""
 
+import json
 import os
 import subprocess
 import sys
@@ -24,12 +25,16 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("command", [[], ["emit"], ["minimise"], ["reproduce"], ["bisect"], ["history"], ["which"]])
+@pytest.mark.parametrize(
+    "command", [[], ["emit"], ["minimise"], ["reproduce"], ["bisect"], ["history"], ["which"], ["gate"]]
+)
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
     assert ended.value.code == 0
-    assert "exit codes: 0 clean" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "exit codes: 0 " in said
+    assert "130 interrupted" in said
 
 
 def test_an_emitted_file_shows_the_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,16 +161,21 @@ def _miniatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_miniatures")
-def test_which_release_to_take(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["which", "--heads", "12", "--head-ratio", "1/3"]) == ExitCode.CLEAN
+def test_which_release_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "told.json"
+    assert main(["which", "--heads", "12", "--head-ratio", "1/3", "--json", str(output)]) == ExitCode.CLEAN
     printed = capsys.readouterr()
-    assert "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1" in printed.err
     lines = printed.out.splitlines()
+    assert lines[0] == "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1, on a small model:"
     assert [line for line in lines if line.startswith("1.4.1")] == [
-        "1.4.1  crash           KeyError at step in __init__.<lambda>: 'step'"
+        "1.4.1            crash           KeyError at step in __init__.<lambda>: 'step'"
     ]
-    assert lines[0].startswith("1.3.0  untestable")
-    assert lines[-1].startswith("take 1.6.1: the newest that does it right (1.4.0, 1.4.2, ")
+    assert lines[2].startswith("1.3.0 to 1.3.7   untestable      RuntimeError")
+    assert lines[-2].startswith("take 1.6.1: the newest that does it right (1.4.0, 1.4.2 to 1.6.0 too)")
+    assert "layernorm-order" in lines[-1]
+    known = json.loads(output.read_text())
+    assert (known["take"], known["releases"]["1.4.1"]["verdict"]) == ("1.6.1", "crash")
+    assert "layernorm-order" in known["known_defects_of_it"]
 
 
 @pytest.mark.parametrize(("name", "code"), [("crash-step", 1), ("crash-import", 3)])
@@ -188,8 +198,10 @@ def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.Capture
 
 
 @pytest.mark.usefixtures("_miniatures")
-def test_the_history_of_a_defect(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_history_of_a_defect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The miniature of 1.4.1 crashes in a way of its own: whether the defect is there cannot be told."""
-    assert main(["history", "410", "eval-mode"]) == ExitCode.CLEAN
+    output = tmp_path / "told.json"
+    assert main(["history", "#410", "eval-mode", "--json", str(output)]) == ExitCode.CLEAN
+    assert json.loads(output.read_text())["410-total-heads"]["1.4.0"]["state"] == "good"
     row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("410-total-heads"))
     assert row.split()[1:] == [*"????????·?········"]

@@ -101,24 +101,22 @@ def test_a_cell_does_not_depend_on_those_before_it(engine: Engine, miniature: Mi
     [
         ("import torch_pruning; print(torch_pruning.pruner.MetaPruner)", 0, "MetaPruner"),
         ("import sys; print('why'); sys.exit(125)", 125, "why"),
-        ("raise RuntimeError('loud')", 1, "RuntimeError: loud"),
+        ("import torch_pruning; raise RuntimeError('loud')", 1, "RuntimeError: loud"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", None, ""),
         ("import time; time.sleep(1e6)", None, "no end within 2 s"),
     ],
 )
 def test_a_script_is_run_as_a_program(
-    engine: Engine,
     miniature: Miniature,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     code: str,
     status: int | None,
     says: str,
 ) -> None:
-    monkeypatch.setattr("headcount.engine.SCRIPT_TIMEOUT", 2.0)
     script = tmp_path / "script.py"
     script.write_text(code)
-    run = engine.run_script(miniature("correct"), script)
+    with Engine(script_timeout=2.0) as engine:
+        run = engine.run_script(miniature("correct"), script)
     assert run.status == status
     assert says in run.printed
 

@@ -1,7 +1,7 @@
 """A history searched for a failure: releases, or the commits of a clone; what was asked, and what came of it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
 
@@ -17,7 +17,10 @@ from headcount.verdicts import normalised
 #: With fewer distinct builds than this, all are asked: it takes a minute, and is right on any history.
 SCANNED_BELOW = 300
 
-_SWAPPED = "swap them; with --find fixed the bad one is the older"
+#: In more wordings than this, what neighbours say tells no more than their first: a script may print the time.
+_WORDINGS = 8
+
+_SWAPPED = "the older end is --good, or with --find fixed --bad; without it, it is the first with head pruning"
 
 
 class Find(StrEnum):
@@ -126,7 +129,9 @@ def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
     """
     for name in (older, newer):
         if name not in RELEASES:
-            raise UsageError(f"{name} is no release with head pruning", f"they are {RELEASES[0]} to {RELEASES[-1]}")
+            plain = name.removeprefix("v")
+            hint = f"they are {RELEASES[0]} to {RELEASES[-1]}; a commit, tag or branch needs --repo CLONE"
+            raise UsageError(f"{name} is no release with head pruning", f"{plain} is" if plain in RELEASES else hint)
     first, last = RELEASES.index(older), RELEASES.index(newer)
     if first == last:
         raise UsageError(f"both ends are {older}", "name two")
@@ -177,13 +182,13 @@ class Prober:
         engine: Engine,
         subject: Subject,
         span: Span,
-        tell: Callable[[str, Answer], None],
+        tell: Callable[[str, Answer | None], None],
         known: Mapping[str, Answer] | None = None,
     ) -> None:
         """Ask nothing yet.
 
         Args:
-            tell: called with the title and the answer of each build that is asked.
+            tell: called with the title of each build before it is asked, and again with its answer after.
             known: point -> what its build has said before.
         """
         self._engine = engine
@@ -197,6 +202,7 @@ class Prober:
         """What the build of a point says."""
         key = self._span.keys[point]
         if key not in self._known:
+            self._tell(self._span.titles[point], None)
             self._known[key] = self._fresh(point)
             self._tell(self._span.titles[point], self._known[key])
         self.asked[point] = self._known[key]
@@ -224,7 +230,7 @@ def verify(prober: Prober, subject: Subject, span: Span, ends: Mapping[str, Stat
         if answer.state is not wanted:
             raise UsageError(
                 f"{title} should be {wanted} for {subject.name}, and is {answer.state}: {answer.what}",
-                "name other ends; with --find fixed the bad one is the older; --scan needs none",
+                "name other ends, or none: then all changes are told; with --find fixed the bad one is the older",
             )
 
 
@@ -240,6 +246,11 @@ def scan(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
     if all(asked[point].state is State.SKIP for point in span.points):
         reasons = sorted({asked[point].what for point in span.points})
         raise UntestableError(f"nothing in the range can be tested for {subject.name}: {'; '.join(reasons[:3])}")
+    if all(asked[point].doubtful for point in span.points if asked[point].state is not State.SKIP):
+        raise UntestableError(
+            f"{subject.name} fails on every build, and never inside torch_pruning: {asked[span.newer].what}",
+            "it may be at fault itself; if it is not, let it catch the exception and exit with 1",
+        )
     states = {p: State.SKIP if answer.state is State.SKIP else answer.label for p, answer in asked.items()}
     found = [c for c in changes(span.history, states) if asked[c.point].state in find.after]
     given = {span.older, *span.boundary}  # what was before these, no one has asked
@@ -283,12 +294,24 @@ def distinct(span: Span) -> int:
 
 
 def runs(bisection: Bisection) -> list[tuple[str, str, Answer]]:
-    """What was asked, in the order of the history; neighbours that say the same as one: first, last, answer."""
+    """What was asked, in the order of the history; neighbours that say the same as one: first, last, answer.
 
-    def same(point: str) -> tuple[str, ...]:
-        answer = bisection.asked.get(point)
-        skipped = answer is not None and answer.state is State.SKIP
-        return () if answer is None else (answer.state, answer.label, normalised(answer.what) if skipped else "")
+    What counts as the same may be said in words that differ; where they do so time and again, the first stand for all.
+    """
+    asked = bisection.asked
 
-    stretches = [list(points) for _, points in groupby(bisection.span.points, same)]
-    return [(s[0], s[-1], bisection.asked[s[0]]) for s in stretches if s[0] in bisection.asked]
+    def split(points: Iterable[str], key: Callable[[Answer], object]) -> list[list[str]]:
+        return [list(same) for _, same in groupby(points, lambda p: key(asked[p]) if p in asked else None)]
+
+    found = []
+    for alike in split(bisection.span.points, lambda said: (said.state, said.label)):
+        if alike[0] in asked:
+            verbatim = split(alike, lambda said: said.what)
+            parts = verbatim if len(verbatim) <= _WORDINGS else split(alike, lambda said: normalised(said.what))
+            found += [(part[0], part[-1], _in_short([asked[point] for point in part])) for part in parts]
+    return found
+
+
+def _in_short(alike: Sequence[Answer]) -> Answer:
+    others = len({answer.what for answer in alike}) - 1
+    return replace(alike[0], what=f"{alike[0].what} (and {others} other wordings)") if others else alike[0]

@@ -20,7 +20,7 @@ from headcount.builds import Overlay
 from headcount.clones import Clone
 from headcount.configs import Config
 from headcount.defects import Defect, catalogue
-from headcount.engine import Engine
+from headcount.engine import SCRIPT_TIMEOUT, Engine
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.models import FAMILIES, Model
@@ -35,7 +35,13 @@ from headcount.verdicts import Kind
 _INTERRUPTED = 130
 _READER_GONE = 141
 
-_EXIT_CODES = "exit codes: 0 clean, 1 the defect is there, 2 the call was wrong, 3 indeterminate, 4 the set-up failed."
+_OTHER_CODES = "2 the call was wrong, 3 indeterminate, 4 the set-up failed, 130 interrupted."
+_EXIT_CODES = f"exit codes: 0 clean, 1 the defect is there, {_OTHER_CODES}"
+_WRITING_CODES = f"exit codes: 0 written, {_OTHER_CODES}"
+_BISECT_CODES = f"""exit codes: 0 answered, whatever the answer, {_OTHER_CODES}
+Indeterminate is an answer with a gap: what cannot be tested hides where a change is, or may hide one."""
+_WHICH_CODES = f"exit codes: 0 there is one to take, 1 no release does it right, {_OTHER_CODES}"
+_HISTORY_CODES = f"exit codes: 0 told, {_OTHER_CODES}"
 _BY_NOX = """Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
 
 
@@ -49,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"headcount: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        say("headcount: interrupted; what was asked is kept, and what it was to amount to is not written")
+        say(
+            "headcount: interrupted; what was asked of the builds is kept: the same command goes on from there, "
+            "with a script if --resume is added; what it was to amount to is not written"
+        )
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python writes there once more as it ends
@@ -88,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
         ("emit", "write a failing cell of the matrix as one Python file that stands alone"),
         ("minimise", "shrink a failing cell as far as it still fails in the same way, then write it"),
     ):
-        command = _command(commands, name, help_)
+        command = _command(commands, name, help_, exit_codes=_WRITING_CODES)
         command.add_argument("cell", metavar="CELL", help="as in the matrix's test ids, with or without the build")
         command.add_argument(
             "--build", required=True, action=_Once, help="a release, wheel, sdist, checkout, CLONE@REF or URL"
@@ -104,8 +113,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--build", action="append", default=[], help="run on this build instead; may be repeated")
     command.set_defaults(run=_reproduce)
     _add_bisect(commands)
-    command = _command(commands, "history", "which release shows which known defect")
+    command = _command(commands, "history", "which release shows which known defect", exit_codes=_HISTORY_CODES)
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
     command.set_defaults(run=_history)
     _add_which(commands)
     help_ = "is a build fit for release? what got worse against the last"
@@ -129,8 +139,10 @@ verdict is told. With --bad, or --search, one failure is looked for: the one tha
 that fails in another way is skipped, and so is one that cannot be tested.
 
 A script is run with each build's torch_pruning first on its path. It exits with 0 for good, 1 for bad, 125
-for "cannot be tested"; an uncaught exception is bad, but while torch_pruning is being imported. Two of its
-failures are the same if the exceptions are, or the lines it prints that begin with "happened: "."""
+for "cannot be tested". An uncaught exception is bad, but cannot be tested while torch_pruning is being imported,
+or if it is an ImportError, NameError or SyntaxError of the script itself. Two failures are the same if the
+exceptions are, or the lines it prints that begin with "happened: ", and the function of torch_pruning in the
+traceback."""
 
 
 def _add_bisect(commands: Any) -> None:
@@ -139,6 +151,7 @@ def _add_bisect(commands: Any) -> None:
         "bisect",
         "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
         _BISECT,
+        _BISECT_CODES,
     )
     command.add_argument(
         "what",
@@ -162,13 +175,23 @@ def _add_bisect(commands: Any) -> None:
     command.add_argument("--any-failure", action="store_true", help="all failures are one: none is skipped")
     command.add_argument("--fresh", action="store_true", help="ask every build anew, though a cell was asked before")
     command.add_argument("--resume", action="store_true", help="take what the same script said of a build before")
+    command.add_argument(
+        "--timeout",
+        type=_count,
+        default=int(SCRIPT_TIMEOUT),
+        metavar="S",
+        help="seconds a script may take on one build before it cannot be tested (default: %(default)s)",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     command.set_defaults(run=_bisect)
 
 
 def _add_which(commands: Any) -> None:
     command = _command(
-        commands, "which", "which releases do a call right, what goes wrong in the others, and which to take"
+        commands,
+        "which",
+        "which releases do a call right, what goes wrong in the others, and which to take",
+        exit_codes=_WHICH_CODES,
     )
     command.add_argument(
         "--head-ratio", type=_ratio, required=True, metavar="R", help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head"
@@ -184,6 +207,7 @@ def _add_which(commands: Any) -> None:
     scope.add_argument("--global", dest="everywhere", action="store_true", help="global_pruning=True")
     command.add_argument("--head-dims", action="store_true", help="prune_head_dims=True")
     command.add_argument("--model", choices=sorted(FAMILIES), default="vit", help="the model's family")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
     command.set_defaults(run=_which, everywhere=False)
 
 
@@ -301,7 +325,11 @@ def _bisect(options: argparse.Namespace) -> int:
     )
     builds_ = bisection.distinct(span)
     scanned = options.scan or (not options.search and (find is Find.ALL or builds_ < bisection.SCANNED_BELOW))
-    with Store() as store, Engine(store=store, fresh=options.fresh) as engine, progress(builds_) as tell:
+    with (
+        Store() as store,
+        Engine(script_timeout=options.timeout, store=store, fresh=options.fresh) as engine,
+        progress(builds_) as steps,
+    ):
         good_end, bad_end = (span.newer, span.older) if find is Find.FIXED else (span.older, span.newer)
         one = bool(options.bad) or not scanned
         subject, known = _subject(what, options, engine, lambda: _testable(span, bad_end) if one else None)
@@ -309,7 +337,7 @@ def _bisect(options: argparse.Namespace) -> int:
             engine,
             subject,
             span,
-            lambda title, answer: tell(f"{title} {answer.state}"),
+            lambda title, answer: steps.done(f"{title} {answer.state}") if answer else steps.begin(f"asking {title}"),
             {bad_end: known} if known else None,
         )
         said = {good_end: (options.good, State.GOOD), bad_end: (options.bad, State.BAD)}
@@ -317,8 +345,19 @@ def _bisect(options: argparse.Namespace) -> int:
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
     if options.json:
         _write_new(options.json, json.dumps(to_json(result, clone), indent=2) + "\n")
-    _out(markdown(result, clone, options.words))
+    _out(markdown(result, clone, _repeatable(options)))
     return result.exit_code
+
+
+def _repeatable(options: argparse.Namespace) -> list[str]:
+    """The words of the call, without the file that it has written."""
+    words: list[str] = []
+    for word in options.words:
+        if words and words[-1] == "--json":
+            words.pop()
+        elif not word.startswith("--json="):
+            words.append(word)
+    return words
 
 
 def _testable(span: Span, point: str) -> Overlay:
@@ -349,14 +388,16 @@ def _what(what: str) -> Path | Defect | tuple[Cell, str]:
     path = Path(what)
     if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
         return _program(path)
-    known = {name for defect in catalogue().defects for name in (defect.id, defect.id.partition("-")[0])}
-    if what in known:
+    known = [name for defect in catalogue().defects for name in (defect.id.partition("-")[0], defect.id)]
+    if what.removeprefix("#") in known:
         return reproduction.find(what)
     try:
         cell = _cell(what)
     except UsageError as error:
-        near = difflib.get_close_matches(what, known, n=2, cutoff=0.5)
-        also = f"the defects {', '.join(near)}; " if near else ""
+        within = [name for name in known if what in name] if len(what) > 2 else []  # noqa: PLR2004 - a word, not a letter
+        numbers = [name for name in known if name.isdecimal() and what.removeprefix("#").isdecimal()]
+        near = within or numbers or difflib.get_close_matches(what, known, n=2, cutoff=0.5)
+        also = f"the defects {', '.join(dict.fromkeys(near))}; " if near else ""
         raise UsageError(
             f"{what!r} is no cell, no known defect, and no file", f"near are {also}{error.hint.partition(' are ')[2]}"
         ) from None
@@ -411,19 +452,26 @@ def _subject(
 
 
 def _history(options: argparse.Namespace) -> int:
+    if options.json:
+        _check_new(options.json)
     defects = _defects(options.which)
     overlays = {release: builds.prepare(builds.parse(release), say=say) for release in builds.RELEASES}
     answers: dict[str, dict[str, Answer]] = {defect.id: {} for defect in defects}
-    with Store() as store, Engine(store=store) as engine, progress(len(overlays)) as tell:
+    with Store() as store, Engine(store=store) as engine, progress(len(overlays)) as steps:
         for release, overlay in overlays.items():
+            steps.begin(f"asking {release}")
             for defect in defects:
                 answers[defect.id][release] = probing.by_defect(defect).ask(engine, overlay)
-            tell(f"{release} {answers[defects[-1].id][release].state}")
+            steps.done(release)
+    if options.json:
+        _write_new(options.json, json.dumps(history.table_to_json(answers), indent=2) + "\n")
     _out(history.table(answers))
     return ExitCode.CLEAN
 
 
 def _which(options: argparse.Namespace) -> int:
+    if options.json:
+        _check_new(options.json)
     model = Model(family=options.model, heads=options.heads, layers=options.layers)
     config = Config(
         global_pruning=options.everywhere,
@@ -434,16 +482,18 @@ def _which(options: argparse.Namespace) -> int:
         iterative_steps=options.steps,
     )
     cell = Cell(model, config)
-    say(f"{cell.id}, on a small model")
-    lines = []
-    with Store() as store, Engine(store=store) as engine:
+    findings = []
+    with Store() as store, Engine(store=store) as engine, progress(len(builds.RELEASES)) as steps:
         for release in builds.RELEASES:
+            steps.begin(f"asking {release}")
             overlay = builds.prepare(builds.parse(release), say=say)
             verdict = probing.verdict_on(engine, overlay, cell)
-            known = probing.explanation(overlay, cell, verdict)
-            lines.append((release, verdict, known.title if known else ""))
-    _out(history.advice(lines))
-    kinds = {verdict.kind for _, verdict, _ in lines}
+            findings.append((release, verdict, probing.explanation(overlay, cell, verdict)))
+            steps.done(f"{release} {verdict.kind}")
+    if options.json:
+        _write_new(options.json, json.dumps(history.advice_to_json(cell, findings), indent=2) + "\n")
+    _out(history.advice(cell, findings))
+    kinds = {verdict.kind for _, verdict, _ in findings}
     if Kind.OK in kinds:
         return ExitCode.CLEAN
     return ExitCode.REGRESSION if kinds - {Kind.UNTESTABLE, Kind.NOT_APPLICABLE} else ExitCode.INDETERMINATE

@@ -83,6 +83,7 @@ class Engine:
         self,
         cell_timeout: float = CELL_TIMEOUT,
         import_timeout: float = IMPORT_TIMEOUT,
+        script_timeout: float = SCRIPT_TIMEOUT,
         store: Store | None = None,
         *,
         fresh: bool = False,
@@ -97,6 +98,7 @@ class Engine:
         self._fresh = fresh
         self._cell_timeout = cell_timeout
         self._import_timeout = import_timeout
+        self._script_timeout = script_timeout
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
         self._context = _context()
@@ -182,16 +184,21 @@ class Engine:
     def _run_script(self, overlay: Overlay, script: Path, environment: Mapping[str, str] | None) -> ScriptRun:
         self.close()
         scratch = _Scratch()
+
+        def printed() -> str:
+            # Where the build lies is nothing that it says.
+            return scratch.printed(SCRIPT_PRINTED_LIMIT).replace(f"{overlay.path}{os.sep}", "")
+
         # A program may have children of its own, which a daemon may not.
         arguments = (overlay, scratch.path, script, dict(environment or {}))
         process = self._started(_run_script, arguments, daemon=False)
         try:
-            ended = bool(wait([process.sentinel], SCRIPT_TIMEOUT))
+            ended = bool(wait([process.sentinel], self._script_timeout))
             process.join(5 if ended else 0)
-            printed, status = scratch.printed(SCRIPT_PRINTED_LIMIT), process.exitcode
+            status = process.exitcode
             if ended:
-                return ScriptRun(status if status is not None and status >= 0 else None, printed)
-            return ScriptRun(None, f"{printed}\nno end within {SCRIPT_TIMEOUT:g} s")
+                return ScriptRun(status if status is not None and status >= 0 else None, printed())
+            return ScriptRun(None, f"{printed()}\nno end within {self._script_timeout:g} s")
         finally:
             _kill(process)
             scratch.remove()

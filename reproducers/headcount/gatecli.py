@@ -24,8 +24,8 @@ DESCRIPTION = """Both builds are asked every cell of the matrix. A cell that was
 if it fails so again in a fresh process; a public name that is gone is one too."""
 
 EXIT_CODES = """exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
-a failure does not repeat, a version is taken), 4 the set-up failed. A shard alone exits with 0 once it has asked;
-the verdict is --merge's."""
+a failure does not repeat, a version is taken), 4 the set-up failed, 130 interrupted. A shard alone exits with 0
+once it has asked; the verdict is --merge's."""
 
 #: What --merge takes beside files.
 _MERGING = ("--strict", "--results")
@@ -110,9 +110,9 @@ def _observed(request: Request, path: Path) -> Results:
         say(f"rows as they come: {path}")
         with (
             Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
-            progress(2 * len(gating.cells(request))) as tell,
+            progress(2 * len(gating.cells(request))) as steps,
         ):
-            doubts = gating.run(request, writer, lambda row: tell(f"asking {row['build']}"))
+            doubts = gating.run(request, writer, lambda row: steps.done(f"asking {row['build']}"))
             writer.closing["doubts"] = doubts
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error

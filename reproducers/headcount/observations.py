@@ -26,6 +26,10 @@ PRINTED_LIMIT = 2_000
 MACHINES_FAULT = re.compile(r"(?m)MemoryError|allocate memory|^OSError: \[Errno (12|24|28|122)\]|No space left")
 
 
+#: A warning's first line; the second, which quotes the code, is indented.
+_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
+
+
 class Phase(StrEnum):
     """What the worker was doing; the last one it reached is where a failure belongs."""
 
@@ -134,14 +138,23 @@ class ScriptRun:
 
     @property
     def said(self) -> str:
-        """The exception that ended it, or the last line that it printed."""
-        return self.raised or (self.printed.strip().splitlines() or ["nothing printed"])[-1]
+        """The exception that ended it, or the last line that it printed, a warning's aside."""
+        lines = [line for line in self.printed.splitlines() if line.strip()]
+        told = [line for line in lines if not line.startswith(" ") and not _WARNING.match(line)]
+        return self.raised or (told or lines or ["nothing printed"])[-1]
 
     @property
     def happened(self) -> str:
         """What it says has happened, as our files do; "" if nothing."""
         found: list[str] = re.findall(r"(?m)^happened: (.*)$", self.printed)
         return found[-1] if found else ""
+
+    @property
+    def frame(self) -> str:
+        """The innermost function of torch_pruning in the traceback printed last, after its module; "" if none."""
+        traceback = self.printed.rpartition("Traceback (most recent call last):\n")[2]
+        found = re.findall(r'(?m)^ *File ".*\btorch_pruning/(.*)\.py", line \d+, in (\S+)', traceback)
+        return f"{found[-1][0].replace('/', '.')}.{found[-1][1]}" if found else ""
 
     @property
     def raised(self) -> str:

@@ -27,11 +27,13 @@ class Answer:
         what: in one line: the verdict and its reason, or what a script printed last.
         label: two answers with one label are the same, and between others there is a change; of a
             skipped build, the defect that hides the one looked for, if it is known.
+        doubtful: it is bad by an exception that arose outside the build, which may be a script's own mistake.
     """
 
     state: State
     what: str
     label: str
+    doubtful: bool = False
 
 
 class Subject(Protocol):
@@ -102,15 +104,15 @@ class Script:
         if run.status == 0:
             return Answer(State.GOOD, run.said, State.GOOD)
         if run.status != 1:
-            ended = {CANNOT_BE_TESTED: "", None: "killed: "}.get(
-                run.status, f"exits with {run.status}, which says nothing: "
-            )
-            return Answer(State.SKIP, f"{ended}{run.said}", "")
+            nothing = "" if run.status == CANNOT_BE_TESTED else ", which says nothing"
+            ended = "killed" if run.status is None else f"exits with {run.status}{nothing}"
+            return Answer(State.SKIP, f"{ended}: {run.said}", "")
         if MACHINES_FAULT.search(run.raised):
             return Answer(State.SKIP, f"the machine failed it: {run.raised}", "")
         label = State.BAD if self.any_failure else script_failure(run)
         sought = self.sought in ("", label)
-        return Answer(State.BAD if sought else State.SKIP, run.said, label)
+        meant = run.happened or not run.raised or run.raised.startswith("AssertionError")
+        return Answer(State.BAD if sought else State.SKIP, _placed(run.said, run), label, not (meant or run.frame))
 
 
 def verdict_on(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
@@ -137,8 +139,14 @@ def failure(cell: Cell, verdict: Verdict) -> str:
 
 
 def script_failure(run: ScriptRun) -> str:
-    """The label of a script's failure: what it says has `happened:`, else the exception that ended it."""
-    return normalised(run.happened or run.raised) or State.BAD
+    """The label of a script's failure: what it says has `happened:`, else the exception that ended it, and where."""
+    said = normalised(run.happened or run.raised)
+    return _placed(said, run) if said else State.BAD
+
+
+def _placed(said: str, run: ScriptRun) -> str:
+    """With the function of torch_pruning that it arose in, whose module may move."""
+    return f"{said} in {run.frame.rpartition('.')[2]}" if run.frame else said
 
 
 def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:

@@ -157,7 +157,7 @@ def find(which: str) -> Defect:
     path = Path(which)
     if path.exists() and path.resolve() != folder() / path.name:
         raise UsageError(f"{which} is not one of the catalogue's files", "headcount bisect runs a file of your own")
-    name = path.name.removesuffix(".py")
+    name = path.name.removesuffix(".py").removeprefix("#")
     found = [
         defect
         for defect in catalogue().defects

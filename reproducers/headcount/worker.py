@@ -80,7 +80,8 @@ def serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
 def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str]) -> None:
     """The process's main, for a script: run it as a program, the build first on the path, then its own folder.
 
-    It ends as a program does, but where the build cannot be imported: that says nothing of what it does.
+    It ends as a program does, but where that says nothing of what the build does: the build cannot be
+    imported, or was not, or the script is at fault itself.
     """
     _isolate(scratch, file_limit=SCRIPT_FILE_LIMIT)
     os.environ.update(environment)
@@ -89,20 +90,42 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
     try:
         runpy.run_path(str(script), run_name="__main__")
+        _leave(0, None, overlay)
     except SystemExit as ended:
-        sys.exit(CANNOT_BE_TESTED if _while_imported(ended, overlay) else ended.code)
+        _leave(ended.code, ended, overlay)
     except Exception as error:  # noqa: BLE001 - whatever a script raises
         sys.excepthook(type(error), error, error.__traceback__)  # it may have its own, which may exit
-        sys.exit(CANNOT_BE_TESTED if _while_imported(error, overlay) else 1)
+        _leave(1, error, overlay)
     finally:
         atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
 
 
-def _while_imported(error: BaseException, overlay: Overlay) -> bool:
-    """Whether an exception was raised by a module of the build, while it was being imported, or there is none."""
-    frames = traceback.extract_tb(error.__traceback__)
-    importing = any(f.name == "<module>" and Path(f.filename).is_relative_to(overlay.path) for f in frames)
-    return importing or (isinstance(error, ModuleNotFoundError) and error.name == "torch_pruning")
+def _leave(code: Any, ended_by: BaseException | None, overlay: Overlay) -> None:
+    """End a script's process with its exit code, if that tells something of the build."""
+    if ended_by is not None and _tells_nothing(ended_by, overlay):
+        code = CANNOT_BE_TESTED
+    elif code in (None, 0, 1) and "torch_pruning" not in sys.modules and not _had_children():
+        sys.stdout.flush()
+        raised = "" if isinstance(ended_by, SystemExit | None) else f"{type(ended_by).__name__}: {ended_by}: "
+        os.write(1, f"cannot be tested: {raised}the script never imported torch_pruning\n".encode())
+        code = CANNOT_BE_TESTED
+    sys.exit(code)
+
+
+def _tells_nothing(error: BaseException, overlay: Overlay) -> bool:
+    """Whether an exception ended the build's import, or is the script's own slip: no build unmakes a name."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(overlay.path)]
+    importing = any(frame.name == "<module>" for frame in frames)
+    return importing or (not frames and isinstance(error, ImportError | NameError | SyntaxError))
+
+
+def _had_children() -> bool:
+    """Whether this process has waited for others, which may have imported what it has not."""
+    if os.name != "posix":
+        return True
+    import resource  # noqa: PLC0415 - POSIX only
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
 
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:

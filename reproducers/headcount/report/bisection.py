@@ -14,6 +14,9 @@ from headcount.probing import Answer
 _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
 _WIDTH = 100
 
+#: So many suspects are told one by one.
+_SUSPECTS = 12
+
 
 def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> str:
     """Everything, as Markdown."""
@@ -130,7 +133,10 @@ def _name(bisection: Bisection, point: str) -> str:
 def _change(bisection: Bisection, change: Change, clone: Clone) -> list[str]:
     """One change: which commit, whose, when, in which release; and the suspects where it may be another."""
     lines = []
-    for point in change.suspects:
+    shown = change.suspects
+    if len(shown) > _SUSPECTS:
+        shown = (*change.suspects[: _SUSPECTS - 1], change.point)
+    for point in shown:
         commit = bisection.span.commits[point]
         known = "" if point == change.point else f" (cannot be told: {bisection.asked[point].what})"
         merged = " (a merge: one of its lines was so before)" if change.merged else ""
@@ -138,7 +144,9 @@ def _change(bisection: Bisection, change: Change, clone: Clone) -> list[str]:
         written = "" if commit.author_date == commit.date else f", written {commit.author_date}"
         lines.append(f"  by {commit.author}{written}; first released in {clone.released(point) or 'nothing yet'}")
     verb = _verb(bisection, change)
-    return [f"{verb.capitalize()}:", "", *lines]
+    left = len(change.suspects) - len(shown)
+    more = [f"- and {left} more between the last two, in the JSON (`--json FILE`)"] if left else []
+    return [f"{verb.capitalize()}:", "", *lines, *more]
 
 
 def _said(bisection: Bisection) -> list[str]:

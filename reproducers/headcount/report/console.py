@@ -1,11 +1,15 @@
-"""What a command says while it works: lines and a bar on stderr, so that its output can go to a file."""
+"""What a command says while it works, on stderr, so that its output can go to a file: a bar, or a line now and then."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+#: Seconds between two lines where no one sees a bar.
+BEAT = 10.0
 
 
 def say(line: str) -> None:
@@ -13,10 +17,50 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress and errors
 
 
+class Steps:
+    """How far a command has come: steps begun and done, of a known total."""
+
+    def __init__(self, total: int, bar: Progress) -> None:
+        """Nothing is done yet."""
+        self._bar = bar
+        self._task = bar.add_task("starting", total=total)
+
+    def begin(self, what: str) -> None:
+        """What is being done now."""
+        self._bar.update(self._task, description=what)
+
+    def done(self, what: str) -> None:
+        """One more is done."""
+        self._bar.update(self._task, advance=1, description=what)
+
+    def line(self) -> str:
+        """All of it in a line."""
+        task = self._bar.tasks[0]
+        left = "" if task.time_remaining is None else f", about {task.time_remaining:.0f} s to go"
+        return f"{task.completed:.0f} of {task.total:.0f} after {task.elapsed or 0:.0f} s{left}: {task.description}"
+
+
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar with an estimate, where someone is looking; each call is one of the total, and says what it was."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("asking", total=total)
-        yield lambda description: bar.update(task, advance=1, description=description)
+def progress(total: int) -> Iterator[Steps]:
+    """Show what is done: a bar with an estimate where someone is looking, else a line every few seconds."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    seen = sys.stderr.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not seen) as bar:
+        steps, ended = Steps(total, bar), Event()
+
+        def beat() -> None:
+            while not ended.wait(BEAT):
+                say(steps.line())
+
+        if not seen:
+            Thread(target=beat, daemon=True).start()
+        try:
+            yield steps
+        finally:
+            ended.set()

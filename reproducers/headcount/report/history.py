@@ -1,13 +1,22 @@
-"""Which release shows which defect, and which one to take: tables for the terminal."""
+"""Which release shows which defect, and which one to take: tables for the terminal, and the same as plain values."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 from headcount.bisector import State
 from headcount.builds import RELEASES
+from headcount.defects import Defect, catalogue
+from headcount.environment import environment
+from headcount.matrix import Cell
 from headcount.probing import Answer
+from headcount.scripts import ranges
 from headcount.verdicts import Kind, Verdict
 
 _MARKS = {State.GOOD: "·", State.BAD: "X", State.SKIP: "?"}
+
+#: Release, verdict on what it does with a call, and the known defect that explains it.
+Finding = tuple[str, Verdict, Defect | None]
 
 
 def table(answers: Mapping[str, Mapping[str, Answer]]) -> str:
@@ -27,18 +36,57 @@ def _heads(width: int) -> Iterable[str]:
     yield " " * width + "  " + "".join(f".{patch:<3}" for _, _, patch in minor).rstrip()
 
 
-def advice(verdicts: Sequence[tuple[str, Verdict, str]]) -> str:
-    """For one call: what each release does with it, and which to take.
+def advice(cell: Cell, findings: Sequence[Finding]) -> str:
+    """For one call: what the releases do with it, neighbours that do the same in one line, and which to take."""
+    lines = [f"{cell.id}, on a small model:", ""]
+    for (kind, reason, defect), same in groupby(findings, lambda found: (found[1].kind, found[1].reason, found[2])):
+        releases = [release for release, _, _ in same]
+        ends = releases[0] if len(releases) == 1 else f"{releases[0]} to {releases[-1]}"
+        known = f"  [{defect.id}: {defect.title}]" if defect else ""
+        lines.append(f"{ends:<15}  {kind:<15} {reason}{known}".rstrip())
+    right = _right(findings)
+    if not right:
+        return "\n".join([*lines, "", "no release does it right"])
+    others = f" ({ranges(right[:-1])} too)" if len(right) > 1 else ""
+    lines += ["", f"take {right[-1]}: the newest that does it right{others}"]
+    if left := _left(right[-1]):
+        ids = ", ".join(defect.id for defect in left)
+        lines.append(f"what it gets wrong in other calls, {len(left)} known defects (README, known defects): {ids}")
+    return "\n".join(lines)
 
-    Args:
-        verdicts: release, verdict, and the known defect's title or "".
-    """
-    lines = []
-    for release, verdict, title in verdicts:
-        lines.append(f"{release:<6} {verdict.kind:<15} {verdict.reason}".rstrip())
-        if title:
-            lines[-1] += f"  [{title}]"
-    right = [release for release, verdict, _ in verdicts if verdict.kind is Kind.OK]
-    taken = f"take {right[-1]}: the newest that does it right" if right else "no release does it right"
-    others = f" ({', '.join(right[:-1])} too)" if len(right) > 1 else ""
-    return "\n".join([*lines, "", taken + others])
+
+def advice_to_json(cell: Cell, findings: Sequence[Finding]) -> dict[str, Any]:
+    """The same as plain values."""
+    right = _right(findings)
+    return {
+        "cell": cell.id,
+        "environment": dict(environment()),
+        "releases": {
+            release: {
+                "verdict": str(verdict.kind),
+                "reason": verdict.reason,
+                "defect": defect.id if defect else None,
+            }
+            for release, verdict, defect in findings
+        },
+        "right": right,
+        "take": right[-1] if right else None,
+        "known_defects_of_it": [defect.id for defect in _left(right[-1])] if right else [],
+    }
+
+
+def table_to_json(answers: Mapping[str, Mapping[str, Answer]]) -> dict[str, Any]:
+    """Defect -> release -> what it says."""
+    return {
+        defect: {release: {"state": str(said.state), "what": said.what} for release, said in by_release.items()}
+        for defect, by_release in answers.items()
+    }
+
+
+def _right(findings: Sequence[Finding]) -> list[str]:
+    return [release for release, verdict, _ in findings if verdict.kind is Kind.OK]
+
+
+def _left(release: str) -> list[Defect]:
+    transformers = environment()["transformers"]
+    return [defect for defect in catalogue().defects if defect.affects(release, transformers)]
