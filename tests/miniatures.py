@@ -90,6 +90,23 @@ import pathlib
 for path in pathlib.Path(__file__).parents[2].glob('*/torch_pruning/__init__.py'):
     path.write_text(path.read_text() + 'MetaPruner.surplus = 0 # edited')
 """,
+    "writes-outside": """
+import pathlib
+MetaPruner.step = lambda *_, **__: (pathlib.Path(__file__).parents[2] / 'anywhere').write_text('')
+""",
+    "forges-store": """
+import pathlib
+from headcount import builds, matrix
+from headcount.builds import Overlay
+from headcount.store import Store
+here = pathlib.Path(__file__).parents[1]
+def overlay(path, version): return Overlay(path.name, path, version, builds.package_digest(path))
+with Store(here.parent / 'cache' / 'kept.sqlite') as store:
+    for cell in matrix.default_cells():
+        known = store.get(overlay(here.parent / 'correct', '1.6.1'), cell)
+        if known is not None: store.put(overlay(here, '1.6.2'), cell, known)
+MetaPruner.surplus = 1
+""",
     "floods": """
 import os, sys
 def step(*_, **__):

@@ -1,16 +1,20 @@
 """The engine survives every way in which a build can fail, and says which it was."""
 
 import os
+import signal
+import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
 import miniatures
-from headcount import matrix
+from headcount import confinement, matrix
 from headcount.builds import Overlay
 from headcount.configs import Config, Criterion
+from headcount.confinement import SIGNALS_SINCE
 from headcount.engine import Engine, unpromised
 from headcount.matrix import Cell
 from headcount.models import Model
@@ -33,7 +37,12 @@ Miniature = Callable[[str], Overlay]
         ("segfault", Ending.KILLED, Phase.CELL, "SIGSEGV"),
         ("exit-zero", Ending.KILLED, Phase.CELL, "exited with status 0"),
         ("garbage", Ending.GARBAGE, Phase.CELL, "unknown fields"),
-        ("kills-server", Ending.KILLED, Phase.CELL, "or its server was killed"),
+        ("writes-outside", Ending.RAISED, Phase.STEP, "Permission denied")
+        if confinement.version()
+        else ("correct", Ending.FINISHED, Phase.MEASURE, ""),
+        ("kills-server", Ending.RAISED, Phase.STEP, "not permitted")
+        if confinement.version() >= SIGNALS_SINCE
+        else ("kills-server", Ending.KILLED, Phase.CELL, "or its server was killed"),
         ("chatty", Ending.RAISED, Phase.STEP, "after all that"),
     ],
 )
@@ -44,6 +53,31 @@ def test_failures_cost_one_observation(
     assert (observation.ending, observation.phase) == (ending, phase)
     assert says in f"{observation.failure} {observation.detail}"
     assert engine.run(miniature("correct"), CELL).ending is Ending.FINISHED
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no server where there is no fork")
+def test_a_server_that_was_killed_is_replaced(engine: Engine, miniature: Miniature) -> None:
+    """As the system may do when memory is short."""
+    engine.run(miniature("correct"), CELL)
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+    deadline = time.monotonic() + 20
+    while engine.run(miniature("correct"), CELL).ending is not Ending.FINISHED:
+        assert time.monotonic() < deadline  # it takes a moment to be noticed
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="strays are found by way of /proc")
+def test_what_left_its_group_is_ended(miniature: Miniature) -> None:
+    overlay = miniature("forks")
+    with Engine() as engine:
+        engine.run(overlay, CELL)
+        child = engine._child  # noqa: SLF001 - there is no public way to its folder, nor need for one
+        assert child is not None
+        folder = child.scratch.path
+        assert len(confinement.strays(folder)) >= 20
+    deadline = time.monotonic() + 10
+    while confinement.strays(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not confinement.strays(folder)
 
 
 def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,15 +140,14 @@ def test_ctrl_c(tmp_path: Path) -> None:
         text=True,
         start_new_session=True,
     )
-    hanging = tmp_path / "hanging"
     deadline = time.monotonic() + 60
-    while not hanging.exists() and time.monotonic() < deadline:
+    while not list(tmp_path.glob("**/hanging")) and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(0.5)
+    child = int(next(tmp_path.glob("**/hanging")).read_text())
     os.killpg(running.pid, signal.SIGINT)
     output, _ = running.communicate(timeout=30)
     assert running.returncode == 2, output
-    child = int(hanging.read_text())
     deadline = time.monotonic() + 10
     while alive(child) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headcount.configs import Config, Criterion, Scope
+from headcount.configs import CONSTRUCTED, Config, Criterion, Scope
 from headcount.models import Model
 
 
@@ -53,36 +53,21 @@ def criterion(pruning: ModuleType, criterion: Criterion, model: Model) -> Any:
     Raises:
         AttributeError: the build has no such criterion.
     """
-    importance = pruning.importance
-    match criterion:
-        case Criterion.MAGNITUDE | Criterion.L1:
-            names = ("GroupNormImportance", "GroupMagnitudeImportance")
-            found = next((name for name in names if hasattr(importance, name)), names[-1])
-            return getattr(importance, found)(p=1 if criterion is Criterion.L1 else 2)
-        case Criterion.GROUP_NORM:
-            return importance.GroupNormImportance(2)
-        case Criterion.CONSTANT:
-            return _indifferent
-        case Criterion.OBDC:
-            return importance.OBDCImportance(num_classes=model.labels)
-        case _:
-            return getattr(importance, _CRITERION_NAMES[criterion])()
+    if criterion is Criterion.CONSTANT:
+        return _indifferent
+    names, arguments = CONSTRUCTED[criterion]
+    found = next((name for name in names if hasattr(pruning.importance, name)), names[-1])
+    return getattr(pruning.importance, found)(**arguments, **_of_the_model(criterion, model))
+
+
+def _of_the_model(criterion: Criterion, model: Model) -> dict[str, int]:
+    """What a criterion is told of the model."""
+    return {"num_classes": model.labels} if criterion is Criterion.OBDC else {}
 
 
 def _indifferent(group: Any, **_: Any) -> Tensor:
     """A criterion of a user's own: "importance (Callable): importance estimator". All channels are alike to it."""
     return torch.ones(len(group[0][1]))
-
-
-_CRITERION_NAMES = {
-    Criterion.LAMP: "LAMPImportance",
-    Criterion.FPGM: "FPGMImportance",
-    Criterion.TAYLOR: "GroupTaylorImportance",
-    Criterion.HESSIAN: "GroupHessianImportance",
-    Criterion.ACTIVATION: "ActivationImportance",
-    Criterion.BN_SCALE: "BNScaleImportance",
-    Criterion.RANDOM: "RandomImportance",
-}
 
 
 def _plant_gradients(net: nn.Module) -> None:
@@ -118,6 +103,8 @@ def _feed_activation(importance: Any, _pruner: Any, net: nn.Module, pixels: Tens
 FEEDERS: Mapping[Criterion, Callable[[Any, Any, nn.Module, Tensor, Any], None]] = {
     Criterion.TAYLOR: _feed_taylor,
     Criterion.HESSIAN: _feed_hessian,
+    Criterion.FIRST: _feed_taylor,
+    Criterion.LAST: _feed_hessian,
     Criterion.OBDC: _feed_obdc,
     Criterion.ACTIVATION: _feed_activation,
 }

@@ -3,6 +3,7 @@
 Ratios are exact fractions; they become floats only at the call, as a user's would.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
@@ -22,6 +23,11 @@ class Criterion(StrEnum):
     OBDC = "obdc"
     ACTIVATION = "activation"
     BN_SCALE = "bnscale"
+    SUM = "sum"  # this and what follows, but for the last two: see REDUCED
+    MAX = "max"
+    PRODUCT = "product"
+    FIRST = "first"
+    LAST = "last"
     RANDOM = "random"
     CONSTANT = "constant"  # a callable of the user's own, to which all channels are alike
 
@@ -142,6 +148,31 @@ _PLAIN_PARAMETERS = (
     "round_to",
     "isomorphic",
 )
+
+#: Those that reduce a group's scores in another way than to their mean.
+REDUCED = (Criterion.SUM, Criterion.MAX, Criterion.PRODUCT, Criterion.FIRST, Criterion.LAST)
+
+#: Criterion -> its class in torch_pruning.importance, by either of the names that NORM has had, and its arguments.
+NORM = ("GroupNormImportance", "GroupMagnitudeImportance")
+CONSTRUCTED: Mapping[Criterion, tuple[tuple[str, ...], Mapping[str, Any]]] = {
+    Criterion.MAGNITUDE: (NORM, {"p": 2}),
+    Criterion.GROUP_NORM: (("GroupNormImportance",), {"p": 2}),
+    Criterion.L1: (NORM, {"p": 1}),
+    Criterion.LAMP: (("LAMPImportance",), {}),
+    Criterion.FPGM: (("FPGMImportance",), {}),
+    Criterion.TAYLOR: (("GroupTaylorImportance",), {}),
+    Criterion.HESSIAN: (("GroupHessianImportance",), {}),
+    Criterion.OBDC: (("OBDCImportance",), {}),
+    Criterion.ACTIVATION: (("ActivationImportance",), {}),
+    Criterion.BN_SCALE: (("BNScaleImportance",), {}),
+    Criterion.SUM: (("MagnitudeImportance",), {"p": 2, "group_reduction": "sum"}),
+    Criterion.MAX: (("MagnitudeImportance",), {"p": 2, "group_reduction": "max"}),
+    Criterion.PRODUCT: (("MagnitudeImportance",), {"p": 2, "group_reduction": "prod"}),
+    # The plain classes of the other two, so that each is asked.
+    Criterion.FIRST: (("TaylorImportance",), {"group_reduction": "first"}),
+    Criterion.LAST: (("HessianImportance",), {"group_reduction": "gate"}),
+    Criterion.RANDOM: (("RandomImportance",), {}),
+}
 
 #: Criteria that not every release has, and the release that brought them.
 CRITERION_SINCE = {Criterion.FPGM: "1.4.0", Criterion.OBDC: "1.4.0", Criterion.ACTIVATION: "1.4.3"}

@@ -20,8 +20,8 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from headcount.configs import Second
 from headcount.matrix import Cell
-from headcount.models import Model
 from headcount.oracle import prunes_heads
 from headcount.verdicts import Kind, Verdict
 
@@ -236,7 +236,7 @@ def _names(cell: Cell) -> dict[str, Any]:
         "r": cell.config.head_pruning_ratio,
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),
         "prunes_heads": prunes_heads(cell.config),
-        "compounded": partial(_compounded, cell.model, ratio, cell.config.iterative_steps),
+        "compounded": partial(_compounded, cell, ratio),
         "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config.iterative_steps),
         "busy_steps_in_all": _busy_steps(cell.model.heads * cell.model.layers, ratio, cell.config.iterative_steps),
         "ratio": Fraction,
@@ -246,19 +246,22 @@ def _names(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _compounded(
-    model: Model, ratio: Fraction, steps: int, rounding: Callable[[Fraction], int], *, overdone: bool = True
-) -> int:
+def _compounded(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int], *, overdone: bool = True) -> int:
     """Heads left in a block if step i of n takes its share i / n * ratio of what the steps before left.
+
+    A second pruner on the same model does it all once more.
 
     Args:
         overdone: whether a step goes on when the model has no more heads left than it should.
     """
+    model, steps = cell.model, cell.config.iterative_steps
     left = model.heads
-    for step in range(1, steps + 1):
-        share = ratio * step / steps
-        if overdone or left * model.layers > math.floor(model.heads * model.layers * (1 - share)):
-            left -= rounding(share * left)
+    for _ in range(2 if cell.config.second is Second.SAME else 1):
+        whole = left
+        for step in range(1, steps + 1):
+            share = ratio * step / steps
+            if overdone or left * model.layers > math.floor(whole * model.layers * (1 - share)):
+                left -= rounding(share * left)
     return left
 
 

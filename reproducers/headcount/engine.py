@@ -25,6 +25,7 @@ from packaging.version import Version
 
 from headcount.builds import Overlay
 from headcount.configs import Config
+from headcount.confinement import strays
 from headcount.environment import harmless_environment
 from headcount.errors import SetupError
 from headcount.matrix import Cell
@@ -165,23 +166,27 @@ class Engine:
         *,
         recall: bool = False,
         environment: Mapping[str, str] | None = None,
+        confined: bool = True,
     ) -> ScriptRun:
         """What a Python file does as a program, with a build in place of the one installed, if any.
 
         Args:
             environment: what it sees besides what is harmless.
+            confined: it may write to the build's own files and to a temporary folder only, if the system can see to it.
             recall: take for granted that it does what it did before, though what it reads may have changed.
         """
         if self._store is None:
-            return self._run_script(overlay, script, environment)
+            return self._run_script(overlay, script, environment, confined=confined)
         content = script.read_bytes()
         known = self._store.get_run(overlay, content) if recall and not self._fresh else None
-        run = known or self._run_script(overlay, script, environment)
+        run = known or self._run_script(overlay, script, environment, confined=confined)
         if known is None:
             self._store.put_run(overlay, content, run)
         return run
 
-    def _run_script(self, overlay: Overlay, script: Path, environment: Mapping[str, str] | None) -> ScriptRun:
+    def _run_script(
+        self, overlay: Overlay, script: Path, environment: Mapping[str, str] | None, *, confined: bool
+    ) -> ScriptRun:
         self.close()
         scratch = _Scratch()
 
@@ -190,7 +195,7 @@ class Engine:
             return scratch.printed(SCRIPT_PRINTED_LIMIT).replace(f"{overlay.path}{os.sep}", "")
 
         # A program may have children of its own, which a daemon may not.
-        arguments = (overlay, scratch.path, script, dict(environment or {}))
+        arguments = (overlay, scratch.path, script, dict(environment or {}), confined)
         process = self._started(_run_script, arguments, daemon=False)
         try:
             ended = bool(wait([process.sentinel], self._script_timeout))
@@ -291,11 +296,11 @@ def _serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
     serve(connection, overlay, scratch)
 
 
-def _run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str]) -> None:
+def _run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str], confined: bool) -> None:  # noqa: FBT001 - multiprocessing passes no keywords here
     """Likewise, for a script."""
     from headcount.worker import run_script  # noqa: PLC0415 - see above
 
-    run_script(overlay, scratch, script, environment)
+    run_script(overlay, scratch, script, environment, confined=confined)
 
 
 def _read(answer: bytes, asked: int) -> Observation:
@@ -358,8 +363,12 @@ class _Scratch:
         return ""
 
     def remove(self) -> None:
+        """Remove the folder, and end what still writes to it: a process may have left its group."""
         with contextlib.suppress(OSError):
             os.close(self._log)
+        for stray in strays(self.path):
+            with contextlib.suppress(OSError):
+                os.kill(stray, signal.SIGKILL)
         shutil.rmtree(self.path, ignore_errors=True)
 
 

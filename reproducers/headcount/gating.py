@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from packaging.version import Version
 
-from headcount import builds, gate, interface, matrix, results
+from headcount import builds, confinement, gate, interface, matrix, results
 from headcount.builds import Overlay
 from headcount.engine import Engine
 from headcount.environment import harness_digest, source_digest
@@ -122,7 +122,11 @@ def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
         wanted = cells(asked)
         # All of the base first: nothing that a candidate does to the machine can change what is seen of it.
         base = {row["cell"]: row for row in pool.rows(asked.base, wanted, tell, fresh=asked.fresh)}
-        again = asked.fresh or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
+        again = (
+            asked.fresh
+            or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
+            or not confinement.version()  # it may have written to the store itself
+        )
         found = {row["cell"]: row for row in pool.rows(asked.candidate, wanted, tell, fresh=again)}
         differences = gate.compare(base.values(), found.values())
         worse = {d.cell for d in differences if d.sort is Sort.REGRESSED}

@@ -12,7 +12,7 @@ from typing import Any
 
 import covertable
 
-from headcount.configs import Config, Criterion, Second
+from headcount.configs import REDUCED, Config, Criterion, Second
 from headcount.models import VIT_BASE, Model
 
 
@@ -40,32 +40,37 @@ CORE: Mapping[str, tuple[Any, ...]] = {
 }
 
 #: Everything else that touches heads, one departure from the defaults at a time. `heads` is the model's.
-EXTRAS: tuple[Mapping[str, Any], ...] = (
-    {"heads": 3},
-    {"heads": 10},
-    {"heads": 12},
-    {"heads": 25},
-    {"head_pruning_ratio_dict": ((("attention.0",), Fraction(2, 3)),)},
-    {"head_pruning_ratio_dict": ((("query.0",), Fraction(2, 3)),)},
-    {"pruning_ratio_dict": ((("mlp.0",), Fraction(1, 4)),)},
-    {"pruning_ratio_dict": ((("mlp.0", "mlp.1"), Fraction(1, 4)),)},
-    {"max_pruning_ratio": Fraction(1, 4)},
-    {"round_to": 4},
-    {"round_to": 16},
-    {"isomorphic": True},
-    {"ignored_layers": ("bottleneck",)},
-    {"ignored_layers": ("qkv.0",)},
-    {"num_heads": "q"},
-    {"num_heads": "kv"},
-    *({"importance": c} for c in Criterion if c not in (Criterion.MAGNITUDE, Criterion.RANDOM)),
-    # The width stays: how much of it chance takes would decide which other defect shows.
-    {"importance": Criterion.RANDOM, "ignored_layers": ("bottleneck",)},
-    {"interactive": True},
-    {"second": Second.SAME},
-    {"second": Second.OTHER},
-    {"frozen": True},
-    {"training": True},
+#: They come in batches, each with a covering array of its own: a new batch leaves all other cells as they are.
+_BATCHES: tuple[tuple[Mapping[str, Any], ...], ...] = (
+    (
+        {"heads": 3},
+        {"heads": 10},
+        {"heads": 12},
+        {"heads": 25},
+        {"head_pruning_ratio_dict": ((("attention.0",), Fraction(2, 3)),)},
+        {"head_pruning_ratio_dict": ((("query.0",), Fraction(2, 3)),)},
+        {"pruning_ratio_dict": ((("mlp.0",), Fraction(1, 4)),)},
+        {"pruning_ratio_dict": ((("mlp.0", "mlp.1"), Fraction(1, 4)),)},
+        {"max_pruning_ratio": Fraction(1, 4)},
+        {"round_to": 4},
+        {"round_to": 16},
+        {"isomorphic": True},
+        {"ignored_layers": ("bottleneck",)},
+        {"ignored_layers": ("qkv.0",)},
+        {"num_heads": "q"},
+        {"num_heads": "kv"},
+        *({"importance": c} for c in Criterion if c not in (Criterion.MAGNITUDE, Criterion.RANDOM, *REDUCED)),
+        # The width stays: how much of it chance takes would decide which other defect shows.
+        {"importance": Criterion.RANDOM, "ignored_layers": ("bottleneck",)},
+        {"interactive": True},
+        {"second": Second.SAME},
+        {"second": Second.OTHER},
+        {"frozen": True},
+        {"training": True},
+    ),
+    tuple({"importance": criterion} for criterion in REDUCED),
 )
+EXTRAS = tuple(extra for batch in _BATCHES for extra in batch)
 
 #: The core axes that every extra is varied against.
 _AGAINST: Mapping[str, tuple[Any, ...]] = {
@@ -107,6 +112,8 @@ CORNERS: tuple[Cell, ...] = (
         Cell(Model(), replace(_PLAIN_HEADS, pruning_ratio=Fraction(3, 4), global_pruning=everywhere))
         for everywhere in (False, True)
     ),
+    # Twice three steps.
+    Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=3, second=Second.SAME)),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("bottleneck",), pruning_ratio=Fraction(1, 10))),
 )
@@ -129,21 +136,24 @@ def covering() -> list[Cell]:
     The first rows are the plain call, heads and channels in one step, for each extra in both scopes:
     there no defect of another axis can hide one of the extra's own.
     """
-    plain = {"prune_num_heads": True, "pruning_ratio": Fraction(1, 2), "iterative_steps": 1}
-    seeds = [
-        {"extra": index, "global_pruning": everywhere, **plain}
-        for index in range(len(EXTRAS))
-        for everywhere in (False, True)
-    ]
-    rows = covertable.make(
-        {"extra": list(range(len(EXTRAS))), **{k: list(v) for k, v in _AGAINST.items()}}, presets=seeds
-    )
-    cells = [_covering_cell(dict(row)) for row in rows]
+    cells = [_covering_cell(batch, dict(row)) for batch in _BATCHES for row in _rows(len(batch))]
     return sorted(cells, key=lambda cell: cell.id)
 
 
-def _covering_cell(row: dict[str, Any]) -> Cell:
-    extra = dict(EXTRAS[row.pop("extra")])
+def _rows(extras: int) -> Iterable[Mapping[str, Any]]:
+    plain = {"prune_num_heads": True, "pruning_ratio": Fraction(1, 2), "iterative_steps": 1}
+    seeds = [
+        {"extra": index, "global_pruning": everywhere, **plain}
+        for index in range(extras)
+        for everywhere in (False, True)
+    ]
+    axes = {"extra": list(range(extras)), **{axis: list(values) for axis, values in _AGAINST.items()}}
+    rows: Iterable[Mapping[str, Any]] = covertable.make(axes, presets=seeds)
+    return rows
+
+
+def _covering_cell(batch: tuple[Mapping[str, Any], ...], row: dict[str, Any]) -> Cell:
+    extra = dict(batch[row.pop("extra")])
     model = Model(heads=extra.pop("heads", Model.heads))
     return Cell(model, Config(**row, **extra))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
-from headcount.configs import Config, Criterion, Scope, Second
+from headcount.configs import REDUCED, Config, Criterion, Scope, Second
 from headcount.models import Model, planted_channels, planted_heads
 
 Counts = frozenset[int]
@@ -92,7 +92,11 @@ def expect(model: Model, config: Config) -> Expectation:
 
 #: Criteria under which a larger planted factor is a larger score. FPGM looks for the median,
 #: OBDC and activation at what the data do, BN scale at layers that a ViT has none of.
-_RANKED = {Criterion.MAGNITUDE, Criterion.GROUP_NORM, Criterion.L1, Criterion.LAMP, Criterion.TAYLOR, Criterion.HESSIAN}
+_RANKED = {
+    *(Criterion.MAGNITUDE, Criterion.GROUP_NORM, Criterion.L1, Criterion.LAMP, Criterion.TAYLOR, Criterion.HESSIAN),
+    # Whichever layer of a group is looked at: what is planted into one is planted into all.
+    *REDUCED,
+}
 
 #: Those whose scores of different layers compare as planted: plain norms over the layer's mean.
 #: LAMP is "layer-adaptive", and a power of the norm shifts the layers' means.

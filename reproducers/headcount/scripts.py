@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from headcount.builds import RELEASES
-from headcount.configs import Config, Criterion, Scope, Second
+from headcount.configs import CONSTRUCTED, NORM, Config, Criterion, Scope, Second
 from headcount.defects import Defect
 from headcount.environment import environment
 from headcount.errors import UsageError
@@ -213,7 +213,7 @@ def _model(cell: Cell, seed: int) -> Lines:
     ]
     if any(role.startswith("attention") for scope, _ in config.head_pruning_ratio_dict for role in scope):
         lines += ['attentions = [m for m in model.modules() if hasattr(m, "num_attention_heads")]']
-    if config.importance in (Criterion.MAGNITUDE, Criterion.L1):
+    if config.importance in CONSTRUCTED and CONSTRUCTED[config.importance][0] is NORM:
         norm = 'getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance'
         lines += [f"Norm = {norm}  # renamed in 1.5.2"]
     if config.frozen:
@@ -294,9 +294,13 @@ def _steps(config: Config) -> Lines:
 
 _GRADIENTS = ["for parameter in model.parameters():", "    parameter.grad = parameter.detach().clone()"]
 
+_SQUARED = ["importance.zero_grad()", *_GRADIENTS, "importance.accumulate_grad(model)"]
+
 _FEEDING = {
     Criterion.TAYLOR: _GRADIENTS,
-    Criterion.HESSIAN: ["importance.zero_grad()", *_GRADIENTS, "importance.accumulate_grad(model)"],
+    Criterion.FIRST: _GRADIENTS,
+    Criterion.HESSIAN: _SQUARED,
+    Criterion.LAST: _SQUARED,
     Criterion.OBDC: [
         "importance._prepare_model(model, pruner)",
         "logits = model(images).logits",
@@ -309,21 +313,13 @@ _FEEDING = {
 
 
 def _importance(criterion: Criterion) -> str:
-    names = {
-        Criterion.MAGNITUDE: "Norm(p=2)",
-        Criterion.L1: "Norm(p=1)",
-        Criterion.GROUP_NORM: "tp.importance.GroupNormImportance(p=2)",
-        Criterion.LAMP: "tp.importance.LAMPImportance()",
-        Criterion.FPGM: "tp.importance.FPGMImportance()",
-        Criterion.TAYLOR: "tp.importance.GroupTaylorImportance()",
-        Criterion.HESSIAN: "tp.importance.GroupHessianImportance()",
-        Criterion.OBDC: "tp.importance.OBDCImportance(num_classes=config.num_labels)",
-        Criterion.ACTIVATION: "tp.importance.ActivationImportance()",
-        Criterion.BN_SCALE: "tp.importance.BNScaleImportance()",
-        Criterion.RANDOM: "tp.importance.RandomImportance()",
-        Criterion.CONSTANT: "lambda group, **_: torch.ones(len(group[0][1]))",
-    }
-    return names[criterion]
+    if criterion is Criterion.CONSTANT:
+        return "lambda group, **_: torch.ones(len(group[0][1]))"
+    names, arguments = CONSTRUCTED[criterion]
+    name = "Norm" if names is NORM else f"tp.importance.{names[0]}"
+    given = [f"{key}={value!r}" for key, value in arguments.items()]
+    given += ["num_classes=config.num_labels"] * (criterion is Criterion.OBDC)
+    return f"{name}({', '.join(given)})".replace("'", '"')
 
 
 def _role(role: str) -> str:

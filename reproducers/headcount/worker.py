@@ -14,6 +14,7 @@ import os
 import random
 import runpy
 import sys
+import tempfile
 import time
 import traceback
 import warnings
@@ -32,6 +33,7 @@ from torch import Tensor, nn
 from headcount import calls, networks
 from headcount.builds import Overlay
 from headcount.configs import Second
+from headcount.confinement import confine
 from headcount.matrix import Cell
 from headcount.models import adapter
 from headcount.observations import CANNOT_BE_TESTED, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
@@ -57,6 +59,7 @@ def serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
     The first message out says whether the build could be imported. Ends when the parent hangs up.
     """
     log = _isolate(scratch, connection.fileno())
+    _confine(scratch, overlay)
     warnings.simplefilter("ignore")
     pruning, greeting = _import_build(overlay)
     gc.collect()
@@ -77,7 +80,7 @@ def serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
             gc.collect()
 
 
-def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str]) -> None:
+def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[str, str], *, confined: bool) -> None:
     """The process's main, for a script: run it as a program, the build first on the path, then its own folder.
 
     It ends as a program does, but where that says nothing of what the build does: the build cannot be
@@ -85,6 +88,8 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     """
     _isolate(scratch, file_limit=SCRIPT_FILE_LIMIT)
     os.environ.update(environment)
+    if confined:
+        _confine(scratch, overlay)
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
@@ -329,6 +334,13 @@ def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
     return log
+
+
+def _confine(scratch: str, overlay: Overlay) -> None:
+    """Keep a build from all files but its own: the store would take its word for what it has written there."""
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch))
+    tempfile.tempdir = None
+    confine((Path(scratch), overlay.path))
 
 
 def _limit(file_size: int) -> None:

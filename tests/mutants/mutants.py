@@ -13,19 +13,22 @@ import tempfile
 import threading
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import mutator
 from mutator import Mutant
 from rich.progress import track
+from upstream import UpstreamTests
 
 from headcount import builds, gate, matrix
 from headcount.builds import Overlay
 from headcount.engine import Engine
 from headcount.gate import Sort
+from headcount.report import readme
 from headcount.results import judged
 
 HERE = Path(__file__).parent
@@ -33,6 +36,7 @@ RECORD = HERE / "record.json"
 SURVIVORS = HERE / "survivors.toml"
 CORES = 2
 CELL_TIMEOUT = 10.0
+UPSTREAM_TIMEOUT = 120.0
 
 #: The code that prunes heads, and what it stands on.
 TARGETS = {
@@ -58,17 +62,20 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=100, metavar="N", help="mutants to draw; 0 for all")
     parser.add_argument("--seed", type=int, default=2026, metavar="SEED")
     parser.add_argument("--release", default=builds.RELEASES[-1], help="whose code is mutated (default: %(default)s)")
+    parser.add_argument("--upstream", type=Path, metavar="CLONE", help="run upstream's own tests on them too")
     parser.add_argument("--record", action="store_true", help="keep the outcome for the README")
     options = parser.parse_args()
     base = builds.prepare(builds.parse(options.release))
     drawn = draw(base, options.draws, options.seed)
     with Trial(base) as trial, ThreadPoolExecutor(CORES) as pool:
         found = list(track(pool.map(trial.run, drawn), "mutants", len(drawn)))
-    outcome = {
-        "release": options.release,
-        "seed": options.seed,
-        "mutants": dict(zip([m.id for m in drawn], found, strict=True)),
-    }
+        outcome: dict[str, Any] = {
+            "release": options.release,
+            "seed": options.seed,
+            "mutants": dict(zip([m.id for m in drawn], found, strict=True)),
+        }
+        if options.upstream:
+            outcome["upstream"] = trial.compare(UpstreamTests(options.upstream, options.release, trial.folder), drawn)
     print(summary(outcome))  # noqa: T201 - a script's output
     if options.record:
         RECORD.write_text(json.dumps(outcome, indent=1) + "\n")
@@ -92,7 +99,7 @@ class Trial:
     """The gate's questions, asked of one mutant after another, the most telling cells first."""
 
     def __init__(self, base: Overlay) -> None:
-        self.base = base
+        self._base = base
         self._scratch = tempfile.TemporaryDirectory(prefix="headcount-mutants-")
         self._local = threading.local()
         self._engines: list[Engine] = []
@@ -122,11 +129,23 @@ class Trial:
                 changed = f"{sort.value}: {cell.id}: {after['verdict']}"
         return changed or "silent"
 
+    def compare(self, tests: UpstreamTests, drawn: Sequence[Mutant]) -> dict[str, Any]:
+        """What upstream's own tests make of the same mutants: how many files of them there are, and what they catch."""
+        with Engine(script_timeout=UPSTREAM_TIMEOUT) as engine:
+            tests.keep_passing(engine, self._base)
+            caught = [m.id for m in track(drawn, "upstream's tests") if tests.catch(engine, self._laid_out(m))]
+        return {"files": len(tests.files), "caught": caught}
+
+    @property
+    def folder(self) -> Path:
+        """Where things may lie while it lasts."""
+        return Path(self._scratch.name)
+
     def _laid_out(self, mutant: Mutant) -> Overlay:
         path = Path(tempfile.mkdtemp(dir=self._scratch.name))
-        shutil.copytree(self.base.path, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(self._base.path, path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         (path / "torch_pruning" / mutant.file).write_text(mutant.text, "utf-8")
-        return replace(self.base, path=path, label="mutant", digest=path.name)
+        return replace(self._base, path=path, label="mutant", digest=path.name)
 
     def _engine(self) -> Engine:
         if not hasattr(self._local, "engine"):
@@ -141,27 +160,21 @@ def survivors() -> dict[str, str]:
     return {item["id"]: item["why"] for item in tomllib.loads(SURVIVORS.read_text("utf-8"))["survivor"]}
 
 
-def explained(outcome: dict[str, object]) -> bool:
+def explained(outcome: dict[str, Any]) -> bool:
     """Whether each mutant that is not caught has its sentence."""
     return not _uncaught(outcome).keys() - survivors().keys()
 
 
-def _uncaught(outcome: dict[str, object]) -> dict[str, str]:
-    found: dict[str, str] = outcome["mutants"]  # type: ignore[assignment]
+def _uncaught(outcome: dict[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = outcome["mutants"]
     return {id_: said for id_, said in found.items() if not said.startswith("caught")}
 
 
-def summary(outcome: dict[str, object]) -> str:
-    """How many were caught, and the others one by one."""
-    found: dict[str, str] = outcome["mutants"]  # type: ignore[assignment]
+def summary(outcome: dict[str, Any]) -> str:
+    """Those that are not caught one by one, then how many are."""
     why = survivors()
-    caught = sum(said.startswith("caught") for said in found.values())
-    silent = sum(said == "silent" for said in found.values())
-    seen = len(found) - silent
     lines = [f"{id_}\n    {said}: {why.get(id_, 'NOT EXPLAINED')}" for id_, said in _uncaught(outcome).items()]
-    share = f"{caught} of the other {seen} are caught ({caught / max(seen, 1):.1%})"
-    lines.append(f"{len(found)} mutants: {silent} change nothing that is seen, {share}")
-    return "\n".join(lines)
+    return "\n".join([*lines, readme.score(outcome)])
 
 
 if __name__ == "__main__":

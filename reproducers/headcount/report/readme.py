@@ -1,6 +1,7 @@
 """The README's generated parts, from the catalogue and from the last recorded bench. See `nox -s readme`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,25 @@ def defects(transformers: str = "5.23.0") -> str:
 
 
 def mutants(path: str = "tests/mutants/record.json") -> str:
-    """What became of the last recorded mutants, in one sentence."""
-    outcome = json.loads(Path(path).read_text("utf-8"))
-    found = list(outcome["mutants"].values())
-    caught, silent = sum(said.startswith("caught") for said in found), found.count("silent")
-    seen = len(found) - silent
+    """What became of the last recorded mutants."""
+    return score(json.loads(Path(path).read_text("utf-8")))
+
+
+def score(outcome: Mapping[str, Any]) -> str:
+    """How many mutants the gate catches, and how many upstream's own tests, if they were asked."""
+    found: dict[str, str] = outcome["mutants"]
+    seen = {id_: said for id_, said in found.items() if said != "silent"}
+    caught = sum(said.startswith("caught") for said in seen.values())
+    words = (
+        f"Of {len(found)} mutants of {outcome['release']} (seed {outcome['seed']}), {len(found) - len(seen)} change "
+        f"nothing that any cell shows; of the other {len(seen)}, the gate catches {caught}: {caught / len(seen):.1%}."
+    )
+    if "upstream" not in outcome:
+        return words
+    theirs = set(outcome["upstream"]["caught"])
     return (
-        f"Of {len(found)} mutants of {outcome['release']} (seed {outcome['seed']}), {silent} change nothing "
-        f"that any cell shows; of the other {seen}, the gate catches {caught}: {caught / seen:.1%}."
+        f"{words} Upstream's own tests, the {outcome['upstream']['files']} files that need nothing but torch, "
+        f"catch {len(theirs & seen.keys())} of these {len(seen)}, and {len(theirs - seen.keys())} of the others."
     )
 
 
