@@ -55,6 +55,9 @@ importance = types.SimpleNamespace(
             "ActivationImportance",
             "BNScaleImportance",
             "RandomImportance",
+            "MagnitudeImportance",
+            "TaylorImportance",
+            "HessianImportance",
         ],
         _Importance,
     )

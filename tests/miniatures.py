@@ -80,6 +80,8 @@ def step(*_, **__):
     raise RuntimeError('after all that')
 MetaPruner.step = step
 """,
+    "no-groupnorm": "del importance.GroupNormImportance",
+    "no-groupnorm-wrong": "del importance.GroupNormImportance\nMetaPruner.surplus = 1",
     "raises-here": "def here(): return [][1]\nfails = here",
     "raises-there": "def there(): return [][1]\nfails = there",
     "no-pruner": "del pruner.MetaPruner",

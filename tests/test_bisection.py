@@ -180,6 +180,15 @@ def test_a_failure_that_is_older_than_the_range(tmp_path: Path, capsys: pytest.C
     assert f"{sha(clone, 'c0')} is bad already, and {sha(clone, 'side')} was made on top of it" in err
 
 
+def test_a_line_that_was_left_before_the_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was bad, and a merge took the other side: nothing was bad in the range, and nothing mended."""
+    clone = repository(tmp_path / "clone", "wrong-heads")
+    branch(clone, "older", "correct")
+    git(clone, "merge", "-q", "--no-ff", "-m", "merge", "a-older")
+    code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "older")
+    assert (code, "mended" in out, "good throughout" in out) == (ExitCode.CLEAN, False, True), out
+
+
 def test_a_relapse_by_a_merge(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clone = repository(tmp_path / "clone", "correct", "wrong-heads")
     branch(clone, "side", "")
@@ -322,6 +331,66 @@ def test_failures_of_one_text_are_told_apart_by_where_they_arise(
         assert "out of range in there" in out
 
 
+def test_failures_of_one_text_at_two_lines_are_two(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A bare assert says nothing but where it stands, and where it was called from."""
+    clone = repository(tmp_path / "clone", "correct", "crash-step", "wrong-heads")
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import torch_pruning\n"
+        "def check(fine):\n"
+        "    assert fine\n"
+        "check('<lambda>' not in repr(torch_pruning.MetaPruner.step))\n"
+        "check(not torch_pruning.MetaPruner.surplus)\n"
+    )
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c2")
+    assert (code, "introduced by one of 2" in out) == (ExitCode.INDETERMINATE, True), out
+    assert f"- {sha(clone, 'c1')}: skip: AssertionError at line 4, 3" in out
+
+
+def test_what_is_raised_beside_is_not_what_ended_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads", "correct")
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import torch_pruning\n"
+        "class Odd:\n"
+        "    def __del__(self): raise KeyError('while it goes')\n"
+        "def fail():\n"
+        "    odd = Odd()\n"
+        "    raise ValueError('A' if torch_pruning.MetaPruner.surplus else 'B')\n"
+        "fail()\n"
+    )
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c1", "--any-failure", "--find", "fixed", "--bad", "c0")
+    script.write_text(script.read_text().replace("fail()\n", "fail() if torch_pruning.MetaPruner.surplus else 0\n"))
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert f"- {sha(clone, 'c1')}: bad: ValueError: A at line" in out
+
+
+def test_what_a_script_starts_sees_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By a process of its own, and by multiprocessing, however that starts them."""
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import subprocess, sys\n"
+        "code = 'import sys, torch_pruning; sys.exit(torch_pruning.MetaPruner.surplus)'\n"
+        "sys.exit(subprocess.run([sys.executable, '-c', code]).returncode)\n"
+    )
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert (code, f"introduced by {sha(clone, 'c1')}" in out) == (ExitCode.CLEAN, True), out
+    script.write_text(
+        "import multiprocessing, sys, torch_pruning\n"
+        "def surplus(_):\n"
+        "    return torch_pruning.MetaPruner.surplus\n"
+        "if __name__ == '__main__':\n"
+        "    for method in ('spawn', 'forkserver', 'fork', None):\n"
+        "        with multiprocessing.get_context(method).Pool(1) as pool:\n"
+        "            found = pool.map(surplus, [0])\n"
+        "    assert multiprocessing.get_start_method() == multiprocessing.get_all_start_methods()[0]\n"
+        "    sys.exit(found[0])\n"
+    )
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert (code, f"introduced by {sha(clone, 'c1')}" in out) == (ExitCode.CLEAN, True), out
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -331,6 +400,10 @@ def test_failures_of_one_text_are_told_apart_by_where_they_arise(
         ("print('fine')", "the script never imported torch_pruning"),
         ("raise SystemExit(1)", "the script never imported torch_pruning"),
         ("raise ValueError('early')", "ValueError: early: the script never imported torch_pruning"),
+        (
+            "import sys; sys.path.insert(0, sys.argv[0] + '.d'); import torch_pruning",
+            "mine.py.d/torch_pruning, which is not the build",
+        ),
         ("import torch_pruning\n{}['slip']", "fails on every build, and never inside torch_pruning: KeyError: 'slip'"),
     ],
 )
@@ -340,6 +413,7 @@ def test_a_script_that_is_at_fault_itself(
     clone = repository(tmp_path / "clone", "correct", "wrong-heads")
     script = tmp_path / "mine.py"
     script.write_text(text)
+    miniatures.build(tmp_path).path.rename(tmp_path / "mine.py.d")
     git(clone, "tag", "v1.3.0", "c0")
     code, out, err = run(capsys, script, "--repo", clone)
     assert (code, out) == (ExitCode.INDETERMINATE, ""), err
@@ -493,8 +567,9 @@ def test_a_commit_that_git_shows_oddly(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_the_call_is_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "there.json"
+    output, tests = tmp_path / "there.json", tmp_path / "test_mine.py"
     output.write_text("{}")
+    tests.write_text("import torch_pruning\ndef test_it(): assert False\n")
     for words, says in (
         ((CELL, "--json", output), "there.json exists, and is left as it is"),
         ((CELL, "--json", tmp_path / "nowhere" / "new.json"), "there is no folder"),
@@ -504,6 +579,9 @@ def test_the_call_is_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture
         ((tmp_path / "none.py",), "cannot be read: No such file"),
         ((CELL, "--good", "1.4.1", "--bad", "1.4.1"), "both ends are 1.4.1"),
         (("steps-compund",), "is no cell, no known defect, and no file (near are the defects steps-compound"),
+        ((tests,), "test_mine.py defines tests, and calls none of them (end it with import sys, pytest;"),
+        ((CELL, "--resume"), "--resume is of scripts"),
+        ((CELL, "--timeout", "3"), "--timeout is of scripts"),
         (("total-heads",), "(near are the defects 410-total-heads; "),
         (("#409",), "(near are the defects 410, 411"),
         (("410", "--bad", "v1.4.1"), "v1.4.1 is no release with head pruning (1.4.1 is)"),

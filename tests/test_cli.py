@@ -188,7 +188,13 @@ def test_no_release_to_take(
 
 
 @pytest.mark.parametrize(
-    "words", [[], *(["--head-ratio", r] for r in ("3/2", "1", "x", "1/0")), ["--head-ratio", "1/3", "--heads", "0"]]
+    "words",
+    [
+        [],
+        *(["--head-ratio", r] for r in ("3/2", "1", "x", "1/0")),
+        ["--head-ratio", "1/3", "--heads", "0"],
+        ["--head-ratio", "1/3", "--layers", "65"],
+    ],
 )
 def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

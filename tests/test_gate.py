@@ -13,6 +13,7 @@ import miniatures
 from headcount import builds, gate, gating, matrix, results
 from headcount.builds import Overlay
 from headcount.cli import main
+from headcount.configs import Criterion
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Breach, Sort, Verdict
 from headcount.report import gate as report
@@ -152,6 +153,30 @@ def test_names_that_go(
     verdict = Verdict({}, {}, {}, gate.compare([], []), tuple(breaches))
     lost = any(removed and not meant for _, removed, meant in found)
     assert (verdict.exit_code is ExitCode.REGRESSION) == lost
+
+
+def test_a_cell_that_uses_what_is_meant_to_go(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it fails is no regression then; that another does, is."""
+    plain = matrix.by_id(matrix.default_cells())
+    named = plain["vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_l1"]
+    named = replace(named, config=replace(named.config, importance=Criterion.GROUP_NORM))
+    monkeypatch.setattr("headcount.gating.every_cell", lambda: [CELLS[0], named])
+    base, candidate = made("correct", "1.6.1"), made("no-groupnorm")
+    with (base.path / "torch_pruning" / "__init__.py").open("a") as module:
+        module.write("GroupNormImportance = importance.GroupNormImportance\n")
+    base = replace(base, digest=builds.package_digest(base.path))
+    for allowed, sort, code in (
+        ((), Sort.REGRESSED, ExitCode.REGRESSION),
+        (("GroupNormImportance",), Sort.NOT_COMPARED, ExitCode.CLEAN),
+        (("SomethingElse",), Sort.REGRESSED, ExitCode.REGRESSION),
+    ):
+        verdict = judged(tmp_path, base, candidate, allow_api=allowed)
+        assert (sorts(verdict)[named.id], verdict.exit_code) == (sort, code)
+    monkeypatch.setattr("headcount.gating.every_cell", lambda: CELLS)
+    verdict = judged(tmp_path, base, made("no-groupnorm-wrong"), allow_api=("GroupNormImportance",))
+    assert (sorts(verdict)[ISSUE_410], verdict.exit_code) == (Sort.REGRESSED, ExitCode.REGRESSION)
 
 
 def test_names_that_go_without_a_trace_in_the_source(made: Callable[..., Overlay]) -> None:

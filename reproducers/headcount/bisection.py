@@ -252,7 +252,13 @@ def scan(prober: Prober, subject: Subject, span: Span, find: Find) -> Bisection:
             "it may be at fault itself; if it is not, let it catch the exception and exit with 1",
         )
     states = {p: State.SKIP if answer.state is State.SKIP else answer.label for p, answer in asked.items()}
-    found = [c for c in changes(span.history, states) if asked[c.point].state in find.after]
+    found = [
+        change
+        for change in changes(span.history, states)
+        # A line of before the range that a merge leaves behind was never a part of it.
+        if asked[change.point].state in find.after
+        and not (change.merged and states[change.point] == State.GOOD and set(change.last) <= set(span.boundary))
+    ]
     given = {span.older, *span.boundary}  # what was before these, no one has asked
     begins = [p for p in beginnings(span.history, states) if p not in given and asked[p].state in find.after]
     last = pasts(span.history, states)[span.newer].nearest if states[span.newer] == State.SKIP else ()

@@ -1,10 +1,12 @@
 """`headcount`: the commands. Each parses, calls, prints, and exits with a code that scripts can trust."""
 
 import argparse
+import ast
 import difflib
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -32,6 +34,9 @@ from headcount.reproduction import Reproduction
 from headcount.store import Store
 from headcount.verdicts import Kind
 
+#: Heads, layers and steps of a call that `which` asks about: more is no ViT, and would take minutes.
+_MOST = 64
+
 _INTERRUPTED = 130
 _READER_GONE = 141
 
@@ -57,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(
             "headcount: interrupted; what was asked of the builds is kept: the same command goes on from there, "
-            "with a script if --resume is added; what it was to amount to is not written"
+            "with a script if --resume is added; there is no result yet"
         )
         return _INTERRUPTED
     except BrokenPipeError:
@@ -141,8 +146,8 @@ that fails in another way is skipped, and so is one that cannot be tested.
 A script is run with each build's torch_pruning first on its path. It exits with 0 for good, 1 for bad, 125
 for "cannot be tested". An uncaught exception is bad, but cannot be tested while torch_pruning is being imported,
 or if it is an ImportError, NameError or SyntaxError of the script itself. Two failures are the same if the
-exceptions are, or the lines it prints that begin with "happened: ", and the function of torch_pruning in the
-traceback."""
+exceptions are, with the lines of the script and the function of torch_pruning that they came through; or if it
+prints the same line that begins with "happened: ". What else it prints is shown, and tells no failures apart."""
 
 
 def _add_bisect(commands: Any) -> None:
@@ -177,10 +182,9 @@ def _add_bisect(commands: Any) -> None:
     command.add_argument("--resume", action="store_true", help="take what the same script said of a build before")
     command.add_argument(
         "--timeout",
-        type=_count,
-        default=int(SCRIPT_TIMEOUT),
+        type=_seconds,
         metavar="S",
-        help="seconds a script may take on one build before it cannot be tested (default: %(default)s)",
+        help=f"seconds a script may take on one build before it cannot be tested (default: {SCRIPT_TIMEOUT:g})",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     command.set_defaults(run=_bisect)
@@ -315,6 +319,9 @@ def _bisect(options: argparse.Namespace) -> int:
     if options.json:
         _check_new(options.json)
     what = _what(options.what)
+    for option in ("resume", "timeout"):
+        if getattr(options, option) and not isinstance(what, Path):
+            raise UsageError(f"--{option} is of scripts", "what cells said is always kept, and each has its own limit")
     clone = Clone(options.repo) if options.repo else None
     find: Find = options.find or (Find.INTRODUCED if options.search else Find.ALL)
     older, newer = _ends(options, clone, find)
@@ -327,7 +334,7 @@ def _bisect(options: argparse.Namespace) -> int:
     scanned = options.scan or (not options.search and (find is Find.ALL or builds_ < bisection.SCANNED_BELOW))
     with (
         Store() as store,
-        Engine(script_timeout=options.timeout, store=store, fresh=options.fresh) as engine,
+        Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, store=store, fresh=options.fresh) as engine,
         progress(builds_) as steps,
     ):
         good_end, bad_end = (span.newer, span.older) if find is Find.FIXED else (span.older, span.newer)
@@ -376,6 +383,11 @@ def _ends(options: argparse.Namespace, clone: Clone | None, find: Find) -> tuple
     """The older and the newer end, from --good and --bad: which is which depends on what is looked for."""
     default = (f"v{builds.RELEASES[0]}", "HEAD") if clone else (builds.RELEASES[0], builds.RELEASES[-1])
     ends = (options.bad, options.good) if find is Find.FIXED else (options.good, options.bad)
+    if clone and not ends[0] and not clone.has(default[0]):
+        raise UsageError(
+            f"{clone.path} has no tag {default[0]}, where the range begins unless it is said",
+            "is it a full clone of Torch-Pruning? else name the older end",
+        )
     return ends[0] or default[0], ends[1] or default[1]
 
 
@@ -386,11 +398,11 @@ def _what(what: str) -> Path | Defect | tuple[Cell, str]:
         UsageError: it is none of these, or a script that cannot be run.
     """
     path = Path(what)
-    if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
-        return _program(path)
     known = [name for defect in catalogue().defects for name in (defect.id.partition("-")[0], defect.id)]
     if what.removeprefix("#") in known:
         return reproduction.find(what)
+    if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
+        return _program(path)
     try:
         cell = _cell(what)
     except UsageError as error:
@@ -411,14 +423,31 @@ def _program(path: Path) -> Path:
         UsageError: there is none, or it is not Python.
     """
     try:
-        compile(path.read_bytes(), str(path), "exec")
+        tree = ast.parse(path.read_bytes(), str(path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name a Python file") from error
     except (SyntaxError, ValueError) as error:
         raise UsageError(
             f"{path} is not Python: {error}", "a script is a Python file that exits with 0, 1 or 125"
         ) from error
+    if _only_defines_tests(tree):
+        run = "import sys, pytest; sys.exit(pytest.main([__file__]))"
+        raise UsageError(f"{path} defines tests, and calls none of them", f"end it with {run}")
     return path.resolve()
+
+
+def _only_defines_tests(tree: ast.Module) -> bool:
+    """Whether a file is for pytest to run: as a program it would do nothing, and be good."""
+    tests = [
+        n for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name.lower().startswith("test")
+    ]
+    calls = [
+        n
+        for n in tree.body
+        if isinstance(n, ast.If | ast.For | ast.With | ast.Try)
+        or (isinstance(n, ast.Expr) and isinstance(n.value, ast.Call))
+    ]
+    return bool(tests) and not calls
 
 
 def _subject(
@@ -514,9 +543,16 @@ def _ref(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
+    if text.isdecimal() and 0 < int(text) <= _MOST:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number of them: 1, 2, 3")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST}")
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < float(text) < threading.TIMEOUT_MAX:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds: 60, 0.5")
 
 
 # --- output -----------------------------------------------------------------------------------------

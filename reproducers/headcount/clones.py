@@ -87,6 +87,10 @@ class Clone:
             raise UsageError(f"there is no commit {ref!r} in {self.path}", hint)
         return found.strip()
 
+    def has(self, ref: str) -> bool:
+        """Whether a ref names a commit."""
+        return self._named(ref) is not None
+
     def _named(self, ref: str) -> str | None:
         return self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 

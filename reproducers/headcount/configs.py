@@ -3,7 +3,7 @@
 Ratios are exact fractions; they become floats only at the call, as a user's would.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
@@ -123,6 +123,11 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """All fields as plain values; ratios as numbers."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    def uses(self, names: Collection[str]) -> bool:
+        """Whether it cannot do without one of these: a parameter of MetaPruner's, or its criterion's class."""
+        classes = CONSTRUCTED[self.importance][0] if self.importance in CONSTRUCTED else ()
+        return bool(classes and set(classes) <= set(names)) or not self.departures().keys().isdisjoint(names)
 
     def needs(self) -> dict[str, str]:
         """What a build must have to be asked this, and the release that first promises it."""

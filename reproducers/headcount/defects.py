@@ -237,6 +237,7 @@ def _names(cell: Cell) -> dict[str, Any]:
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),
         "prunes_heads": prunes_heads(cell.config),
         "compounded": partial(_compounded, cell, ratio),
+        "targets": _targets(cell, ratio),
         "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config.iterative_steps),
         "busy_steps_in_all": _busy_steps(cell.model.heads * cell.model.layers, ratio, cell.config.iterative_steps),
         "ratio": Fraction,
@@ -256,13 +257,26 @@ def _compounded(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]
     """
     model, steps = cell.model, cell.config.iterative_steps
     left = model.heads
-    for _ in range(2 if cell.config.second is Second.SAME else 1):
+    for _ in range(_pruners(cell)):
         whole = left
         for step in range(1, steps + 1):
             share = ratio * step / steps
             if overdone or left * model.layers > math.floor(whole * model.layers * (1 - share)):
                 left -= rounding(share * left)
     return left
+
+
+def _targets(cell: Cell, ratio: Fraction) -> set[int]:
+    """Heads that should be left in a block, rounded either way, by one pruner after the other."""
+    left = {cell.model.heads}
+    for _ in range(_pruners(cell)):
+        left = {heads - rounding(heads * ratio) for heads in left for rounding in (math.floor, math.ceil)}
+    return left
+
+
+def _pruners(cell: Cell) -> int:
+    """How many prune the same model."""
+    return 2 if cell.config.second is Second.SAME else 1
 
 
 def _busy_steps(count: int, ratio: Fraction, steps: int) -> int:

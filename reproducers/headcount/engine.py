@@ -29,7 +29,7 @@ from headcount.confinement import strays
 from headcount.environment import harmless_environment
 from headcount.errors import SetupError
 from headcount.matrix import Cell
-from headcount.observations import LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
+from headcount.observations import END, LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
 from headcount.store import Store
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
@@ -202,7 +202,8 @@ class Engine:
             process.join(5 if ended else 0)
             status = process.exitcode
             if ended:
-                return ScriptRun(status if status is not None and status >= 0 else None, printed())
+                chosen = status if status is not None and status >= 0 else None
+                return _script_run(chosen, printed(), scratch.end())
             return ScriptRun(None, f"{printed()}\nno end within {self._script_timeout:g} s")
         finally:
             _kill(process)
@@ -303,6 +304,15 @@ def _run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[
     run_script(overlay, scratch, script, environment, confined=confined)
 
 
+def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
+    """A script's run, with what its process wrote down of its end, if that is anything."""
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        noted = json.loads(end)
+        lines = tuple(map(int, noted["lines"]))
+        return ScriptRun(status, printed, str(noted["raised"])[:500], str(noted["frame"])[:200], lines)
+    return ScriptRun(status, printed)
+
+
 def _read(answer: bytes, asked: int) -> Observation:
     """The observation in a process's answer to its question number `asked`.
 
@@ -353,23 +363,33 @@ class _Scratch:
 
     def __init__(self) -> None:
         self.path = tempfile.mkdtemp(prefix="headcount-")
-        self._log = os.open(Path(self.path) / LOG, os.O_RDONLY | os.O_CREAT, 0o600)
+        self._log, self._end = (os.open(Path(self.path) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (LOG, END))
 
     def printed(self, limit: int = PRINTED_LIMIT) -> str:
         """The end of it; "" once it is removed."""
-        with contextlib.suppress(OSError):
-            start = max(os.fstat(self._log).st_size - limit, 0)
-            return os.pread(self._log, limit, start).decode("utf-8", "replace")
-        return ""
+        return _tail(self._log, limit)
+
+    def end(self) -> str:
+        """What a script's process wrote of its end."""
+        return _tail(self._end, PRINTED_LIMIT)
 
     def remove(self) -> None:
         """Remove the folder, and end what still writes to it: a process may have left its group."""
-        with contextlib.suppress(OSError):
-            os.close(self._log)
+        for handle in (self._log, self._end):
+            with contextlib.suppress(OSError):
+                os.close(handle)
         for stray in strays(self.path):
             with contextlib.suppress(OSError):
                 os.kill(stray, signal.SIGKILL)
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _tail(handle: int, limit: int) -> str:
+    """The end of an open file; "" if it is closed."""
+    with contextlib.suppress(OSError):
+        start = max(os.fstat(handle).st_size - limit, 0)
+        return os.pread(handle, limit, start).decode("utf-8", "replace")
+    return ""
 
 
 @contextlib.contextmanager

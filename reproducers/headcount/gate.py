@@ -5,7 +5,7 @@ A pure function of results, so that the shards of several machines amount to wha
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -28,7 +28,7 @@ class Sort(StrEnum):
     FIXED = "fixed"
     STILL_FAILING = "still failing"
     STILL_OK = "still ok"
-    NOT_COMPARED = "not compared"  # the base never promised such a parameter
+    NOT_COMPARED = "not compared"  # the base never promised such a parameter, or that it goes is meant
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Breach:
     removed: bool
     what: str
     allowed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The last part of the path: a parameter, or a name without what it stands in."""
+        plain, _, parameter = self.path.rstrip(")").partition("(")
+        return parameter or plain.rpartition(".")[2]
 
     @property
     def lost(self) -> bool:
@@ -107,19 +113,24 @@ class Verdict:
         return ExitCode.INDETERMINATE if unsure else ExitCode.CLEAN
 
 
-def compare(base: Iterable[Row], candidate: Iterable[Row], cells: Iterable[str] = ()) -> tuple[Difference, ...]:
+def compare(
+    base: Iterable[Row], candidate: Iterable[Row], cells: Iterable[str] = (), pardoned: Collection[str] = ()
+) -> tuple[Difference, ...]:
     """Each cell that either build was asked, in the candidate's order.
 
     Args:
         cells: those that both should have been asked; what one was not asked is indeterminate.
+        pardoned: those that use a name which is meant to go; that they fail is no regression.
     """
     before = {row["cell"]: row for row in base}
     after = {row["cell"]: row for row in candidate}
-    return tuple(
-        Difference(cell, one, other, sort(one, other))
-        for cell in {**after, **before, **dict.fromkeys(cells)}
-        for one, other in [(before.get(cell, _missing(cell)), after.get(cell, _missing(cell)))]
-    )
+    found = []
+    for cell in {**after, **before, **dict.fromkeys(cells)}:
+        one, other = before.get(cell, _missing(cell)), after.get(cell, _missing(cell))
+        sorted_ = sort(one, other)
+        spared = sorted_ is Sort.REGRESSED and cell in pardoned
+        found.append(Difference(cell, one, other, Sort.NOT_COMPARED if spared else sorted_))
+    return tuple(found)
 
 
 def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sort

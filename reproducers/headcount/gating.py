@@ -172,13 +172,20 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
     by_label = {build["label"]: build for build in whole.header["builds"]}
     rows = {label: [row for row in whole.rows if row["build"] == label] for label in by_label}
     doubts = [doubt for found in headers for doubt in found["doubts"]]
+    breaches = tuple(Breach(**breach) for breach in first["breaches"])
+    meant = {breach.name for breach in breaches if breach.removed and breach.allowed}
     doubts += [doubt for shard in shards for doubt in (shard.footer or {}).get("doubts", ())]
     return Verdict(
         base=by_label[first["base"]],
         candidate=by_label[first["candidate"]],
         environment=whole.header["environment"],
-        differences=gate.compare(rows[first["base"]], rows[first["candidate"]], [cell.id for cell in every_cell()]),
-        breaches=tuple(Breach(**breach) for breach in first["breaches"]),
+        differences=gate.compare(
+            rows[first["base"]],
+            rows[first["candidate"]],
+            [cell.id for cell in every_cell()],
+            {cell.id for cell in every_cell() if cell.config.uses(meant)},
+        ),
+        breaches=breaches,
         doubts=tuple(dict.fromkeys(doubts)),
         strict=strict or first["strict"],
     )

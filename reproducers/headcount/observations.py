@@ -18,6 +18,9 @@ CANNOT_BE_TESTED = 125
 #: The file in a process's folder that holds what it prints.
 LOG = "printed.log"
 
+#: The one in which a script's process says what ended it.
+END = "end.json"
+
 #: Written output kept per cell, from its end, in bytes.
 PRINTED_LIMIT = 2_000
 
@@ -26,8 +29,8 @@ PRINTED_LIMIT = 2_000
 MACHINES_FAULT = re.compile(r"(?m)MemoryError|allocate memory|^OSError: \[Errno (12|24|28|122)\]|No space left")
 
 
-#: A warning's first line; the second, which quotes the code, is indented.
-_WARNING = re.compile(r"\S+:\d+: \w*Warning: ")
+#: A warning's first line; and what is indented, as its second and a traceback's lines are.
+_NOISE = re.compile(r"\S+:\d+: \w*Warning: | ")
 
 
 class Phase(StrEnum):
@@ -131,38 +134,47 @@ class Observation:
 
 @dataclass(frozen=True)
 class ScriptRun:
-    """How a script ended: its exit status, None if it was killed, and the end of what it printed."""
+    """How a script ended, and what it printed, or the end of that.
+
+    Attributes:
+        status: its exit status; None if it was killed.
+        raised: the uncaught exception that ended it, and its message's first line.
+        frame: the innermost function of torch_pruning that the exception came through.
+        lines: the script's own lines that it came through, or those that led to sys.exit.
+    """
 
     status: int | None
     printed: str
+    raised: str = ""
+    frame: str = ""
+    lines: tuple[int, ...] = ()
 
     @property
     def said(self) -> str:
         """The exception that ended it, or the last line that it printed, a warning's aside."""
-        lines = [line for line in self.printed.splitlines() if line.strip()]
-        told = [line for line in lines if not line.startswith(" ") and not _WARNING.match(line)]
-        return self.raised or (told or lines or ["nothing printed"])[-1]
+        told = [line for line in self.printed.splitlines() if line.strip() and not _NOISE.match(line)]
+        why = [line.partition(": ")[2] for line in told if line.startswith("cannot be tested: ")]
+        if why and self.status == CANNOT_BE_TESTED:
+            return ": ".join(filter(None, (self.raised, why[-1])))
+        return self.raised or (told or ["nothing printed"])[-1]
 
     @property
     def happened(self) -> str:
         """What it says has happened, as our files do; "" if nothing."""
-        found: list[str] = re.findall(r"(?m)^happened: (.*)$", self.printed)
-        return found[-1] if found else ""
+        return self._told[1]
 
     @property
-    def frame(self) -> str:
-        """The innermost function of torch_pruning in the traceback printed last, after its module; "" if none."""
-        traceback = self.printed.rpartition("Traceback (most recent call last):\n")[2]
+    def shown_frame(self) -> str:
+        """The innermost function of torch_pruning in the traceback that it printed before it said what happened."""
+        traceback = self._told[0].rpartition("Traceback (most recent call last):\n")[2]
         found = re.findall(r'(?m)^ *File ".*\btorch_pruning/(.*)\.py", line \d+, in (\S+)', traceback)
         return f"{found[-1][0].replace('/', '.')}.{found[-1][1]}" if found else ""
 
     @property
-    def raised(self) -> str:
-        """The exception whose traceback was printed last, and its message's first line; "" if nothing followed it."""
-        _, found, traceback = self.printed.rpartition("Traceback (most recent call last):\n")
-        after = [line for line in traceback.splitlines() if line and not line.startswith(" ")]
-        went_on = re.search(r"(?m)^(happened|cannot be tested): ", traceback)
-        return after[0] if found and after and not went_on else ""
+    def _told(self) -> tuple[str, str]:
+        """What it printed before it last said what happened, and that."""
+        before, said, after = f"\n{self.printed}".rpartition("\nhappened: ")
+        return (before, after.partition("\n")[0]) if said else ("", "")
 
 
 def _plain(value: Any) -> Any:

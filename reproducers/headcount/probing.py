@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -64,6 +64,8 @@ class Cells:
     def ask(self, engine: Engine, overlay: Overlay) -> Answer:
         """The answers of all cells, as one: the first bad one, else the first skipped one, else good."""
         answers = [self._ask(engine, overlay, cell) for cell in self.cells]
+        if len(self.cells) > 1:  # which of them says so
+            answers = [replace(a, what=f"{a.what} ({c.id})") for a, c in zip(answers, self.cells, strict=True)]
         return next(
             answer for state in (State.BAD, State.SKIP, State.GOOD) for answer in answers if answer.state is state
         )
@@ -112,7 +114,8 @@ class Script:
         label = State.BAD if self.any_failure else script_failure(run)
         sought = self.sought in ("", label)
         meant = run.happened or not run.raised or run.raised.startswith("AssertionError")
-        return Answer(State.BAD if sought else State.SKIP, _placed(run.said, run), label, not (meant or run.frame))
+        doubtful = not (meant or run.frame)
+        return Answer(State.BAD if sought else State.SKIP, f"{run.said}{_origin(run)}", label, doubtful)
 
 
 def verdict_on(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
@@ -139,14 +142,17 @@ def failure(cell: Cell, verdict: Verdict) -> str:
 
 
 def script_failure(run: ScriptRun) -> str:
-    """The label of a script's failure: what it says has `happened:`, else the exception that ended it, and where."""
-    said = normalised(run.happened or run.raised)
-    return _placed(said, run) if said else State.BAD
+    """The label of a script's failure: what it says has `happened:`, else what ended it, and where that was."""
+    return f"{normalised(run.happened or run.raised) or State.BAD}{_origin(run)}"
 
 
-def _placed(said: str, run: ScriptRun) -> str:
-    """With the function of torch_pruning that it arose in, whose module may move."""
-    return f"{said} in {run.frame.rpartition('.')[2]}" if run.frame else said
+def _origin(run: ScriptRun) -> str:
+    """The function of torch_pruning, whose module may move, and the script's own lines, which stay."""
+    if run.happened:
+        return f" in {run.shown_frame.rpartition('.')[2]}" if run.shown_frame else ""
+    function = f" in {run.frame.rpartition('.')[2]}" if run.frame else ""
+    lines = f" at line {', '.join(map(str, run.lines))}" if run.lines else ""
+    return f"{function}{lines}"
 
 
 def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:

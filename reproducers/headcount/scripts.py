@@ -110,7 +110,8 @@ def unproven(verdict: Verdict, status: int | None, printed: str) -> str:
     message = normalised(message if wanted.exception else run.happened)
     if message != wanted.message:
         return f"it says {message!r}, not {wanted.message!r}"
-    return f"it fails in {run.frame}, not {wanted.frame}" if wanted.exception and run.frame != wanted.frame else ""
+    elsewhere = wanted.exception and run.shown_frame != wanted.frame
+    return f"it fails in {run.shown_frame}, not {wanted.frame}" if elsewhere else ""
 
 
 def ranges(releases: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import sqlite3
 import time
 import zlib
 from contextlib import suppress
+from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -78,14 +79,15 @@ class Store:
     def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
         """How a script ended with this build, if it is known."""
         known = self._get(_key(overlay, script))
-        if isinstance(known, dict) and isinstance(known.get("status"), int):
-            return ScriptRun(known["status"], str(known.get("printed", "")))
+        if isinstance(known, dict) and isinstance(known.get("lines"), list):
+            with suppress(TypeError):
+                return ScriptRun(**{**known, "lines": tuple(known["lines"])})
         return None
 
     def put_run(self, overlay: Overlay, script: bytes, run: ScriptRun) -> None:
         """Keep a script's end, if it is one that it chose, and the machine did not fail it."""
         if run.status in (0, 1, CANNOT_BE_TESTED) and not MACHINES_FAULT.search(run.printed):
-            self._put(_key(overlay, script), {"status": run.status, "printed": run.printed})
+            self._put(_key(overlay, script), asdict(run))
 
     def close(self) -> None:
         """Let go of the file."""

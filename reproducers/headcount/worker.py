@@ -10,6 +10,8 @@ import gc
 import importlib.metadata
 import inspect
 import json
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import random
 import runpy
@@ -19,7 +21,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -36,7 +38,7 @@ from headcount.configs import Second
 from headcount.confinement import confine
 from headcount.matrix import Cell
 from headcount.models import adapter
-from headcount.observations import CANNOT_BE_TESTED, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
+from headcount.observations import CANNOT_BE_TESTED, END, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
 FILE_LIMIT = 256_000_000
@@ -93,28 +95,71 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(overlay.path), os.environ.get("PYTHONPATH")]))
+    _start_over()
+    code: Any = 0
+    error: BaseException | None = None
     try:
         runpy.run_path(str(script), run_name="__main__")
-        _leave(0, None, overlay)
     except SystemExit as ended:
-        _leave(ended.code, ended, overlay)
-    except Exception as error:  # noqa: BLE001 - whatever a script raises
-        sys.excepthook(type(error), error, error.__traceback__)  # it may have its own, which may exit
-        _leave(1, error, overlay)
+        code, error = ended.code, ended
+    except Exception as raised:  # noqa: BLE001 - whatever a script raises
+        code, error = 1, raised
+        sys.excepthook(type(raised), raised, raised.__traceback__)  # it may have its own, which may exit
     finally:
-        atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
-
-
-def _leave(code: Any, ended_by: BaseException | None, overlay: Overlay) -> None:
-    """End a script's process with its exit code, if that tells something of the build."""
-    if ended_by is not None and _tells_nothing(ended_by, overlay):
-        code = CANNOT_BE_TESTED
-    elif code in (None, 0, 1) and "torch_pruning" not in sys.modules and not _had_children():
-        sys.stdout.flush()
-        raised = "" if isinstance(ended_by, SystemExit | None) else f"{type(ended_by).__name__}: {ended_by}: "
-        os.write(1, f"cannot be tested: {raised}the script never imported torch_pruning\n".encode())
-        code = CANNOT_BE_TESTED
+        try:
+            code = _status(code, error, overlay)
+            if error is not None:
+                _note_end(error, script, scratch)
+        finally:
+            atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
     sys.exit(code)
+
+
+def _start_over() -> None:
+    """Forget what the server had: its input, and the processes with which multiprocessing works."""
+    sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+    multiprocessing.set_start_method(None, force=True)  # the platform's, not the server's
+    with suppress(AttributeError):  # in Python's own modules, which may change
+        multiprocessing.resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]  # noqa: SLF001
+        multiprocessing.resource_tracker._resource_tracker._pid = None  # type: ignore[attr-defined]  # noqa: SLF001
+        multiprocessing.forkserver._forkserver._forkserver_address = None  # type: ignore[attr-defined]  # noqa: SLF001
+        multiprocessing.forkserver._forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]  # noqa: SLF001
+        multiprocessing.forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def _note_end(error: BaseException, script: Path, scratch: str) -> None:
+    """Write down what ended a script, for `engine.Engine.run_script`: what it prints may be about something else."""
+    failure = _failure(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    first = failure.message.strip().partition("\n")[0]
+    end = {
+        "raised": "" if isinstance(error, SystemExit) else f"{failure.type}: {first}" if first else failure.type,
+        "frame": failure.frame,
+        "lines": [frame.lineno for frame in frames if frame.filename == str(script)],
+    }
+    Path(scratch, END).write_text(json.dumps(end), "utf-8")
+
+
+def _status(code: Any, error: BaseException | None, overlay: Overlay) -> Any:
+    """A script's exit code, if that tells something of the build."""
+    if error is not None and _tells_nothing(error, overlay):
+        return CANNOT_BE_TESTED
+    if code in (None, 0, 1) and (why := _untested(overlay)):
+        sys.stdout.flush()
+        os.write(1, f"cannot be tested: {why}\n".encode())
+        return CANNOT_BE_TESTED
+    return code
+
+
+def _untested(overlay: Overlay) -> str:
+    """Why the build had no part in it; "" if it had."""
+    imported = sys.modules.get("torch_pruning")
+    if imported is None:
+        return "" if _had_children() else "the script never imported torch_pruning"
+    origin = Path(getattr(imported, "__file__", None) or "").resolve()
+    inside = origin.is_relative_to(overlay.path.resolve())
+    return "" if inside else f"the script imported torch_pruning from {origin.parent}, which is not the build"
 
 
 def _tells_nothing(error: BaseException, overlay: Overlay) -> bool:

@@ -42,7 +42,14 @@ def answer(bisection: Bisection, clone: Clone | None) -> str:
         states = {bisection.asked[point].state for point in bisection.known}
         always = f"{states.pop()} throughout{gaps}" if len(states) == 1 else "no such change"
         parts = [f"{always}, {titles[first]} to {titles[last]}"]
-    elif bisection.asked[first].state is State.BAD and first not in bisection.begins and bisection.scanned:
+    elif gaps and bisection.scanned:
+        parts.append(gaps.strip())
+    if (
+        bisection.changes
+        and bisection.asked[first].state is State.BAD
+        and first not in bisection.begins
+        and bisection.scanned
+    ):
         parts.insert(0, f"bad{_as(bisection, first)} from the start")
     parts += [f"before {titles[p]} it cannot be told{_hidden(bisection, p)}" for p in bisection.begins]
     parts += [f"after {titles[p]} it cannot be told" for p in bisection.ends]
@@ -155,7 +162,7 @@ def _said(bisection: Bisection) -> list[str]:
     for first, last, said in runs(bisection):
         titles = [bisection.span.titles[first], bisection.span.titles[last]]
         span = titles[0] if first == last else " to ".join(titles)
-        lines.append(f"- {span}: {said.state}: {said.what}{_mask(bisection, said)}")
+        lines.append(f"- {span}: {said.state}: {said.what}{_mask(bisection, said)}{_doubt(said)}")
     return ["What they said, oldest first:", "", *lines]
 
 
@@ -163,6 +170,10 @@ def _mask(bisection: Bisection, said: Answer) -> str:
     """Which known defect hides the one that is looked for."""
     known = _is_known(said.label) and said.label != bisection.subject
     return f" (hidden by {said.label})" if said.state is State.SKIP and known else ""
+
+
+def _doubt(said: Answer) -> str:
+    return " (raised outside torch_pruning: is it the script's own slip?)" if said.doubtful else ""
 
 
 def _skipped(bisection: Bisection) -> Iterable[str]:

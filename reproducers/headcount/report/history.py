@@ -20,13 +20,20 @@ Finding = tuple[str, Verdict, Defect | None]
 
 
 def table(answers: Mapping[str, Mapping[str, Answer]]) -> str:
-    """Defects as rows, releases as columns: X shows it, a dot does not, ? fails in another way or cannot be told."""
+    """Defects as rows, releases as columns: a mark for what each does with it."""
     width = max(map(len, answers))
     lines = [*_heads(width)]
     for defect, by_release in answers.items():
-        lines.append(f"{defect:<{width}}  " + "  ".join(_MARKS[by_release[r].state] + " " for r in RELEASES))
-    lines += ["", "X shows it, · does not, ? fails in another way, which may hide it"]
+        lines.append(f"{defect:<{width}}  " + "  ".join(_mark(by_release[r]) + " " for r in RELEASES))
+    lines += [
+        "",
+        "X shows it, · does not, - has no such parameter or criterion, ? fails in another way, which may hide it",
+    ]
     return "\n".join(lines)
+
+
+def _mark(said: Answer) -> str:
+    return "-" if said.what.startswith(Kind.NOT_APPLICABLE) else _MARKS[said.state]
 
 
 def _heads(width: int) -> Iterable[str]:
