@@ -104,6 +104,12 @@ def gate(session: nox.Session, transformers: str) -> None:
 
 
 @nox.session
+def report(session: nox.Session) -> None:
+    """The results as one page, results/report.html: -- RESULTS… , --format markdown; -- --help says more."""
+    run_headcount(session, TRANSFORMERS[0], "report", *session.posargs)
+
+
+@nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def emitted(session: nox.Session, transformers: str) -> None:
     """Emit files for failing cells drawn at random, and run them as plain scripts; -- --draws N --seed SEED."""

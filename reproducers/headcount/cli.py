@@ -15,7 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from headcount import bisection, builds, gatecli, matrix, probing, reproduction
+from headcount import bisection, builds, gatecli, matrix, probing, reportcli, reproduction
 from headcount.bisection import Find, Prober, Span, UntestableError
 from headcount.bisector import State
 from headcount.builds import Overlay
@@ -125,6 +125,8 @@ def parser() -> argparse.ArgumentParser:
     _add_which(commands)
     help_ = "is a build fit for release? what got worse against the last"
     gatecli.add(_command(commands, "gate", help_, gatecli.DESCRIPTION, gatecli.EXIT_CODES))
+    help_ = "the whole matrix on one page: a heatmap, the defects over the releases, every cell"
+    reportcli.add(_command(commands, "report", help_, reportcli.DESCRIPTION, reportcli.EXIT_CODES))
     return top
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
+from headcount.report.console import Steps, progress
 from headcount.results import Row, Writer, encode, stamp
 from headcount.store import Store
-from headcount.verdicts import Kind
 
 OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[Row]()
@@ -173,6 +174,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """No letter for a cell that is as expected: a bar, or a line now and then, says how far the run has come."""
+    quiet = hasattr(report, "headcount_row") and report.outcome in ("passed", "skipped")
+    if not quiet:
+        return None
+    return ("xfailed" if hasattr(report, "wasxfail") else report.outcome), "", ""
+
+
 class Recorder:
     """Writes the rows as they come in, in the process that was called, and says at the end what they amount to."""
 
@@ -183,6 +192,22 @@ class Recorder:
         self.recalled = 0
         self.never_seen: list[str] = []
         self.claims_failed = False
+        self.unexpected = 0
+        self._shown = ExitStack()
+        self._steps: Steps | None = None
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._begin([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
+        self._begin(ids)
+
+    def _begin(self, ids: list[str]) -> None:
+        cells = sum("::test_cell[" in id_ for id_ in ids)
+        if self._steps is None and cells and not self.config.option.collectonly:
+            stream = self.config.get_terminal_writer()._file  # noqa: SLF001 - stderr is captured
+            self._steps = self._shown.enter_context(progress(cells, stream))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         encoded = getattr(report, "headcount_row", None)
@@ -195,12 +220,16 @@ class Recorder:
             self.writer.write(row, encoded)
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
+        self.unexpected += row["outcome"] != Outcome.EXPECTED
+        if self._steps is not None:
+            self._steps.done(f"{row['build']}, {self.unexpected} unexpected")
         self.recalled += row["observation"].get("recalled", False)
         del row["observation"]  # what the table does not need adds up over a run
         self.rows.append(row)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        self._shown.close()
         stopped = session.shouldstop or session.shouldfail
         ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
         try:
@@ -237,13 +266,7 @@ class Recorder:
         terminalreporter.line(table.render(rows))
         for item in self.never_seen:
             terminalreporter.line(f"NEVER SEEN: {item}: the catalogue says it is there, and no cell shows it", red=True)
-        unexpected = sum(row["outcome"] != Outcome.EXPECTED for row in rows)
-        explained = sum(row["defect"] is not None and row["outcome"] == Outcome.EXPECTED for row in rows)
-        ok = sum(row["verdict"] == Kind.OK and row["outcome"] == Outcome.EXPECTED for row in rows)
-        asked = sum(row["verdict"] != Kind.NOT_APPLICABLE for row in rows)
-        terminalreporter.line(
-            f"{asked} cells: {ok} ok, {explained} explained by a known defect, {unexpected} unexpected"
-        )
+        terminalreporter.line(table.totals(rows))
         if self.recalled:
             terminalreporter.line(f"{self.recalled} of them were observed before (--fresh observes all anew)")
         terminalreporter.line(f"results: {self.writer.path}")

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -41,8 +42,13 @@ class Steps:
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Steps]:
-    """Show what is done: a bar with an estimate where someone is looking, else a line every few seconds."""
+def progress(total: int, stream: TextIO | None = None) -> Iterator[Steps]:
+    """Show what is done: a bar with an estimate where someone is looking, else a line every few seconds.
+
+    Args:
+        stream: where to; stderr unless given.
+    """
+    out = stream or sys.stderr
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -50,13 +56,13 @@ def progress(total: int) -> Iterator[Steps]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    seen = sys.stderr.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not seen) as bar:
+    seen = out.isatty()
+    with Progress(*columns, console=Console(file=out), transient=True, disable=not seen) as bar:
         steps, ended = Steps(total, bar), Event()
 
         def beat() -> None:
             while not ended.wait(BEAT):
-                say(steps.line())
+                print(steps.line(), file=out, flush=True)
 
         if not seen:
             Thread(target=beat, daemon=True).start()

@@ -51,18 +51,18 @@ def markdown(verdict: Verdict, commands: Mapping[str, str], reproducers: Mapping
         commands: cell -> what to type to see it alone.
         reproducers: a failure, as `gate.failure` has it -> a file that shows it.
     """
-    lines = [f"## {_span(headline(verdict))}", "", _counts(verdict), ""]
-    lines += [f"- doubtful: {_span(doubt)}" for doubt in verdict.doubts]
+    lines = [f"## {code_span(headline(verdict))}", "", _counts(verdict), ""]
+    lines += [f"- doubtful: {code_span(doubt)}" for doubt in verdict.doubts]
     if verdict.breaches:
-        lines += _folded(_interface(verdict), [f"- {_span(line)}" for line in _breaches(verdict)])
+        lines += _folded(_interface(verdict), [f"- {code_span(line)}" for line in _breaches(verdict)])
     for sort in _TOLD:
         for what, cells in _groups(verdict.of(sort)):
-            inside = [f"- {_span(cell)}" for cell in _some(cells)]
+            inside = [f"- {code_span(cell)}" for cell in _some(cells)]
             if sort is Sort.REGRESSED:
-                inside += ["", "One of them alone:", "", *_fenced(commands[cells[0]], "console")]
+                inside += ["", "One of them alone:", "", *fenced(commands[cells[0]], "console")]
                 shown = next(d for d in verdict.differences if d.cell == cells[0])
-                inside += ["", *_fenced(reproducers.get(failure(shown.candidate), ""), "python")]
-            lines += _folded(f"{sort.value}, {len(cells)} cells: {_span(what)}", inside)
+                inside += ["", *fenced(reproducers.get(failure(shown.candidate), ""), "python")]
+            lines += _folded(f"{sort.value}, {len(cells)} cells: {code_span(what)}", inside)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -156,14 +156,15 @@ def _clean(foreign: str) -> str:
     return "".join(c if c.isprintable() else " " for c in foreign)[:500]
 
 
-def _span(foreign: str) -> str:
+def code_span(foreign: str) -> str:
     """As code, in one line, with more backticks around than it has inside."""
     inside = _clean(foreign).strip() or " "
     ticks = _ticks(inside)
     return f"{ticks} {inside} {ticks}" if "`" in inside else f"`{inside}`"
 
 
-def _fenced(content: str, language: str) -> list[str]:
+def fenced(content: str, language: str) -> list[str]:
+    """A block of code, whatever it holds; nothing if it is empty."""
     if not content:
         return []
     fence = _ticks(content, least=3)

@@ -26,6 +26,17 @@ def render(rows: Sequence[Row], width: int = WIDTH) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
+def totals(rows: Iterable[Row]) -> str:
+    """How many cells were asked, and what came of them, in one line."""
+    rows = [row for row in rows if row["verdict"] != Kind.NOT_APPLICABLE]
+    expected = [row for row in rows if row["outcome"] == Outcome.EXPECTED]
+    ok = sum(row["verdict"] == Kind.OK for row in expected)
+    explained = sum(row["defect"] is not None for row in expected)
+    return (
+        f"{len(rows)} cells: {ok} ok, {explained} explained by a known defect, {len(rows) - len(expected)} unexpected"
+    )
+
+
 def _builds(rows: Iterable[Row]) -> list[str]:
     return list(dict.fromkeys(row["build"] for row in rows))
 

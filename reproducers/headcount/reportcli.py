@@ -1,0 +1,100 @@
+"""`headcount report`: results files in, one page, Markdown or JSON out."""
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from headcount import gating
+from headcount.errors import HeadcountError, UsageError
+from headcount.report import document as documents
+from headcount.report import html, summary
+from headcount.report.console import say
+from headcount.report.document import Comparison, Document, Source
+
+DESCRIPTION = """The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
+expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better."""
+
+EXIT_CODES = """exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
+something is missing (the page says what), 4 the set-up failed, 130 interrupted."""
+
+_WRITERS: dict[str, Callable[[Document], str]] = {
+    "html": lambda document: html.render(document.to_json()),
+    "json": lambda document: json.dumps(document.to_json(), indent=1) + "\n",
+    "markdown": summary.markdown,
+}
+_ENDINGS = {"html": "html", "json": "json", "markdown": "md"}
+
+
+def add(command: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    command.add_argument(
+        "results", nargs="*", type=Path, metavar="RESULTS", help="default: the newest of each line in results/"
+    )
+    command.add_argument(
+        "--compare", nargs=2, type=Path, metavar=("BASE", "CANDIDATE"), help="two results files, cell by cell"
+    )
+    command.add_argument("--format", choices=sorted(_WRITERS), default="html", help="default: %(default)s")
+    command.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="default: results/report.html, .md or .json; - prints it"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write a report; returns the exit code."""
+    if options.compare and options.results:
+        raise UsageError("--compare takes two files, and there are others", "give only these two")
+    sources = documents.load(options.compare or options.results or _newest(Path("results")))
+    comparison = documents.compare(*sources) if options.compare else _of_a_gate(sources)
+    document = documents.make(sources, comparison)
+    _write(options.output or Path("results", f"report.{_ENDINGS[options.format]}"), _WRITERS[options.format](document))
+    for line in summary.counts(document):
+        say(line)
+    for problem in document.problems:
+        say(f"NOT COMPLETE: {problem}")
+    return document.exit_code
+
+
+def _newest(folder: Path) -> list[Path]:
+    """The newest results of the matrix on each line of transformers.
+
+    Raises:
+        UsageError: there are none.
+    """
+    by_line: dict[str, Path] = {}
+    for path in sorted(folder.glob("transformers-*.jsonl"), key=lambda path: path.stat().st_mtime):
+        by_line[path.name.split("-")[1]] = path
+    if not by_line:
+        raise UsageError(f"there are no results in {folder.absolute()}", "nox -s matrix makes some, or name the files")
+    return [by_line[line] for line in sorted(by_line)]
+
+
+def _of_a_gate(sources: Sequence[Source]) -> Comparison | None:
+    """What a gate's files amount to; None where there is no gate's."""
+    gates = [source for source in sources if source.results is not None and "gate" in source.results.header]
+    if not gates:
+        return None
+    verdict = gating.summed_up([source.results for source in gates if source.results is not None])
+    return Comparison(verdict.base["label"], verdict.candidate["label"], verdict.differences)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write it whole or not at all, in place of an older one.
+
+    Raises:
+        HeadcountError: it cannot be written.
+    """
+    if str(path) == "-":
+        print(text)  # noqa: T201 - a command's output
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, "utf-8")
+        aside.replace(path)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise HeadcountError(f"cannot write {path}: {error.strerror}", "-o FILE names another") from error
+    say(f"written: {path}")
