@@ -26,7 +26,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["emit"], ["minimise"], ["reproduce"], ["bisect"], ["history"], ["which"], ["gate"]]
+    "command", [[], ["emit"], ["minimise"], ["reproduce"], ["bisect"], ["history"], ["which"], ["gate"], ["report"]]
 )
 def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

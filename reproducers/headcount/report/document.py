@@ -47,6 +47,12 @@ class Comparison:
     candidate: str
     differences: tuple[gate.Difference, ...]
 
+    @property
+    def told(self) -> list[gate.Difference]:
+        """What is not as it was, the worst first."""
+        found = [d for d in self.differences if d.sort not in (Sort.STILL_OK, Sort.STILL_FAILING)]
+        return sorted(found, key=lambda difference: list(Sort).index(difference.sort))
+
 
 @dataclass(frozen=True)
 class Document:
@@ -236,13 +242,12 @@ class _Plain:
         comparison = self._document.comparison
         if comparison is None:
             return None
-        told = [d for d in comparison.differences if d.sort not in (Sort.STILL_OK, Sort.STILL_FAILING)]
         counted = Counter(difference.sort for difference in comparison.differences)
         return {
             "base": comparison.base,
             "candidate": comparison.candidate,
             "counts": {str(sort): counted[sort] for sort in Sort if counted[sort]},
-            "differences": [{"cell": d.cell, "sort": str(d.sort), "what": self._text(d.what)} for d in told],
+            "differences": [{"cell": d.cell, "sort": str(d.sort), "what": self._text(d.what)} for d in comparison.told],
         }
 
 

@@ -53,9 +53,7 @@ def _comparison(document: Document) -> list[str]:
     found = document.to_json()["comparison"]
     told = ", ".join(f"{count} {sort}" for sort, count in found["counts"].items())
     lines = [f"{code_span(comparison.candidate)}, compared with {code_span(comparison.base)}: {told}", ""]
-    differences = [
-        d for d in comparison.differences if str(d.sort) in found["counts"] and not str(d.sort).startswith("still")
-    ]
+    differences = comparison.told
     lines += [f"- {d.sort}: {code_span(d.cell)}: {code_span(d.what)}" for d in differences[:_LISTED]]
     lines += [f"- and {len(differences) - _LISTED} more"] if len(differences) > _LISTED else []
     return [*lines, ""]

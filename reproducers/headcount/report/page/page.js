@@ -111,6 +111,25 @@ function groupOf(rows) {
   return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "no defect";
 }
 
+// Thousands of these are made at once: a copy costs least, and what only its reader needs waits until it has the focus.
+const MODELS = Object.fromEntries(Object.entries(LETTERS).map(([kind, letter]) => [kind, make("td", { "data-v": kind }, letter)]));
+
+function verdictCell(index) {
+  const row = data.rows[index];
+  const td = MODELS[row.verdict].cloneNode(true);
+  td.dataset.row = index;
+  if (row.outcome !== "expected") td.className = "unexplained";
+  if (!rowShown(row)) td.classList.add("beside");
+  return td;
+}
+
+function reachable(td) {
+  for (const other of byId("heatmap").querySelectorAll("td[tabindex]")) other.removeAttribute("tabindex");
+  const row = data.rows[Number(td.dataset.row)];
+  td.ariaLabel = `${data.builds[row.build]}: ${row.verdict}`;
+  td.tabIndex = 0;
+}
+
 function draw() {
   showFilters();
   const builds = data.builds.map((_, index) => index).filter((index) => asked("build", data.builds[index]));
@@ -138,27 +157,15 @@ function draw() {
     for (const { cell, line, found } of members) {
       const label = data.lines.length > 1 && !view.has("transformers") ? `${cell.id} (${line})` : cell.id;
       const tr = make("tr", {}, make("th", { scope: "row", title: label }, label));
-      for (const index of found) {
-        const td = document.createElement("td");
-        if (index !== undefined) {
-          const row = data.rows[index];
-          td.textContent = LETTERS[row.verdict];
-          td.dataset.v = row.verdict;
-          td.dataset.row = index;
-          td.tabIndex = -1;
-          td.ariaLabel = `${data.builds[row.build]}: ${row.verdict}`;
-          if (row.outcome !== "expected") td.className = "unexplained";
-          if (!rowShown(row)) td.classList.add("beside");
-        }
-        tr.append(td);
-      }
+      for (const index of found) tr.append(index === undefined ? document.createElement("td") : verdictCell(index));
       body.append(tr);
     }
     return body;
   });
-  byId("heatmap").replaceChildren(head, ...bodies);
+  const widths = make("colgroup", {}, make("col", { class: "name" }), ...builds.map(() => make("col")));
+  byId("heatmap").replaceChildren(widths, head, ...bodies);
   const first = byId("heatmap").querySelector("td[data-row]");
-  if (first) first.tabIndex = 0;
+  if (first) reachable(first);
   byId("shown").textContent = `${shown} cells shown, ${hits} of ${data.rows.length} verdicts`;
   const wanted = view.get("cell");
   if (wanted) open(wanted);
@@ -191,8 +198,7 @@ function move(event) {
   }[event.key]?.();
   if (next?.dataset.row === undefined) return;
   event.preventDefault();
-  here.tabIndex = -1;
-  next.tabIndex = 0;
+  reachable(next);
   next.focus();
 }
 
@@ -319,7 +325,9 @@ byId("details").addEventListener("close", () => {
   writeAddress();
   const index = data.rows.findIndex((row) => nameOf(row) === name);
   const td = byId("heatmap").querySelector(`td[data-row="${index}"]`);
-  if (td) { byId("heatmap").querySelectorAll('td[tabindex="0"]').forEach((other) => { other.tabIndex = -1; }); td.tabIndex = 0; td.focus(); }
+  if (!td) return;
+  reachable(td);
+  td.focus();
 });
 addEventListener("hashchange", () => { readAddress(); draw(); });
 drawFilters();
