@@ -96,6 +96,15 @@ for path in pathlib.Path(__file__).parents[2].glob('*/torch_pruning/__init__.py'
 import pathlib
 MetaPruner.step = lambda *_, **__: (pathlib.Path(__file__).parents[2] / 'anywhere').write_text('')
 """,
+    "asks-server": """
+import re, socket
+def step(*_, **__):
+    with open('/proc/net/unix') as listed: name = re.search('@(headcount-[0-9a-f]+)', listed.read())[1]
+    with socket.socket(socket.AF_UNIX) as server: server.connect('\\0' + name)
+    raise RuntimeError('it answers')
+MetaPruner.step = step
+""",
+    "many-names": "exec('\\n'.join(f'def public_function_number_{n}(): pass' for n in range(2000)))",
     "forges-store": """
 import pathlib
 from headcount import builds, matrix
@@ -154,7 +163,8 @@ MetaPruner.step = step
 import pathlib
 right = MetaPruner.step
 def step(self, *args, **kwargs):
-    mark = pathlib.Path(__file__).with_name('was-here.pyc')  # byte code is no part of a build's digest
+    mark = pathlib.Path(__file__).with_name('__pycache__') / 'was-here'  # byte code is no part of a build's digest
+    mark.parent.mkdir(exist_ok=True)
     if self.prunes_heads and not mark.exists():
         mark.write_text('')
         raise RuntimeError('now and then')

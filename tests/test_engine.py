@@ -40,6 +40,9 @@ Miniature = Callable[[str], Overlay]
         ("writes-outside", Ending.RAISED, Phase.STEP, "Permission denied")
         if confinement.version()
         else ("correct", Ending.FINISHED, Phase.MEASURE, ""),
+        ("asks-server", Ending.RAISED, Phase.STEP, "not permitted")
+        if confinement.version() >= SIGNALS_SINCE
+        else ("correct", Ending.FINISHED, Phase.MEASURE, ""),
         ("kills-server", Ending.RAISED, Phase.STEP, "not permitted")
         if confinement.version() >= SIGNALS_SINCE
         else ("kills-server", Ending.KILLED, Phase.CELL, "or its server was killed"),

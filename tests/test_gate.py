@@ -179,6 +179,64 @@ def test_a_cell_that_uses_what_is_meant_to_go(
     assert (sorts(verdict)[ISSUE_410], verdict.exit_code) == (Sort.REGRESSED, ExitCode.REGRESSION)
 
 
+def test_a_parameter_of_another_class_pardons_nothing(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That one of its name is meant to go elsewhere says nothing of MetaPruner's."""
+    base, candidate = made("correct", "1.6.1"), made("wrong-heads")
+    for overlay, text in ((base, "head_pruning_ratio, other"), (candidate, "other")):
+        with (overlay.path / "torch_pruning" / "__init__.py").open("a") as module:
+            module.write(f"class Another:\n    def __init__(self, {text}): pass\n")
+    base, candidate = (replace(o, digest=builds.package_digest(o.path)) for o in (base, candidate))
+    verdict = judged(tmp_path, base, candidate, allow_api=("head_pruning_ratio",))
+    assert [breach.allowed for breach in verdict.breaches if breach.removed] == [True]
+    assert (sorts(verdict)[ISSUE_410], verdict.exit_code) == (Sort.REGRESSED, ExitCode.REGRESSION)
+
+
+def test_many_names_hide_none(made: Callable[..., Overlay]) -> None:
+    base, candidate = made("correct", "1.6.1"), made("many-names")
+    with (base.path / "torch_pruning" / "__init__.py").open("a") as module:
+        module.write("exec('def gone(): pass')\n")
+    base = replace(base, digest=builds.package_digest(base.path))
+    header = gating.header(gating.request(base, candidate))
+    assert [breach["path"] for breach in header["breaches"] if breach["removed"]] == ["gone"]
+
+
+def test_what_is_beside_the_package_counts(made: Callable[..., Overlay]) -> None:
+    """Two builds that differ in another package of theirs, or in byte code without a source, are two."""
+    overlay = made("correct")
+    digests = {overlay.digest}
+    for name in ("helper/__init__.py", "torch_pruning/fast.pyc", "extension.so"):
+        (overlay.path / name).parent.mkdir(exist_ok=True)
+        (overlay.path / name).write_text("anything")
+        digests.add(builds.package_digest(overlay.path))
+    assert len(digests) == 4
+    (overlay.path / "torch_pruning-1.6.2.dist-info" / "INSTALLER").write_text("anyone")
+    assert builds.package_digest(overlay.path) in digests
+
+
+@pytest.mark.parametrize("message", ["DefaultCPUAllocator: can't allocate memory", "could not create a primitive"])
+def test_a_machine_that_fails_both_hides_nothing(tmp_path: Path, made: Callable[..., Overlay], message: str) -> None:
+    """It is no failure of the build's that both fail for want of memory."""
+    base, candidate = made("crash-step", "1.6.1"), made("no-memory")
+    for overlay in (base, candidate):
+        module = overlay.path / "torch_pruning" / "__init__.py"
+        module.write_text(
+            f"{miniatures.CORRECT}\ndef step(*_, **__): raise RuntimeError({message!r})\nMetaPruner.step = step"
+        )
+    base, candidate = (replace(o, digest=builds.package_digest(o.path)) for o in (base, candidate))
+    verdict = judged(tmp_path, base, candidate, same_version=True)
+    assert (sorts(verdict)[ISSUE_410], verdict.exit_code) == (Sort.INDETERMINATE, ExitCode.INDETERMINATE)
+
+
+def test_a_version_that_goes_back(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    base, candidate = made("correct", "1.6.1"), made("chatty", "1.6.0")
+    (candidate.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.CORRECT}\n# other\n")
+    candidate = replace(candidate, digest=builds.package_digest(candidate.path))
+    assert "which is older than 1.6.1" in judged(tmp_path, base, candidate).doubts[0]
+    assert judged(tmp_path, base, candidate, same_version=True).exit_code is ExitCode.CLEAN
+
+
 def test_names_that_go_without_a_trace_in_the_source(made: Callable[..., Overlay]) -> None:
     base, candidate = made("correct", "1.6.1"), made("hang")
     package = "from torch_pruning.inner import f, g, h\n"

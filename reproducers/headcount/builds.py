@@ -226,6 +226,8 @@ def _lay_out(build: Build, version: str, path: Path) -> Overlay:
 
 def _finish(build: Build, version: str, aside: Path, path: Path) -> Overlay:
     """Compile, seal and put in place an overlay that was made aside."""
+    for shipped in list(aside.rglob("__pycache__")):  # it would be believed, whatever the source says
+        shutil.rmtree(shipped)
     compileall.compile_dir(aside, quiet=2)
     digest = package_digest(aside)
     (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
@@ -363,6 +365,11 @@ def _installer() -> list[str]:
     raise SetupError("there is neither uv nor pip to install builds with", 'python -m pip install "nox[uv]"')
 
 
+#: What git says of its own, in whatever an installer makes of it.
+_NO_REF = re.compile(
+    r"couldn't find remote ref|revspec|not our ref|did not match any|unknown revision|Git operation failed"
+)
+
 _NO_NETWORK = re.compile(
     r"failed to fetch|connection (error|refused|reset)|newconnectionerror|name resolution|dns error|timed out"
     r"|unreachable|error sending request|network connectivity|nameresolutionerror|proxyerror|offline",
@@ -373,6 +380,8 @@ _NO_NETWORK = re.compile(
 def _installer_failed(build: Build, output: str) -> HeadcountError:
     if "No space left on device" in output or "Disk quota" in output:
         return _cannot_write(build, cache_folder(), OSError(errno.ENOSPC, "No space left on device"))
+    if _NO_REF.search(output):
+        return UsageError(f"cannot install {build.label}: {_last_line(output)}", "does it have that commit or branch?")
     if _NO_NETWORK.search(output):
         return SetupError(
             f"cannot install {build.label}: the package index does not answer",
@@ -416,9 +425,15 @@ def _installed_version(build: Build, path: Path) -> str:
 
 
 def package_digest(overlay: Path) -> str:
-    """Of the package's own files: what is beside them differs with the installer and the day."""
-    package = overlay / "torch_pruning"
-    return _digest(_files(package), package)
+    """Of all that can be imported; metadata differs with the installer and the day, and byte code is made here."""
+    files = (path for path in overlay.rglob("*") if path.is_file())
+    return _digest(sorted(path for path in files if not _is_beside(path.relative_to(overlay))), overlay)
+
+
+def _is_beside(path: Path) -> bool:
+    """Whether it is the installer's, or this harness's own."""
+    top = path.parts[0]
+    return top.endswith(".dist-info") or top in (".lock", _MANIFEST) or "__pycache__" in path.parts
 
 
 def _files(folder: Path) -> list[Path]:

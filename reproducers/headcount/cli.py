@@ -60,10 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"headcount: {error}")
         return error.exit_code
     except KeyboardInterrupt:
-        say(
-            "headcount: interrupted; what was asked of the builds is kept: the same command goes on from there, "
-            "with a script if --resume is added; there is no result yet"
-        )
+        script = ", with a script if --resume is added" if hasattr(options, "resume") else ""
+        say(f"headcount: interrupted: there is no result; what builds said is kept, and the same call goes on{script}")
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python writes there once more as it ends

@@ -124,10 +124,10 @@ class Config:
         """All fields as plain values; ratios as numbers."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
-    def uses(self, names: Collection[str]) -> bool:
-        """Whether it cannot do without one of these: a parameter of MetaPruner's, or its criterion's class."""
-        classes = CONSTRUCTED[self.importance][0] if self.importance in CONSTRUCTED else ()
-        return bool(classes and set(classes) <= set(names)) or not self.departures().keys().isdisjoint(names)
+    def uses(self, names: Collection[str]) -> set[str]:
+        """Which of these it cannot do without: parameters of MetaPruner's, and its criterion's class."""
+        classes = set(CONSTRUCTED[self.importance][0] if self.importance in CONSTRUCTED else ())
+        return (classes if classes <= set(names) else set()) | (self.departures().keys() & set(names))
 
     def needs(self) -> dict[str, str]:
         """What a build must have to be asked this, and the release that first promises it."""

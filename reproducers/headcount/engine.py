@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,7 @@ FULL_SIZE_TIMEOUT = 300.0
 
 #: Seconds that a script may take, and what is kept of what it prints, from its end, in bytes.
 SCRIPT_TIMEOUT = 300.0
-SCRIPT_PRINTED_LIMIT = 20_000
+SCRIPT_PRINTED_LIMIT = 1_000_000
 
 #: Seconds from an answer's first byte to its last.
 ANSWER_TIMEOUT = 20.0
@@ -343,9 +344,21 @@ def _context() -> BaseContext:
     """Fork from a server where there is fork, spawn where there is none."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    # A name in place of a file: what is confined cannot reach it, nor have the server start what is not.
+    multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOADED)
     return context
+
+
+def _address(family: str) -> str | tuple[str, int]:
+    """An address for a server: abstract, where Linux has these, which Landlock keeps what is confined away from."""
+    if family == "AF_UNIX" and sys.platform == "linux":
+        return f"\0headcount-{os.urandom(16).hex()}"
+    return _ARBITRARY_ADDRESS(family)
+
+
+_ARBITRARY_ADDRESS: Callable[[str], str | tuple[str, int]] = multiprocessing.connection.arbitrary_address  # type: ignore[attr-defined]
 
 
 def _kill(process: BaseProcess) -> None:

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from headcount.errors import ExitCode
+from headcount.observations import MACHINES_FAULT
 from headcount.results import Row
 from headcount.verdicts import Kind
 
@@ -114,13 +116,16 @@ class Verdict:
 
 
 def compare(
-    base: Iterable[Row], candidate: Iterable[Row], cells: Iterable[str] = (), pardoned: Collection[str] = ()
+    base: Iterable[Row],
+    candidate: Iterable[Row],
+    cells: Iterable[str] = (),
+    pardoned: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[Difference, ...]:
     """Each cell that either build was asked, in the candidate's order.
 
     Args:
         cells: those that both should have been asked; what one was not asked is indeterminate.
-        pardoned: those that use a name which is meant to go; that they fail is no regression.
+        pardoned: those that use names which are meant to go; that they fail by one of these is no regression.
     """
     before = {row["cell"]: row for row in base}
     after = {row["cell"]: row for row in candidate}
@@ -128,7 +133,7 @@ def compare(
     for cell in {**after, **before, **dict.fromkeys(cells)}:
         one, other = before.get(cell, _missing(cell)), after.get(cell, _missing(cell))
         sorted_ = sort(one, other)
-        spared = sorted_ is Sort.REGRESSED and cell in pardoned
+        spared = sorted_ is Sort.REGRESSED and any(f"'{name}'" in other["reason"] for name in pardoned.get(cell, ()))
         found.append(Difference(cell, one, other, Sort.NOT_COMPARED if spared else sorted_))
     return tuple(found)
 
@@ -144,6 +149,8 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
         return Sort.INDETERMINATE  # by its version it is older than the base
     if not base.get("repeats", True):
         return Sort.FLAKY
+    if is_machines(base):
+        return Sort.INDETERMINATE
     was_ok, is_ok = (kind == Kind.OK for kind in kinds)
     if was_ok and not is_ok:
         return Sort.REGRESSED if candidate.get("repeats", True) else Sort.FLAKY
@@ -152,6 +159,12 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
     if not same(base, candidate):
         return Sort.CHANGED
     return Sort.STILL_OK if is_ok else Sort.STILL_FAILING
+
+
+def is_machines(row: Row) -> bool:
+    """Whether it may be the machine that failed: no defect explains it, and memory, disk or time was short."""
+    short = MACHINES_FAULT.search(row["reason"]) or row["verdict"] in (Kind.TIMEOUT, Kind.KILLED)
+    return row["verdict"] != Kind.OK and row.get("defect") is None and bool(short)
 
 
 def same(one: Row, other: Row) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -131,10 +132,12 @@ def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
         differences = gate.compare(base.values(), found.values())
         worse = {d.cell for d in differences if d.sort is Sort.REGRESSED}
         # What fails on the base, and no known defect explains, may be the machine's fault: it must hide nothing.
-        odd = {d.cell for d in differences if d.sort in (Sort.FIXED, Sort.CHANGED) and _is_odd(d.base)}
+        odd = {d.cell for d in differences if _is_odd(d.base) and d.sort is not Sort.NOT_COMPARED}
         for build, rows, cells_ in ((asked.candidate, found, worse), (asked.base, base, odd)):
-            for cell, repeats in pool.repeated(build, [cell for cell in wanted if cell.id in cells_]):
-                rows[cell.id]["repeats"] = repeats
+            for cell, row in pool.again(build, [cell for cell in wanted if cell.id in cells_]):
+                # A base must fail as it did: that it fails in some way may be the machine's doing, twice.
+                alike = build is asked.candidate or gate.failure(row) == gate.failure(rows[cell.id])
+                rows[cell.id]["repeats"] = row["verdict"] != Kind.OK and alike
     for row in base.values():
         writer.write(row)
     for row in found.values():
@@ -173,7 +176,7 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
     rows = {label: [row for row in whole.rows if row["build"] == label] for label in by_label}
     doubts = [doubt for found in headers for doubt in found["doubts"]]
     breaches = tuple(Breach(**breach) for breach in first["breaches"])
-    meant = {breach.name for breach in breaches if breach.removed and breach.allowed}
+    meant = {breach.name for breach in breaches if breach.removed and breach.allowed and _is_the_calls(breach)}
     doubts += [doubt for shard in shards for doubt in (shard.footer or {}).get("doubts", ())]
     return Verdict(
         base=by_label[first["base"]],
@@ -183,7 +186,7 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
             rows[first["base"]],
             rows[first["candidate"]],
             [cell.id for cell in every_cell()],
-            {cell.id for cell in every_cell() if cell.config.uses(meant)},
+            {cell.id: cell.config.uses(meant) for cell in every_cell()},
         ),
         breaches=breaches,
         doubts=tuple(dict.fromkeys(doubts)),
@@ -195,8 +198,14 @@ def _breaches(asked: Request) -> tuple[Breach, ...]:
     """What the source says, and what the imported package says."""
     with Store() as store, Engine(store=store) as engine:
         listed = [engine.run_script(o, interface.LISTING, recall=True).printed for o in (asked.base, asked.candidate)]
-    names = map(interface.names, listed)
-    return interface.breaches(asked.base, asked.candidate, asked.allow_api, *names)
+    return interface.breaches(asked.base, asked.candidate, asked.allow_api, *map(interface.names, listed))
+
+
+def _is_the_calls(breach: Breach) -> bool:
+    """Whether a name is one that a call uses: a parameter of MetaPruner's, or a criterion."""
+    if "(" in breach.path:
+        return re.search(r"\b(MetaPruner|BasePruner)\b", breach.path) is not None
+    return breach.name.endswith("Importance")
 
 
 def _is_odd(row: Row) -> bool:
@@ -214,6 +223,9 @@ def _doubts(asked: Request) -> list[str]:
     ):
         taken = f"{candidate.label} says that it is {candidate.version}, as {base.label} does, and has other code"
         return [f"{taken} (a release needs a new version; --same-version for a pull request)"]
+    if Version(candidate.version) < Version(base.version) and not asked.same_version:
+        older = f"{candidate.label} says that it is {candidate.version}, which is older than {base.version}"
+        return [f"{older} (a release needs a new version; --same-version for a pull request)"]
     return []
 
 
@@ -254,17 +266,17 @@ class _Pool:
                 found.append(row)
         return found
 
-    def repeated(self, overlay: Overlay, wanted: Sequence[Cell]) -> Iterable[tuple[Cell, bool]]:
-        """Whether each fails again in a process that has run nothing else; what does not is not remembered."""
+    def again(self, overlay: Overlay, wanted: Sequence[Cell]) -> Iterable[tuple[Cell, Row]]:
+        """What a build does with each in a process that has run nothing else; what is fine then is not remembered."""
 
-        def again(cell: Cell) -> tuple[Cell, bool]:
+        def ask(cell: Cell) -> tuple[Cell, Row]:
             with self._engine() as engine:
-                repeats: bool = judged(overlay, cell, engine.run(overlay, cell, fresh=True))["verdict"] != Kind.OK
-                if not repeats:
+                row = judged(overlay, cell, engine.run(overlay, cell, fresh=True))
+                if row["verdict"] == Kind.OK:
                     engine.forget(overlay, cell)
-            return cell, repeats
+            return cell, row
 
-        return self._threads.map(again, wanted)
+        return self._threads.map(ask, wanted)
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:

@@ -1,6 +1,7 @@
 """What a build offers by name: read from its source by griffe, which imports nothing."""
 
 import json
+import logging
 import re
 from collections.abc import Collection
 from contextlib import suppress
@@ -15,6 +16,8 @@ from headcount.gate import Breach
 
 _REMOVED = (griffe.BreakageKind.OBJECT_REMOVED, griffe.BreakageKind.PARAMETER_REMOVED)
 _PACKAGE = "torch_pruning"
+
+logging.getLogger("griffe").setLevel(logging.CRITICAL)  # what it cannot read is told by who asked
 
 #: A program that prints what an imported build offers.
 LISTING = Path(__file__).with_name("listing.py")

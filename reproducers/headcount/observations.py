@@ -26,7 +26,9 @@ PRINTED_LIMIT = 2_000
 
 
 #: What a failure says that may be the machine's, and not the build's.
-MACHINES_FAULT = re.compile(r"(?m)MemoryError|allocate memory|^OSError: \[Errno (12|24|28|122)\]|No space left")
+MACHINES_FAULT = re.compile(
+    r"(?m)MemoryError|allocate memory|could not create a primitive|^OSError: \[Errno (12|24|28|122)\]|No space left"
+)
 
 
 #: A warning's first line; and what is indented, as its second and a traceback's lines are.

@@ -152,8 +152,8 @@ def _breach(breach: Breach) -> str:
 
 
 def _clean(foreign: str) -> str:
-    """One line of printable characters."""
-    return "".join(c if c.isprintable() else " " for c in foreign)[:500]
+    """One line of printable characters, without what an old runner takes for a command."""
+    return "".join(c if c.isprintable() else " " for c in foreign)[:500].replace("##[", "# #[")
 
 
 def code_span(foreign: str) -> str:
