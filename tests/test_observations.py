@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headcount.observations import Ending, Failure, Observation, Phase
+from headcount.observations import Ending, Failure, Observation, Phase, ScriptRun
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -52,3 +52,19 @@ def test_a_forged_field_is_refused_or_harmless(field: str, value: object) -> Non
 def test_an_unknown_field_is_named() -> None:
     with pytest.raises(ValueError, match="unknown fields .*forged"):
         Observation.from_json({"ending": "finished", "forged": 1})
+
+
+SHOWN = 'Traceback (most recent call last):\n  File "a/torch_pruning/b.py", line 1, in c\n    d\nE: e\n'
+BESIDE = 'Traceback (most recent call last):\n  File "a/torch_pruning/x.py", line 1, in y\n    z\nE: f\n'
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        f"{SHOWN}happened: E: e\n",
+        f"happened: E: e\n{SHOWN}",
+        f"{SHOWN}happened: E: e\nException ignored in: y\n{BESIDE}",
+    ],
+)
+def test_where_a_script_shows_its_failure(printed: str) -> None:
+    assert (ScriptRun(1, printed).happened, ScriptRun(1, printed).shown_frame) == ("E: e", "b.c")

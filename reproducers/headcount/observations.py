@@ -31,6 +31,8 @@ MACHINES_FAULT = re.compile(
 )
 
 
+_TRACEBACK = "Traceback (most recent call last):\n"
+
 #: A warning's first line; and what is indented, as its second and a traceback's lines are.
 _NOISE = re.compile(r"\S+:\d+: \w*Warning: | ")
 
@@ -167,8 +169,12 @@ class ScriptRun:
 
     @property
     def shown_frame(self) -> str:
-        """The innermost function of torch_pruning in the traceback that it printed before it said what happened."""
-        traceback = self._told[0].rpartition("Traceback (most recent call last):\n")[2]
+        """The innermost function of torch_pruning in the traceback that it printed before it said what happened.
+
+        Or after: where the two streams were not one, their order is lost.
+        """
+        printed = self._told[0] if _TRACEBACK in self._told[0] else self.printed
+        traceback = printed.rpartition(_TRACEBACK)[2]
         found = re.findall(r'(?m)^ *File ".*\btorch_pruning/(.*)\.py", line \d+, in (\S+)', traceback)
         return f"{found[-1][0].replace('/', '.')}.{found[-1][1]}" if found else ""
 
