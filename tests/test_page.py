@@ -1,6 +1,7 @@
 """The report in a browser: what a person does with it, by mouse and by keyboard. Skipped where there is no Chromium."""
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -128,6 +129,72 @@ def test_the_keyboard_is_enough(page: Page, results: Path, tmp_path: Path) -> No
     expect(page.locator("#heatmap td:focus")).to_have_attribute("aria-label", here)
 
 
+def test_arrow_keys_pass_holes(page: Page, results: Path, tmp_path: Path) -> None:
+    """A build that was not asked a cell has none there."""
+    found = document.make(document.load([results])).to_json()
+    found["rows"] = [row for row in found["rows"] if (row["build"], row["cell"]) != (1, 0)]
+    opened(page, tmp_path / "holes.html", found)
+    first = page.locator("#heatmap tbody tr:not(.group) td[data-row]").first
+    row = page.locator("#heatmap tbody tr:not(.group)", has_text=found["cells"][0]["id"])
+    row.locator("td[data-row]").first.focus()
+    row.locator("td[data-row]").first.evaluate("td => { td.tabIndex = 0; td.focus(); }")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.ariaLabel").startswith("injects: ")
+    page.keyboard.press("Home")
+    assert page.evaluate("document.activeElement.ariaLabel").startswith("correct: ")
+    expect(first).to_be_visible()
+
+
+def test_heads_and_names_stay_in_sight(page: Page, tmp_path: Path) -> None:
+    """However far the cells are scrolled, either way."""
+    opened(page, tmp_path / "large.html", many(lines=1))
+    box = "document.querySelector('#cells').getBoundingClientRect()"
+    page.evaluate("document.querySelector('#cells').scrollTo(200, 3000)")
+    page.locator("#cells").scroll_into_view_if_needed()
+    head, name = (
+        page.evaluate(f"document.querySelector('{q}').getBoundingClientRect().toJSON()")
+        for q in ("#heatmap thead th:last-child", "#heatmap tbody tr:nth-child(40) th")
+    )
+    assert abs(head["top"] - page.evaluate(f"{box}.top")) < 2
+    assert abs(name["left"] - page.evaluate(f"{box}.left")) < 2
+
+
+def test_the_back_button(page: Page, results: Path, tmp_path: Path) -> None:
+    shown(page, results, tmp_path)
+    page.locator("select[name=verdict]").select_option("wrong-heads")
+    page.locator("td[data-v=wrong-heads]").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.go_back()
+    expect(page.locator("dialog[open]")).to_have_count(0)
+    page.go_back()
+    expect(page.locator("#shown")).to_have_text("2 cells shown, 6 of 6 verdicts")
+
+
+def test_what_is_not_there_is_said(page: Page, results: Path, tmp_path: Path) -> None:
+    shown(page, results, tmp_path, "#verdict=fine")
+    expect(page.locator("#shown")).to_contain_text("there is no verdict fine")
+    page.goto(page.url.partition("#")[0] + "#cell=nowhere")
+    expect(page.locator("#shown")).to_contain_text("there is no cell nowhere")
+
+
+def test_a_comparison_leads_to_its_cells(page: Page, tmp_path: Path) -> None:
+    base, candidate = (observed(tmp_path, name) for name in ("correct", "wrong-heads"))
+    sources = document.load([base, candidate])
+    made = document.make(sources, [document.compare(*sources)])
+    opened(page, tmp_path / "report.html", made.to_json())
+    page.locator(".comparison button").click()
+    expect(page.get_by_role("dialog")).to_contain_text("wrong-heads: block 0")
+
+
+def test_a_command_is_quoted(page: Page, results: Path, tmp_path: Path) -> None:
+    found = document.make(document.load([results])).to_json()
+    found["specs"][1] = "my wheel's $(touch x).whl"
+    opened(page, tmp_path / "report.html", found)
+    page.locator("td[data-v=wrong-heads]").click()
+    command = page.locator("dialog pre").first.text_content() or ""
+    assert shlex.split(command)[-2:] == ["--build", found["specs"][1]]
+
+
 def test_verdicts_are_told_by_more_than_colour(page: Page, results: Path, tmp_path: Path) -> None:
     """And whatever is written has a contrast of 4.5 at least, in light and in dark."""
     shown(page, results, tmp_path)
@@ -189,11 +256,11 @@ def test_the_policy_forbids_a_script_of_another(browser: Browser, results: Path,
     tab.close()
 
 
-def test_twenty_thousand_cells(page: Page, tmp_path: Path) -> None:
-    """It opens, filters and opens a cell; how long that takes is in the README."""
+def many(lines: int) -> dict[str, Any]:
+    """A document of every cell on every release and some lines of transformers."""
     cells = matrix.default_cells()
     kinds = list(Kind)
-    lines = [f"5.{n}.0" for n in range(4)]
+    names = [f"5.{n}.0" for n in range(lines)]
     rows = [
         {
             "build": build,
@@ -203,26 +270,36 @@ def test_twenty_thousand_cells(page: Page, tmp_path: Path) -> None:
             "outcome": "expected",
             "reason": 0,
         }
-        for line in range(len(lines))
+        for line in range(lines)
         for build in range(len(RELEASES))
         for cell in range(len(cells))
     ]
-    assert len(rows) > 20_000
-    found = {
+    found: dict[str, Any] = {
         "format": 1,
         "problems": [],
         "files": [],
         "builds": list(RELEASES),
-        "lines": lines,
+        "lines": names,
         "counts": {},
         "defects": [],
         "cells": [{"id": c.id, "model": c.model.id, "config": c.config.to_json(), "expected": {}} for c in cells],
         "rows": rows,
-        "comparison": None,
+        "comparisons": [],
+        "left": [],
+        "specs": list(RELEASES),
+        "totals": {},
         "texts": ["why"],
     }
-    opened(page, tmp_path / "large.html", json.loads(json.dumps(found)))
-    expect(page.locator("#shown")).to_contain_text(f"of {len(rows)} verdicts")
+    plain: dict[str, Any] = json.loads(json.dumps(found))
+    return plain
+
+
+def test_twenty_thousand_cells(page: Page, tmp_path: Path) -> None:
+    """It opens, filters and opens a cell; how long that takes is in the README."""
+    found = many(lines=4)
+    assert len(found["rows"]) > 20_000
+    opened(page, tmp_path / "large.html", found)
+    expect(page.locator("#shown")).to_contain_text(f"of {len(found['rows'])} verdicts")
     page.locator("select[name=verdict]").select_option("crash")
     page.locator("td[data-v=crash]").first.click()
     expect(page.get_by_role("dialog")).to_contain_text("crash: why")

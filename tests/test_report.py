@@ -12,12 +12,15 @@ import jsonschema
 import pytest
 
 import miniatures
-from headcount import matrix, results
+from headcount import gating, matrix, results
 from headcount.cli import main
 from headcount.defects import Outcome
 from headcount.engine import Engine
 from headcount.errors import ExitCode, UsageError
-from headcount.report import document, html, summary
+from headcount.observations import Ending, Observation
+from headcount.oracle import expect
+from headcount.report import counting, document, html, summary, timeline
+from headcount.report.timeline import Mark
 from headcount.results import Writer, judged
 from headcount.verdicts import Kind
 from test_runner import ISSUE_410, PLAIN
@@ -65,9 +68,12 @@ def test_its_numbers_are_the_rows(plain: Path) -> None:
     assert summary.counts(made)[0].endswith("6 cells: 3 ok, 0 explained by a known defect, 3 unexpected")
     wrong = next(row for row in found["rows"] if row["verdict"] == "wrong-heads")
     cell = found["cells"][wrong["cell"]]
-    seen = dict(line.rsplit(": ", 1) for line in found["texts"][wrong["seen"]].splitlines())
+    left = {left["name"]: (left["seen"], left["fits"]) for left in found["left"][wrong["left"]]}
     assert cell["expected"]["heads, block 0"] == "2"
-    assert seen["heads, block 0"] == seen["heads that the pruner reports, block 0"].split(", ")[0] == "1"
+    assert left["heads, block 0"] == ("1", False)
+    assert left["heads that the pruner reports, block 0"] == ("1", True)
+    fine = next(row for row in found["rows"] if row["verdict"] == "ok")
+    assert all(left["fits"] for left in found["left"][fine["left"]])
 
 
 def test_what_is_missing_is_said(tmp_path: Path, plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,11 +86,24 @@ def test_what_is_missing_is_said(tmp_path: Path, plain: Path, capsys: pytest.Cap
     odd, mixed = tmp_path / "odd.jsonl", tmp_path / "mixed.jsonl"
     odd.write_text(text.replace('"verdict":"ok"', '"verdict":"fine"'))
     mixed.write_text(text.replace('"harness":"', '"harness":"other').replace('"cell":"vit', '"cell":"other-vit'))
+    absent, untestable, twice = (tmp_path / f"{name}.jsonl" for name in ("absent", "untestable", "twice"))
+    lines = text.splitlines(keepends=True)
+    absent.write_text(
+        "".join(line for line in lines if '"build":"injects"' not in line).replace('"rows":6', '"rows":4')
+    )
+    untestable.write_text(observed(tmp_path, "crash-import").read_text())
+    twice.write_text("".join([*lines[:-1], lines[1], lines[-1]]).replace('"rows":6', '"rows":7'))
+    strange = tmp_path / "strange.jsonl"
+    strange.write_text(text.replace('"defect":null', '"defect":"never-heard-of"'))
     for paths, code, says in (
         ([cut], ExitCode.INDETERMINATE, "is cut off after 2 rows"),
         ([plain, foreign], ExitCode.USAGE, "is no results file"),
-        ([plain, odd], ExitCode.USAGE, "is none of ours"),
-        ([plain, plain], ExitCode.INDETERMINATE, "is in two of the files"),
+        ([plain, odd], ExitCode.USAGE, "'fine' is not a valid Kind"),
+        ([plain, plain], ExitCode.INDETERMINATE, f"is twice in {plain.name}"),
+        ([plain, twice], ExitCode.INDETERMINATE, f"is in {plain.name} and in twice.jsonl"),
+        ([absent], ExitCode.INDETERMINATE, "absent.jsonl has no rows of injects"),
+        ([untestable], ExitCode.INDETERMINATE, "could not be tested: 2 cells of crash-import"),
+        ([strange], ExitCode.INDETERMINATE, "the catalogue has no defect never-heard-of"),
         ([plain, mixed], ExitCode.INDETERMINATE, "the files are mixed"),
         ([plain, tmp_path / "nowhere.jsonl"], ExitCode.USAGE, "cannot read"),
     ):
@@ -94,6 +113,8 @@ def test_what_is_missing_is_said(tmp_path: Path, plain: Path, capsys: pytest.Cap
         assert says in err
         assert "This report is not complete." in page.read_text()
         page.unlink()
+    assert main(["report", str(plain), "-o", str(plain)]) == ExitCode.USAGE
+    assert plain.read_text() == text, "the results are not written over"
     for paths in ([empty], [foreign], [tmp_path / "nowhere.jsonl"]):
         assert main(["report", *map(str, paths), "-o", str(tmp_path / "page.html")]) == ExitCode.USAGE
         assert not (tmp_path / "page.html").exists()
@@ -117,7 +138,12 @@ def test_two_results_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["report", "--compare", str(base), str(candidate), "--format", "json", "-o", "-"]) == ExitCode.CLEAN
     found = json.loads(capsys.readouterr().out)
     jsonschema.validate(found, SCHEMA)
-    assert found["comparison"]["counts"] == {"regressed": 1, "still ok": 1}
+    assert found["comparisons"][0]["counts"] == {"regressed": 1, "still ok": 1}
+    (difference,) = found["comparisons"][0]["differences"]
+    assert [found["builds"][found["rows"][place]["build"]] for place in difference["rows"]] == [
+        "correct",
+        "wrong-heads",
+    ]
     assert "compared with" in html.render(found)
     assert main(["report", "--compare", str(base), str(candidate), "--format", "markdown", "-o", "-"]) == ExitCode.CLEAN
     assert "1 regressed" in capsys.readouterr().out
@@ -126,6 +152,143 @@ def test_two_results_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["report", "--compare", str(base), str(other)]) == ExitCode.USAGE
     assert "have no cell in common" in capsys.readouterr().err
     assert main(["report", str(base), "--compare", str(base), str(candidate)]) == ExitCode.USAGE
+    assert main(["report", "--compare", str(base), str(base), "-o", str(tmp_path / "same.html")]) == ExitCode.CLEAN
+    assert "Every cell is as it was." in (tmp_path / "same.html").read_text()
+    few = tmp_path / "few.jsonl"
+    lines = candidate.read_text().splitlines(keepends=True)
+    few.write_text("".join([*lines[:2], lines[-1]]).replace('"rows":2', '"rows":1'))
+    capsys.readouterr()
+    found_ = ["report", "--compare", str(base), str(few), "-o", str(tmp_path / "few.html")]
+    assert main(found_) == ExitCode.INDETERMINATE
+    assert f"1 cells are only in {base.name}, and are not compared" in capsys.readouterr().err
+    elsewhere = tmp_path / "line.jsonl"
+    elsewhere.write_text(re.sub(r'"transformers":"[\d.]+"', '"transformers":"9.9.9"', base.read_text()))
+    assert main(["report", "--compare", str(base), str(elsewhere)]) == ExitCode.USAGE
+    assert "of two lines of transformers" in capsys.readouterr().err
+
+
+def gate_of(tmp_path: Path, base: str, candidate: str, **options: Any) -> Path:
+    """A gate's file."""
+    asked = gating.request(
+        miniatures.build(tmp_path / candidate, base, claims="1.6.0", version="1.6.0"),
+        miniatures.build(tmp_path / candidate, candidate),
+        **options,
+    )
+    path = tmp_path / f"gate-{base}-{candidate}.jsonl"
+    with Writer(path, (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
+        writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
+    return path
+
+
+def test_a_gate_s_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the names that are gone and the doubts, everywhere; an undecided one is not complete."""
+    monkeypatch.setattr("headcount.gating.every_cell", lambda: CELLS)
+    monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
+    worse = gate_of(tmp_path, "correct", "wrong-heads")
+    assert main(["report", str(worse), "--format", "json", "-o", "-"]) == ExitCode.CLEAN
+    said = capsys.readouterr()
+    assert "NOT fit for release: 1 regressed, 1 still ok" in said.err
+    found = json.loads(said.out)
+    jsonschema.validate(found, SCHEMA)
+    answer = found["comparisons"][0]["gate"]
+    assert (answer["exit_code"], answer["headline"].rpartition(": ")[2]) == (1, "NOT fit for release")
+    header = json.loads(worse.read_text().splitlines()[0])
+    lost = {"path": "torch_pruning.gone", "removed": True, "what": "public name removed", "allowed": False}
+    header["gate"] |= {"breaches": [lost], "doubts": [HOSTILE]}
+    other = tmp_path / "doubtful.jsonl"
+    other.write_text("\n".join([json.dumps(header), *worse.read_text().splitlines()[1:]]) + "\n")
+    for style, needle in (("html", "<code>torch_pruning.gone</code>: public name removed"), ("markdown", "gone")):
+        assert main(["report", str(other), "--format", style, "-o", "-"]) == ExitCode.CLEAN
+        said = capsys.readouterr()
+        assert needle in said.out
+        assert "doubtful" in said.out
+    assert "NOT fit" in said.err
+    undecided = gate_of(tmp_path, "correct", "crash-import")
+    assert main(["report", str(undecided), "-o", str(tmp_path / "page.html")]) == ExitCode.INDETERMINATE
+    assert "undecided" in capsys.readouterr().err
+    header["gate"]["breaches"] = [1]
+    other.write_text("\n".join([json.dumps(header), *worse.read_text().splitlines()[1:]]) + "\n")
+    assert main(["report", str(other), "-o", str(tmp_path / "page.html")]) == ExitCode.USAGE
+    assert "these are no results of a gate" in capsys.readouterr().err
+
+
+FINE, SHOWS, HIDDEN, UNKNOWN = Mark.FINE, Mark.SHOWS, Mark.HIDDEN, Mark.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("builds", "marks", "story"),
+    [
+        (("1.4.0", "1.4.1", "1.4.2"), (FINE, SHOWS, FINE), "introduced in 1.4.1, fixed in 1.4.2"),
+        (
+            ("1.4.0", "1.4.1", "1.4.2"),
+            (SHOWS, UNKNOWN, FINE),
+            "there from 1.4.0, fixed after 1.4.0, in 1.4.2 or before",
+        ),
+        (("1.4.0", "1.4.1", "1.4.2"), (HIDDEN, SHOWS, UNKNOWN), "there by 1.4.1"),
+        (("1.3.0", "1.6.1"), (FINE, SHOWS), "introduced after 1.3.0, in 1.6.1 or before"),
+        (("1.4.0", "1.4.1", "1.4.2"), (SHOWS, HIDDEN, SHOWS), "there from 1.4.0"),
+        (("1.4.1", "my-checkout"), (SHOWS, FINE), "in 1.4.1"),
+        (("1.4.2", "1.4.1"), (FINE, SHOWS), "in 1.4.1"),
+    ],
+)
+def test_a_defect_s_story(builds: tuple[str, ...], marks: tuple[Mark, ...], story: str) -> None:
+    """A build that nobody asked has neither introduced nor fixed anything."""
+    assert timeline.story(builds, marks) == story
+
+
+def test_a_mark_needs_a_cell_that_was_asked(tmp_path: Path, plain: Path) -> None:
+    lines = [json.loads(line) for line in plain.read_text().splitlines()]
+    builds = ("correct", "wrong-heads", "injects")
+    shown = {"defect": "410-total-heads", "verdict": "crash", "outcome": "expected"}
+    by_build = {b: next(r for r in lines[1:-1] if (r["build"], r["cell"]) == (b, ISSUE_410)) for b in builds}
+    by_build["injects"] |= shown
+    by_build["wrong-heads"] |= {"verdict": "untestable", "outcome": "indeterminate"}
+    path = tmp_path / "marks.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    (found,) = document.make(document.load([path])).timelines
+    assert found.marks == (FINE, UNKNOWN, SHOWS)
+    by_build["wrong-heads"] |= {"verdict": "wrong-heads", "outcome": "unexpected-failure"}
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    (found,) = document.make(document.load([path])).timelines
+    assert found.marks == (FINE, HIDDEN, SHOWS)
+
+
+def test_totals_and_leave_are_counted(plain: Path) -> None:
+    """What is ranked together has one line, on both sides; a model that may stay as it was fits."""
+    cells = document.known_cells().values()
+    together = next(
+        c for c in cells if expect(c.model, c.config).head_total and expect(c.model, c.config).channel_totals
+    )
+    expectation = expect(together.model, together.config)
+    sizes = {role: max(counts) for role, counts in expectation.channels.items()}
+    every = {role: tuple(range(size)) for role, size in sizes.items()}
+    width = together.model.heads * together.model.head_dim
+    every |= {f"{name}.{block}": tuple(range(width)) for name in "qkvo" for block in range(together.model.layers)}
+    whole = Observation(Ending.FINISHED, kept=every, sizes={role: len(kept) for role, kept in every.items()})
+    names = {left.name: left for left in counting.observed(expectation, whole)}
+    assert not names["heads in all"].fits
+    assert names["heads in all"].seen == str(together.model.heads * together.model.layers)
+    assert set(counting.expected(expectation)) <= set(names)
+    free = replace(expectation, may_leave=True)
+    assert all(left.fits for left in counting.observed(free, whole))
+    assert counting.expected(free)["or else"] == "the whole model, as it was"
+
+
+@pytest.mark.parametrize("name", ["build", "cell", "config", "verdict", "reason", "defect", "outcome", "observation"])
+@pytest.mark.parametrize("value", [None, [1], 7, {"a": 1}, "x", float("nan")])
+def test_a_row_of_another_kind(tmp_path: Path, plain: Path, name: str, value: object) -> None:
+    """Said in a line, with the exit code of a wrong call; never a traceback."""
+    lines = [json.loads(line) for line in plain.read_text().splitlines()]
+    lines[1][name] = value
+    path = tmp_path / "row.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    code = main(["report", str(path), "-o", str(tmp_path / "page.html")])
+    says_nothing_wrong = (name, value) in ((("reason", "x")), ("cell", "x"), ("config", {"a": 1}), ("defect", None))
+    foreign_defect = (name, value) == ("defect", "x")
+    expected_code = (
+        ExitCode.INDETERMINATE if foreign_defect else ExitCode.CLEAN if says_nothing_wrong else ExitCode.USAGE
+    )
+    assert code == expected_code
 
 
 class _Tags(HTMLParser):
@@ -180,4 +343,5 @@ def test_an_overlay_of_another_name(tmp_path: Path) -> None:
     path = observed(tmp_path, "wrong-heads")
     rows = path.read_text().replace('"defect":null', '"defect":"steps-compound"')
     path.write_text(rows)
-    assert document.releases_of(document.make(document.load([path]))) == {"steps-compound": "wrong-heads"}
+    (found,) = document.make(document.load([path])).timelines
+    assert (found.defect.id, found.story) == ("steps-compound", "in wrong-heads")

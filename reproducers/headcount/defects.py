@@ -120,6 +120,10 @@ class Defect:
         """
         return any(shows.fits(cell, version) for shows in self.shows)
 
+    def could_show(self, cell: Cell, transformers: str) -> bool:
+        """Whether a cell would show it on some release, on a line of transformers."""
+        return _contains(self.transformers, transformers) and any(shows.covers(cell) for shows in self.shows)
+
     def explains(self, verdict: Verdict, cell: Cell, version: str) -> bool:
         """Whether a cell's verdict on a release bears its signature."""
         return self._bears(verdict) and any(

@@ -183,6 +183,11 @@ def _said(row: Row) -> str:
     return f"{row['verdict']}: {row['reason']}" if row["reason"] else str(row["verdict"])
 
 
+def was_asked(row: Row) -> bool:
+    """Whether it is a row, and does not stand for one that is missing."""
+    return "build" in row
+
+
 def _missing(cell: str) -> Row:
     return {"cell": cell, "verdict": Kind.UNTESTABLE, "reason": "it was not asked", "signature": "", "observation": {}}
 

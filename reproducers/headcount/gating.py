@@ -20,6 +20,7 @@ from headcount.builds import Overlay
 from headcount.engine import Engine
 from headcount.environment import harness_digest, source_digest
 from headcount.errors import UsageError
+from headcount.foreign import checked
 from headcount.gate import Breach, Sort, Verdict
 from headcount.matrix import Cell
 from headcount.results import Results, Row, Writer, judged
@@ -92,22 +93,42 @@ def _durations() -> Mapping[str, float]:
     return found
 
 
+@dataclass(frozen=True)
+class Header:
+    """What a run's results say besides rows; the same for all its shards, but for their number and doubts."""
+
+    base: str
+    candidate: str
+    shard: int
+    shards: int
+    strict: bool
+    breaches: tuple[Breach, ...]
+    doubts: tuple[str, ...]
+
+
 def header(asked: Request) -> dict[str, Any]:
-    """What a run's results say besides rows; the same for all its shards, but for their number.
+    """The header of a run, as plain values.
 
     Raises:
         UsageError: a build's source cannot be read.
     """
-    number, shards = asked.shard
-    return {
-        "base": asked.base.label,
-        "candidate": asked.candidate.label,
-        "shard": number,
-        "shards": shards,
-        "strict": asked.strict,
-        "breaches": [asdict(b) for b in _breaches(asked)],
-        "doubts": _doubts(asked),
-    }
+    base, candidate = asked.base.label, asked.candidate.label
+    return asdict(Header(base, candidate, *asked.shard, asked.strict, _breaches(asked), tuple(_doubts(asked))))
+
+
+def _header(shard: Results) -> Header:
+    """A shard's header, read back.
+
+    Raises:
+        UsageError: it is none of a gate's.
+    """
+    try:
+        found = checked(Header, shard.header.get("gate"), "what it says of a gate")
+    except ValueError as error:
+        raise UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
+    if not {found.base, found.candidate} <= {build["label"] for build in shard.header["builds"]}:
+        raise UsageError("these are no results of a gate: its builds are not listed", "give those of headcount gate")
+    return found
 
 
 def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
@@ -157,40 +178,37 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
         UsageError: they are not all shards of one run: one is missing, cut off, there twice, or of another run.
     """
     whole = results.merge(shards)
-    headers: list[Mapping[str, Any]] = [shard.header.get("gate", {}) for shard in shards]
+    headers = [_header(shard) for shard in shards]
     first = headers[0]
-    if not all(headers):
-        raise UsageError("these are no results of a gate", "give those of headcount gate")
     for name in ("base", "candidate", "shards", "strict", "breaches"):
-        if any(found[name] != first[name] for found in headers):
+        if any(getattr(found, name) != getattr(first, name) for found in headers):
             raise UsageError(f"the results come from different gates: {name} differs", "merge the shards of one run")
     if any(shard.header["builds"] != shards[0].header["builds"] for shard in shards):
         raise UsageError("the results come from different builds", "merge the shards of one run")
-    numbers = sorted(found["shard"] for found in headers)
-    missing = sorted(set(range(1, first["shards"] + 1)) - set(numbers))
+    numbers = sorted(found.shard for found in headers)
+    missing = sorted(set(range(1, first.shards + 1)) - set(numbers))
     if missing:
-        raise UsageError(f"shard {missing[0]} of {first['shards']} is missing", "give the results of all shards")
+        raise UsageError(f"shard {missing[0]} of {first.shards} is missing", "give the results of all shards")
     if len(set(numbers)) < len(numbers):
         raise UsageError("a shard is there twice", "give each once")
     by_label = {build["label"]: build for build in whole.header["builds"]}
     rows = {label: [row for row in whole.rows if row["build"] == label] for label in by_label}
-    doubts = [doubt for found in headers for doubt in found["doubts"]]
-    breaches = tuple(Breach(**breach) for breach in first["breaches"])
-    meant = {breach.name for breach in breaches if breach.removed and breach.allowed and _is_the_calls(breach)}
+    doubts = [doubt for found in headers for doubt in found.doubts]
+    meant = {breach.name for breach in first.breaches if breach.removed and breach.allowed and _is_the_calls(breach)}
     doubts += [doubt for shard in shards for doubt in (shard.footer or {}).get("doubts", ())]
     return Verdict(
-        base=by_label[first["base"]],
-        candidate=by_label[first["candidate"]],
+        base=by_label[first.base],
+        candidate=by_label[first.candidate],
         environment=whole.header["environment"],
         differences=gate.compare(
-            rows[first["base"]],
-            rows[first["candidate"]],
+            rows[first.base],
+            rows[first.candidate],
             [cell.id for cell in every_cell()],
             {cell.id: cell.config.uses(meant) for cell in every_cell()},
         ),
-        breaches=breaches,
+        breaches=first.breaches,
         doubts=tuple(dict.fromkeys(doubts)),
-        strict=strict or first["strict"],
+        strict=strict or first.strict,
     )
 
 

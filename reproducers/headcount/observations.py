@@ -6,11 +6,11 @@ arrival: a build can say nothing through them that makes the parent do anything.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
+
+from headcount.foreign import checked
 
 #: The exit status of a script that cannot tell, as `git bisect run` has it.
 CANNOT_BE_TESTED = 125
@@ -132,8 +132,7 @@ class Observation:
         Raises:
             ValueError: the data is not one: an unknown field, or a value of another type.
         """
-        observation: Observation = _checked(cls, data, "observation")
-        return observation
+        return checked(cls, data, "observation")
 
 
 @dataclass(frozen=True)
@@ -192,46 +191,3 @@ def _plain(value: Any) -> Any:
         given = {name: item for name, item in vars(value).items() if item not in (None, "", (), {})}
         return {name: _plain(item) for name, item in given.items() if item is not False}
     return value
-
-
-def _checked(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911 - a case per kind of type
-    """`data` as a value of type `kind`, rebuilt from scratch.
-
-    Raises:
-        ValueError: it is no such value.
-    """
-    origin, args = get_origin(kind), get_args(kind)
-    if origin in (UnionType, Union):
-        if data is None and NoneType in args:
-            return None
-        return _checked(next(arg for arg in args if arg is not NoneType), data, where)
-    if origin is tuple and isinstance(data, list | tuple):
-        if args[0] in (int, str) and all(type(item) is args[0] for item in data):
-            return tuple(data)  # by far the most of it
-        return tuple(_checked(args[0], item, where) for item in data)
-    if origin is Mapping and isinstance(data, dict):
-        return {_checked(args[0], key, where): _checked(args[1], value, where) for key, value in data.items()}
-    if isinstance(kind, type) and issubclass(kind, StrEnum) and isinstance(data, str):
-        return kind(data)
-    if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__") and isinstance(data, dict):
-        hints = _hints(kind)
-        if unknown := data.keys() - hints.keys():
-            raise ValueError(f"{where} has unknown fields {sorted(map(repr, unknown))[:3]}")
-        missing = [f.name for f in fields(kind) if f.name not in data and f.name in _required(kind)]
-        if missing:
-            raise ValueError(f"{where} lacks {missing}")
-        return kind(**{key: _checked(hints[key], value, f"{where}.{key}") for key, value in data.items()})
-    if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
-        return float(data)
-    if kind in (int, str, bool) and type(data) is kind:
-        return data
-    raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _required(kind: Any) -> set[str]:
-    return {"ending"} if kind is Observation else {"type"}

@@ -6,12 +6,13 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from headcount import gating
+from headcount import gating, results
 from headcount.errors import HeadcountError, UsageError
 from headcount.report import document as documents
 from headcount.report import html, summary
 from headcount.report.console import say
 from headcount.report.document import Comparison, Document, Source
+from headcount.report.gate import clean
 
 DESCRIPTION = """The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
 expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better."""
@@ -46,14 +47,18 @@ def run(options: argparse.Namespace) -> int:
     """Write a report; returns the exit code."""
     if options.compare and options.results:
         raise UsageError("--compare takes two files, and there are others", "give only these two")
-    sources = documents.load(options.compare or options.results or _newest(Path("results")))
-    comparison = documents.compare(*sources) if options.compare else _of_a_gate(sources)
-    document = documents.make(sources, comparison)
-    _write(options.output or Path("results", f"report.{_ENDINGS[options.format]}"), _WRITERS[options.format](document))
+    paths = options.compare or options.results or _newest(Path("results"))
+    output = options.output or Path("results", f"report.{_ENDINGS[options.format]}")
+    if output.resolve() in {path.resolve() for path in paths}:
+        raise UsageError(f"{output} is one of the results", "-o FILE names another")
+    sources = documents.load(paths)
+    comparisons = [documents.compare(*sources)] if options.compare else _of_gates(sources)
+    document = documents.make(sources, comparisons)
+    _write(output, _WRITERS[options.format](document))
     for line in summary.counts(document):
-        say(line)
+        say(clean(line))
     for problem in document.problems:
-        say(f"NOT COMPLETE: {problem}")
+        say(f"NOT COMPLETE: {clean(problem)}")
     return document.exit_code
 
 
@@ -71,13 +76,17 @@ def _newest(folder: Path) -> list[Path]:
     return [by_line[line] for line in sorted(by_line)]
 
 
-def _of_a_gate(sources: Sequence[Source]) -> Comparison | None:
-    """What a gate's files amount to; None where there is no gate's."""
-    gates = [source for source in sources if source.results is not None and "gate" in source.results.header]
-    if not gates:
-        return None
-    verdict = gating.summed_up([source.results for source in gates if source.results is not None])
-    return Comparison(verdict.base["label"], verdict.candidate["label"], verdict.differences)
+def _of_gates(sources: Sequence[Source]) -> list[Comparison]:
+    """What the files of gates amount to, line of transformers by line.
+
+    Raises:
+        UsageError: some are not all shards of one run.
+    """
+    by_line: dict[str, list[results.Results]] = {}
+    for found in (source.results for source in sources if source.results is not None):
+        if found.header.get("gate") is not None:
+            by_line.setdefault(found.header["environment"]["transformers"], []).append(found)
+    return [documents.of_a_gate(gating.summed_up(shards)) for _, shards in sorted(by_line.items())]
 
 
 def _write(path: Path, text: str) -> None:
@@ -87,12 +96,12 @@ def _write(path: Path, text: str) -> None:
         HeadcountError: it cannot be written.
     """
     if str(path) == "-":
-        print(text)  # noqa: T201 - a command's output
+        print(text.encode("utf-8", "backslashreplace").decode())  # noqa: T201 - a command's output
         return
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, "utf-8")
+        aside.write_text(text, "utf-8", "backslashreplace")
         aside.replace(path)
     except OSError as error:
         aside.unlink(missing_ok=True)

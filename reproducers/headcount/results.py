@@ -17,14 +17,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from packaging.version import Version
+
 from headcount.builds import Overlay
-from headcount.defects import Comparison, catalogue
+from headcount.defects import Comparison, Outcome, catalogue
 from headcount.environment import environment, harness_digest
 from headcount.errors import UsageError
+from headcount.foreign import checked
 from headcount.matrix import Cell
 from headcount.observations import Observation
 from headcount.oracle import expect
-from headcount.verdicts import Verdict, judge
+from headcount.verdicts import Kind, Verdict, judge
 
 #: Raised when a reader of older files would misread newer ones.
 FORMAT = 1
@@ -155,6 +158,66 @@ def encode(line: Mapping[str, Any]) -> str:
     return json.dumps(line, separators=(",", ":"))
 
 
+# --- what a reader may rely on: a file comes from anywhere ----------------------------------------
+
+
+@dataclass(frozen=True)
+class _Build:
+    label: str
+    spec: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class _Header:
+    kind: str
+    format: int
+    headcount: str
+    harness: str
+    environment: Mapping[str, str]
+    machine: Mapping[str, object]
+    command: tuple[str, ...]
+    started: str
+    builds: tuple[_Build, ...]
+    gate: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row. `repeats` is a gate's: whether it was so again in a fresh process."""
+
+    kind: str
+    build: str
+    version: str
+    model: str
+    config: Mapping[str, object]
+    cell: str
+    transformers: str
+    torch: str
+    verdict: Kind
+    reason: str
+    signature: str
+    defect: str | None
+    outcome: Outcome
+    seconds: float
+    observation: Observation
+    repeats: bool = True
+
+
+@dataclass(frozen=True)
+class _Footer:
+    kind: str
+    rows: int
+    verdicts: Mapping[str, int]
+    outcomes: Mapping[str, int]
+    finished: str
+    doubts: tuple[str, ...] = ()
+
+
+_SHAPES: Mapping[str, type] = {"header": _Header, "row": _Line, "footer": _Footer}
+
+
 @dataclass(frozen=True)
 class Results:
     """A results file that was read back; `footer` is None if it was cut off."""
@@ -179,11 +242,11 @@ def read(path: Path) -> Results:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}", "give a results file of nox -s matrix") from error
-    parsed = []
+    parsed: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         try:
             parsed.append(json.loads(line))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if number == len(lines) > 1:
                 break
             raise UsageError(f"{path}, line {number} is no JSON", "give a results file of nox -s matrix") from error
@@ -191,11 +254,38 @@ def read(path: Path) -> Results:
         raise UsageError(f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one")
     if parsed[0].get("format") != FORMAT:
         raise UsageError(
-            f"{path} has format {parsed[0].get('format')}, not {FORMAT}", "read it with the Headcount that wrote it"
+            f"{path} has format {parsed[0].get('format')!r}, not {FORMAT}", "read it with the Headcount that wrote it"
         )
-    rows = tuple(line for line in parsed if line.get("kind") == "row")
-    footer = parsed[-1] if parsed[-1].get("kind") == "footer" else None
-    return Results(parsed[0], rows, footer)
+    try:
+        _check(parsed)
+    except ValueError as error:
+        raise UsageError(f"{path}, {error}", "read it with the Headcount that wrote it") from error
+    footer = parsed[-1] if parsed[-1]["kind"] == "footer" else None
+    return Results(parsed[0], tuple(line for line in parsed if line["kind"] == "row"), footer)
+
+
+def _check(lines: list[dict[str, Any]]) -> None:
+    """Whether it is a header, rows of its builds, and perhaps a footer.
+
+    Raises:
+        ValueError: a line is none of ours; which, and why.
+    """
+    labels: set[str] = set()
+    for number, line in enumerate(lines, 1):
+        kind = "header" if number == 1 else "row"
+        if number == len(lines) > 1 and isinstance(line, dict) and line.get("kind") == "footer":
+            kind = "footer"
+        where = f"line {number}"
+        checked(_SHAPES[kind], line, where)
+        if line["kind"] != kind:
+            raise ValueError(f"{where} is a {line['kind']!r} where a {kind} belongs")
+        if kind == "header":
+            labels = {build["label"] for build in line["builds"]}
+            Version(line["environment"].get("transformers", ""))
+        elif kind == "row" and line["build"] not in labels:
+            raise ValueError(f"{where} is of {line['build']!r}, a build that the header does not list")
+        elif kind == "row" and line["transformers"] != lines[0]["environment"].get("transformers"):
+            raise ValueError(f"{where} is of another line of transformers than the header")
 
 
 def merge(parts: Iterable[Results]) -> Results:

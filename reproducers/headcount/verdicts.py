@@ -82,7 +82,7 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
     """
     if observation.ending is not Ending.FINISHED:
         return _unfinished(expectation, observation)
-    untouched = expectation.may_leave and _untouched(expectation, observation)
+    untouched = expectation.may_leave and is_untouched(expectation, observation)
     rules = (_dense_weights, _count_in_step) if untouched else _RULES
     return (
         _first_broken(rules, expectation, observation)
@@ -149,7 +149,7 @@ def _raised(kind: Kind, failure: Failure, phase: Phase) -> Verdict:
     return Verdict(kind, reason, Signature(kind, failure.type, normalised(failure.message), failure.frame))
 
 
-def _untouched(expectation: Expectation, observation: Observation) -> bool:
+def is_untouched(expectation: Expectation, observation: Observation) -> bool:
     """Every role there, and as it was: a refusal without an exception."""
     return expectation.channels.keys() <= observation.sizes.keys() and all(
         len(observation.kept.get(role, ())) == size for role, size in observation.sizes.items()
@@ -168,6 +168,11 @@ class _Heads:
     @property
     def dims(self) -> set[int]:
         return {len(channels) for channels in self.channels.values()}
+
+
+def heads_left(observation: Observation, role: str, head_dim: int) -> Mapping[int, tuple[int, ...]]:
+    """The heads that a projection has left -> the channels that each has left, both as the dense model counts them."""
+    return _block_heads(observation, role, head_dim).channels
 
 
 def _block_heads(observation: Observation, role: str, head_dim: int) -> _Heads:

@@ -1,33 +1,37 @@
 """Results as one document: what the page shows, and what other programs read. Its schema is `report.schema.json`.
 
-Rows are many and alike, so that what they share stands once: cells, texts and what was seen are named by number.
+Rows are many and alike, so that what they share stands once: cells, texts and counts are named by number.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from headcount import gate, matrix
-from headcount.builds import RELEASES
-from headcount.defects import Defect, catalogue
+from headcount.defects import Defect, Outcome, catalogue
 from headcount.errors import ExitCode, UsageError
-from headcount.gate import Sort
+from headcount.gate import Breach, Sort
 from headcount.matrix import Cell
-from headcount.oracle import Expectation, expect
+from headcount.observations import Observation
+from headcount.oracle import expect
+from headcount.report import counting, table
+from headcount.report.gate import headline
+from headcount.report.timeline import Timeline, timelines
 from headcount.reproduction import folder
 from headcount.results import Results, Row, read
-from headcount.scripts import ranges
-from headcount.verdicts import Kind, said
+from headcount.verdicts import Kind
 
 #: Raised when a reader of older documents would misread newer ones.
 FORMAT = 1
 
-#: What a row must have to be shown.
-_NEEDED = ("build", "model", "config", "cell", "transformers", "verdict", "reason", "signature", "outcome")
-
 _MIXED = ("harness", "headcount")
+
+#: Characters of a text that are shown: a traceback has fewer, and more would only be in the way.
+_LONGEST = 20_000
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,28 @@ class Source:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of each cell between two results; by build and cell, or by cell where each has one build."""
+    """What became of each cell between two results; by build and cell, or by cell where each has one build.
+
+    Attributes:
+        verdict: a gate's, if it is one; its breaches and doubts are told with it.
+    """
 
     base: str
     candidate: str
     differences: tuple[gate.Difference, ...]
+    verdict: gate.Verdict | None = None
 
     @property
     def told(self) -> list[gate.Difference]:
         """What is not as it was, the worst first."""
         found = [d for d in self.differences if d.sort not in (Sort.STILL_OK, Sort.STILL_FAILING)]
         return sorted(found, key=lambda difference: list(Sort).index(difference.sort))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cells of each sort, the worst first."""
+        counted = Counter(difference.sort for difference in self.differences)
+        return {str(sort): counted[sort] for sort in Sort if counted[sort]}
 
 
 @dataclass(frozen=True)
@@ -66,12 +81,38 @@ class Document:
     sources: tuple[Source, ...]
     problems: tuple[str, ...]
     exit_code: ExitCode
-    comparison: Comparison | None = None
+    comparisons: tuple[Comparison, ...] = ()
     rows: tuple[Row, ...] = field(default=())
+
+    @cached_property
+    def builds(self) -> tuple[str, ...]:
+        """As the files' headers list them: the releases, oldest first."""
+        return tuple(self.specs)
+
+    @cached_property
+    def specs(self) -> dict[str, str]:
+        """Build -> what names it in a command."""
+        listed = [b for source in self.sources if source.results is not None for b in source.results.header["builds"]]
+        return {build["label"]: build["spec"] or build["label"] for build in listed}
+
+    @cached_property
+    def lines(self) -> tuple[str, ...]:
+        """Versions of transformers."""
+        return tuple(sorted({row["transformers"] for row in self.rows}))
+
+    @cached_property
+    def timelines(self) -> tuple[Timeline, ...]:
+        """The defects over the builds."""
+        return timelines(self.rows, self.builds, known_cells())
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return _Plain(self).document()
+
+
+def known_cells() -> Mapping[str, Cell]:
+    """The matrix's cells, by id."""
+    return matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
 
 
 def load(paths: Iterable[Path]) -> tuple[Source, ...]:
@@ -82,17 +123,15 @@ def load(paths: Iterable[Path]) -> tuple[Source, ...]:
 def _load(path: Path) -> Source:
     try:
         results = read(path)
+        json.dumps([row["config"] for row in results.rows], allow_nan=False)
     except UsageError as error:
         return Source(path.name, None, error.problem)
-    for number, row in enumerate(results.rows, 2):
-        if lacking := [name for name in _NEEDED if name not in row]:
-            return Source(path.name, None, f"{path}: row {number} has no {lacking[0]}")
-        if not isinstance(row["config"], dict) or row["verdict"] not in set(Kind):
-            return Source(path.name, None, f"{path}: row {number} is none of ours")
+    except ValueError:
+        return Source(path.name, None, f"{path} has a parameter that is no number")
     return Source(path.name, results)
 
 
-def make(sources: Sequence[Source], comparison: Comparison | None = None) -> Document:
+def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = ()) -> Document:
     """The document of these files.
 
     Raises:
@@ -103,15 +142,17 @@ def make(sources: Sequence[Source], comparison: Comparison | None = None) -> Doc
         raise UsageError("; ".join(s.problem for s in sources) or "there are no results", "nox -s matrix makes some")
     unread = [source.problem for source in sources if source.results is None]
     problems = [*unread, *_gaps(sources)]
-    rows: dict[tuple[str, str, str], Row] = {}
-    for row in (row for results in whole for row in results.rows):
-        key = (row["transformers"], row["build"], row["cell"])
-        if key in rows:
-            twice = f"{row['build']}-{row['cell']} is in two of the files, transformers {row['transformers']}"
-            problems += [f"{twice}: the last is shown"] if not any("is in two" in p for p in problems) else []
-        rows[key] = row
+    problems += [problem for found in comparisons for problem in _not_compared(found)] or (
+        [] if comparisons else _twice(sources)
+    )
+    rows = {_key(row): row for results in whole for row in results.rows}
+    problems += _unknown(rows.values())
     code = ExitCode.USAGE if unread else ExitCode.INDETERMINATE if problems else ExitCode.CLEAN
-    return Document(tuple(sources), tuple(problems), code, comparison, tuple(rows.values()))
+    return Document(tuple(sources), tuple(problems), code, tuple(comparisons), tuple(rows.values()))
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return row["transformers"], row["build"], row["cell"]
 
 
 def _gaps(sources: Sequence[Source]) -> list[str]:
@@ -119,12 +160,16 @@ def _gaps(sources: Sequence[Source]) -> list[str]:
     found = []
     read_ = [(source.name, source.results) for source in sources if source.results is not None]
     for name, results in read_:
+        asked = {row["build"] for row in results.rows}
+        silent = [build["label"] for build in results.header["builds"] if build["label"] not in asked]
         if not results.complete:
             found.append(f"{name} is cut off after {len(results.rows)} rows: run it again")
         elif not results.rows:
             found.append(f"{name} has no rows")
+        elif silent:
+            found.append(f"{name} has no rows of {', '.join(silent)}")
     for what in _MIXED:
-        if len({str(results.header.get(what)) for _, results in read_}) > 1:
+        if len({str(results.header[what]) for _, results in read_}) > 1:
             found.append(f"the files are mixed: they were made by different versions of Headcount ({what} differs)")
             break
     environments = {
@@ -136,6 +181,45 @@ def _gaps(sources: Sequence[Source]) -> list[str]:
     if len(environments) > 1:
         found.append("the files are mixed: they come from different environments (torch, numpy or python differ)")
     return found
+
+
+def _twice(sources: Sequence[Source]) -> list[str]:
+    """The first cell that is there twice."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for source in sources:
+        for row in source.results.rows if source.results else ():
+            if name := seen.get(_key(row)):
+                where = f"in {name} and in {source.name}" if name != source.name else f"twice in {name}"
+                cell = f"{row['build']}-{row['cell']}, transformers {row['transformers']}"
+                return [f"{cell}, is {where}: the last is shown"]
+            seen[_key(row)] = source.name
+    return []
+
+
+def _unknown(rows: Iterable[Row]) -> list[str]:
+    """What could not be tested, and what this catalogue does not know."""
+    problems = []
+    untold = Counter(row["build"] for row in rows if row["outcome"] == Outcome.INDETERMINATE)
+    if untold:
+        problems.append(f"could not be tested: {', '.join(f'{count} cells of {b}' for b, count in untold.items())}")
+    known = {defect.id for defect in catalogue().defects}
+    if strange := {row["defect"] for row in rows if row["defect"]} - known:
+        problems.append(f"the catalogue has no defect {min(strange)}: another version of Headcount made the rows")
+    return problems
+
+
+def _not_compared(comparison: Comparison) -> list[str]:
+    """What keeps a comparison from being one of everything."""
+    verdict = comparison.verdict
+    if verdict is not None:
+        return [headline(verdict)] if verdict.exit_code is ExitCode.INDETERMINATE else []
+    alone = Counter(
+        name
+        for d in comparison.differences
+        for name, row in ((comparison.base, d.candidate), (comparison.candidate, d.base))
+        if not gate.was_asked(row)
+    )
+    return [f"{count} cells are only in {name}, and are not compared" for name, count in alone.items()]
 
 
 def compare(base: Source, candidate: Source) -> Comparison:
@@ -150,22 +234,26 @@ def compare(base: Source, candidate: Source) -> Comparison:
     one, other = (source.results.rows for source in (base, candidate) if source.results is not None)
     alone = all(len({row["build"] for row in rows}) == 1 for rows in (one, other))
     before, after = ([_keyed(row, alone=alone) for row in rows] for rows in (one, other))
-    shared = {row["cell"] for row in before} & {row["cell"] for row in after}
-    if not shared:
+    if not {row["cell"] for row in before} & {row["cell"] for row in after}:
+        lines = [sorted({row["transformers"] for row in rows}) for rows in (one, other)]
         raise UsageError(
             f"{base.name} and {candidate.name} have no cell in common",
-            "give two runs of the same builds, or of one each",
+            "they are of two lines of transformers, which are not compared"
+            if lines[0] != lines[1]
+            else "give two runs of the same builds, or of one each",
         )
-    differences = gate.compare(
-        (row for row in before if row["cell"] in shared), (row for row in after if row["cell"] in shared)
-    )
-    return Comparison(base.name, candidate.name, differences)
+    return Comparison(base.name, candidate.name, gate.compare(before, after))
+
+
+def of_a_gate(verdict: gate.Verdict) -> Comparison:
+    """A gate's verdict."""
+    return Comparison(verdict.base["label"], verdict.candidate["label"], verdict.differences, verdict)
 
 
 def _keyed(row: Row, *, alone: bool) -> Row:
     """A row named so that its like in the other file is found."""
     build = "" if alone else f"{row['build']}-"
-    return {**row, "cell": f"{row['transformers']}-{build}{row['cell']}", "observation": row.get("observation", {})}
+    return {**row, "cell": f"{row['transformers']}-{build}{row['cell']}", "id": row["cell"]}
 
 
 class _Plain:
@@ -176,79 +264,103 @@ class _Plain:
         self._texts: dict[str, int] = {}
         self._cells: dict[str, int] = {}
         self._cell_values: list[dict[str, Any]] = []
-        self._known = matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
+        self._counts: dict[tuple[counting.Left, ...], int] = {}
+        self._known = known_cells()
+        self._builds = {build: place for place, build in enumerate(document.builds)}
+        self._lines = {line: place for place, line in enumerate(document.lines)}
 
     def document(self) -> dict[str, Any]:
         document = self._document
-        builds = order(document)
-        lines = sorted({row["transformers"] for row in document.rows})
-        rows = [self._row(row, builds, lines) for row in document.rows]
+        rows = [self._row(row) for row in document.rows]
+        comparisons = [self._comparison(comparison) for comparison in document.comparisons]
         return {
             "format": FORMAT,
             "problems": list(document.problems),
             "files": [_file(source) for source in document.sources],
-            "builds": builds,
-            "lines": lines,
+            "builds": list(document.builds),
+            "specs": list(document.specs.values()),
+            "lines": list(document.lines),
+            "totals": {line: table.totals(found) for line, found in by_line(document).items()},
             "counts": counts(document.rows),
-            "defects": [_defect(d) for d in catalogue().defects if any(r.get("defect") == d.id for r in document.rows)],
+            "defects": [_defect(found) for found in document.timelines],
             "cells": self._cell_values,
             "rows": rows,
-            "comparison": self._comparison(),
+            "comparisons": comparisons,
+            "left": [[asdict(left) for left in found] for found in self._counts],
             "texts": list(self._texts),
         }
 
-    def _row(self, row: Row, builds: list[str], lines: list[str]) -> dict[str, Any]:
+    def _row(self, row: Row) -> dict[str, Any]:
         plain = {
-            "build": builds.index(row["build"]),
-            "line": lines.index(row["transformers"]),
+            "build": self._builds[row["build"]],
+            "line": self._lines[row["transformers"]],
             "cell": self._cell(row),
             "verdict": row["verdict"],
             "outcome": row["outcome"],
         }
-        if row.get("defect"):
+        if row["defect"]:
             plain["defect"] = row["defect"]
-        observation = row.get("observation", {})
-        failure = observation.get("failure") or observation.get("output_failure") or {}
+        observation = Observation.from_json(row["observation"])
+        failure = observation.failure or observation.output_failure
         texts = {
             "reason": row["reason"],
             "signature": row["signature"] if row["verdict"] != Kind.OK else "",
-            "traceback": str(failure.get("traceback", "")) or str(observation.get("printed", "")),
-            "seen": self._seen(row["cell"], observation),
+            "traceback": (failure.traceback if failure else "") or observation.printed,
         }
+        left = self._left(row["cell"], observation)
+        plain |= {"left": self._counts.setdefault(left, len(self._counts))} if left else {}
         return plain | {name: self._text(text) for name, text in texts.items() if text}
 
     def _text(self, text: str) -> int:
-        return self._texts.setdefault(text, len(self._texts))
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+        return self._texts.setdefault(shown, len(self._texts))
 
     def _cell(self, row: Row) -> int:
         if row["cell"] not in self._cells:
             self._cells[row["cell"]] = len(self._cells)
             cell = self._known.get(row["cell"])
-            expected = _expected(expect(cell.model, cell.config)) if cell else {}
+            expected = counting.expected(expect(cell.model, cell.config)) if cell else {}
             self._cell_values.append(
                 {"id": row["cell"], "model": row["model"], "config": row["config"], "expected": expected}
             )
         return self._cells[row["cell"]]
 
-    def _seen(self, cell_id: str, observation: Mapping[str, Any]) -> str:
-        """What was left, in lines of `name: count`, by the names of what was expected."""
+    def _left(self, cell_id: str, observation: Observation) -> tuple[counting.Left, ...]:
         cell = self._known.get(cell_id)
-        kept = observation.get("kept")
-        if cell is None or not isinstance(kept, dict):
-            return ""
-        return "\n".join(f"{name}: {count}" for name, count in _observed(cell, kept, observation).items())
+        return counting.observed(expect(cell.model, cell.config), observation) if cell else ()
 
-    def _comparison(self) -> dict[str, Any] | None:
-        comparison = self._document.comparison
-        if comparison is None:
-            return None
-        counted = Counter(difference.sort for difference in comparison.differences)
+    def _comparison(self, comparison: Comparison) -> dict[str, Any]:
+        verdict = comparison.verdict
         return {
             "base": comparison.base,
             "candidate": comparison.candidate,
-            "counts": {str(sort): counted[sort] for sort in Sort if counted[sort]},
-            "differences": [{"cell": d.cell, "sort": str(d.sort), "what": self._text(d.what)} for d in comparison.told],
+            "counts": comparison.counts,
+            "gate": verdict and _gate(verdict),
+            "differences": [self._difference(difference) for difference in comparison.told],
         }
+
+    def _difference(self, difference: gate.Difference) -> dict[str, Any]:
+        """With the places of its rows, the base's first, as far as they are shown."""
+        places = self._places
+        rows = [row for row in (difference.base, difference.candidate) if gate.was_asked(row)]
+        found = [
+            place for row in rows if (place := places.get(_key(row | {"cell": row.get("id", row["cell"])}))) is not None
+        ]
+        return {
+            "cell": difference.cell,
+            "sort": str(difference.sort),
+            "what": self._text(difference.what),
+            "rows": list(dict.fromkeys(found)),
+        }
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, str, str], int]:
+        return {_key(row): place for place, row in enumerate(self._document.rows)}
+
+
+def by_line(document: Document) -> dict[str, list[Row]]:
+    """Line of transformers -> its rows."""
+    return {line: [row for row in document.rows if row["transformers"] == line] for line in document.lines}
 
 
 def counts(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
@@ -268,13 +380,27 @@ def _file(source: Source) -> dict[str, Any]:
     return {
         "name": source.name,
         "environment": dict(results.header["environment"]),
-        "started": str(results.header.get("started", "")),
+        "started": results.header["started"],
         "rows": len(results.rows),
         "complete": results.complete,
     }
 
 
-def _defect(defect: Defect) -> dict[str, Any]:
+def _gate(verdict: gate.Verdict) -> dict[str, Any]:
+    return {
+        "headline": headline(verdict),
+        "exit_code": int(verdict.exit_code),
+        "doubts": list(verdict.doubts),
+        "breaches": [_breach(breach) for breach in verdict.breaches],
+    }
+
+
+def _breach(breach: Breach) -> dict[str, Any]:
+    return {**asdict(breach), "lost": breach.lost}
+
+
+def _defect(timeline: Timeline) -> dict[str, Any]:
+    defect: Defect = timeline.defect
     path = folder() / defect.reproducer.file
     return {
         "id": defect.id,
@@ -285,64 +411,6 @@ def _defect(defect: Defect) -> dict[str, Any]:
         "source": defect.source,
         "reproducer": path.read_text("utf-8") if path.is_file() else "",
         "file": defect.reproducer.file,
+        "story": timeline.story,
+        "marks": [{"mark": str(m), "cells": n} for m, n in zip(timeline.marks, timeline.cells, strict=True)],
     }
-
-
-def _expected(expectation: Expectation) -> dict[str, str]:
-    """Name -> what may be left, in words."""
-    words = {f"heads, block {i}": said(counts) for i, counts in enumerate(expectation.heads)}
-    if expectation.head_total:
-        words["heads in all"] = said(expectation.head_total.kept)
-    words |= {f"head dim, block {i}": said(counts) for i, counts in enumerate(expectation.head_dims)}
-    words |= {role: said(counts) for role, counts in expectation.channels.items()}
-    words |= {total.name: said(total.kept) for total in expectation.channel_totals}
-    return words
-
-
-def _observed(cell: Cell, kept: Mapping[str, Any], observation: Mapping[str, Any]) -> dict[str, str]:
-    size = cell.model.head_dim
-    words: dict[str, str] = {}
-    in_all = 0
-    for block in range(cell.model.layers):
-        by_name = {name: kept.get(f"{name}.{block}", []) for name in "qkvo"}
-        heads = {name: len({index // size for index in indices}) for name, indices in by_name.items()}
-        in_all += heads["q"]
-        words[f"heads, block {block}"] = _one_or_each(heads)
-        dims = {name: len(by_name[name]) // heads[name] if heads[name] else 0 for name in by_name}
-        words[f"head dim, block {block}"] = _one_or_each(dims)
-    words["heads in all"] = str(in_all)
-    for block, row in enumerate(observation.get("reported", ())):
-        words[f"heads that the pruner reports, block {block}"] = ", ".join("none" if n is None else str(n) for n in row)
-    words |= {role: str(len(kept[role])) for role in sorted(kept) if role[:2] not in ("q.", "k.", "v.", "o.")}
-    return words
-
-
-def _one_or_each(counts: Mapping[str, int]) -> str:
-    if len(set(counts.values())) == 1:
-        return str(next(iter(counts.values())))
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-def order(document: Document) -> list[str]:
-    """The builds as the files' headers list them: the releases, oldest first."""
-    listed = [
-        build["label"]
-        for source in document.sources
-        if source.results is not None
-        for build in source.results.header["builds"]
-    ]
-    present = dict.fromkeys(row["build"] for row in document.rows)
-    return [build for build in dict.fromkeys((*listed, *present)) if build in present]
-
-
-def releases_of(document: Document) -> dict[str, str]:
-    """Defect -> the builds in which it shows; releases as ranges."""
-    shown: dict[str, set[str]] = {}
-    for row in document.rows:
-        if row.get("defect"):
-            shown.setdefault(row["defect"], set()).add(row["build"])
-    builds = order(document)
-    ordered = {defect: [build for build in builds if build in found] for defect, found in shown.items()}
-    if set(builds) <= set(RELEASES):
-        return {defect: ranges(found) for defect, found in ordered.items()}
-    return {defect: ", ".join(found) for defect, found in ordered.items()}

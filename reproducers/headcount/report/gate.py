@@ -33,7 +33,7 @@ def text(verdict: Verdict) -> str:
             lines += ["", f"{sort.value.upper()}: {what}", *(f"  {cell}" for cell in _some(cells))]
     if verdict.breaches:
         lines += ["", f"{_interface(verdict)}:", *(f"  {line}" for line in _breaches(verdict))]
-    lines += [f"\nDOUBT: {_clean(doubt)}" for doubt in verdict.doubts]
+    lines += [f"\nDOUBT: {clean(doubt)}" for doubt in verdict.doubts]
     return "\n".join(lines)
 
 
@@ -89,8 +89,8 @@ def junit(verdict: Verdict) -> str:
 
 
 def _case(difference: Difference) -> TestCase:
-    case = TestCase(_clean(difference.cell), "gate", float(difference.candidate.get("seconds", 0)))
-    what = _clean(difference.what)
+    case = TestCase(clean(difference.cell), "gate", float(difference.candidate.get("seconds", 0)))
+    what = clean(difference.what)
     match difference.sort:
         case Sort.REGRESSED:
             case.result = [Failure(what, difference.sort.value)]
@@ -104,9 +104,9 @@ def _case(difference: Difference) -> TestCase:
 
 
 def _breach_case(breach: Breach) -> TestCase:
-    case = TestCase(_clean(breach.path), "interface")
+    case = TestCase(clean(breach.path), "interface")
     if breach.lost:
-        case.result = [Failure(_clean(breach.what), "removed")]
+        case.result = [Failure(clean(breach.what), "removed")]
     return case
 
 
@@ -120,7 +120,7 @@ def _groups(differences: Iterable[Difference]) -> list[tuple[str, list[str]]]:
     for difference in differences:
         groups.setdefault((failure(difference.base), failure(difference.candidate)), []).append(difference)
     ordered = sorted(groups.values(), key=len, reverse=True)
-    return [(_clean(group[0].what), [d.cell for d in group]) for group in ordered]
+    return [(clean(group[0].what), [d.cell for d in group]) for group in ordered]
 
 
 def _some(cells: Sequence[str]) -> list[str]:
@@ -138,8 +138,8 @@ def _breaches(verdict: Verdict) -> list[str]:
     groups: dict[tuple[bool, bool, str, str], list[str]] = {}
     for breach in verdict.breaches:
         owner, _, parameter = breach.path.partition("(")
-        where = (not breach.removed, breach.allowed, _clean(owner), _clean(breach.what))
-        groups.setdefault(where, []).append(_clean(parameter.removesuffix(")")))
+        where = (not breach.removed, breach.allowed, clean(owner), clean(breach.what))
+        groups.setdefault(where, []).append(clean(parameter.removesuffix(")")))
     return [
         f"{owner}: {what}{f' ({names})' if (names := ', '.join(filter(None, parameters))) else ''}"
         f"{' (meant)' if allowed else ''}"
@@ -148,17 +148,17 @@ def _breaches(verdict: Verdict) -> list[str]:
 
 
 def _breach(breach: Breach) -> str:
-    return f"{_clean(breach.path)}: {_clean(breach.what)}" + (" (meant)" if breach.allowed else "")
+    return f"{clean(breach.path)}: {clean(breach.what)}" + (" (meant)" if breach.allowed else "")
 
 
-def _clean(foreign: str) -> str:
+def clean(foreign: str) -> str:
     """One line of printable characters, without what an old runner takes for a command."""
     return "".join(c if c.isprintable() else " " for c in foreign)[:500].replace("##[", "# #[")
 
 
 def code_span(foreign: str) -> str:
     """As code, in one line, with more backticks around than it has inside."""
-    inside = _clean(foreign).strip() or " "
+    inside = clean(foreign).strip() or " "
     ticks = _ticks(inside)
     return f"{ticks} {inside} {ticks}" if "`" in inside else f"`{inside}`"
 
@@ -187,4 +187,4 @@ def _summary(title: str) -> str:
 
 def _command(foreign: str) -> str:
     """The message of a workflow command."""
-    return _clean(foreign).replace("%", "%25")
+    return clean(foreign).replace("%", "%25")

@@ -2,34 +2,34 @@
 
 from headcount.defects import Outcome
 from headcount.report import table
-from headcount.report.document import Document, releases_of
-from headcount.report.gate import code_span, fenced
-from headcount.results import Row
+from headcount.report.document import Comparison, Document, by_line
+from headcount.report.gate import code_span, fenced, headline
+from headcount.report.timeline import Mark
 
 #: Cells of one kind that are listed one by one.
 _LISTED = 20
 
+_MARKS = {Mark.SHOWS: "X", Mark.FINE: ".", Mark.HIDDEN: "?", Mark.UNKNOWN: "?"}
+
 
 def counts(document: Document) -> list[str]:
-    """A line for each line of transformers, in the words of the matrix's own last line."""
-    return [f"transformers {line}: {table.totals(rows)}" for line, rows in by_line(document).items()]
-
-
-def by_line(document: Document) -> dict[str, list[Row]]:
-    """Line of transformers -> its rows."""
-    lines = sorted({row["transformers"] for row in document.rows})
-    return {line: [row for row in document.rows if row["transformers"] == line] for line in lines}
+    """A line for each line of transformers, in the words of the matrix's own last line; then each gate's answer."""
+    lines = [f"transformers {line}: {table.totals(rows)}" for line, rows in by_line(document).items()]
+    for comparison in document.comparisons:
+        answer = headline(comparison.verdict) if comparison.verdict else _between(comparison)
+        lines.append(f"{answer}: {_told(comparison)}")
+    return lines
 
 
 def markdown(document: Document) -> str:
-    """What the page says, without its cells: counts, defects, what is not explained, a comparison."""
+    """What the page says, without its cells: counts, defects, what is not explained, comparisons."""
     lines = ["## Headcount", ""]
     lines += [f"**Not complete:** {code_span(problem)}\n" for problem in document.problems]
-    lines += [*(f"- {line}" for line in counts(document)), ""]
-    if document.comparison:
-        lines += _comparison(document)
+    lines += [*(f"- {code_span(line)}" for line in counts(document)), ""]
+    for comparison in document.comparisons:
+        lines += _comparison(comparison)
     for line, rows in by_line(document).items():
-        table_ = fenced(table.render(rows), "text")
+        table_ = fenced(table.render(rows, builds=document.builds), "text")
         lines += [f"<details><summary>transformers {line}</summary>", "", *table_, "", "</details>", ""]
     odd = [row for row in document.rows if row["outcome"] != Outcome.EXPECTED]
     if odd:
@@ -40,20 +40,44 @@ def markdown(document: Document) -> str:
         ]
         lines += [f"- and {len(odd) - _LISTED} more"] if len(odd) > _LISTED else []
         lines += [""]
-    releases = releases_of(document)
-    if releases:
-        lines += ["| known defect | shows in |", "|---|---|"]
-        lines += [f"| {defect} | {code_span(found)} |" for defect, found in releases.items()]
+    lines += _defects(document)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _comparison(document: Document) -> list[str]:
-    comparison = document.comparison
-    assert comparison is not None
-    found = document.to_json()["comparison"]
-    told = ", ".join(f"{count} {sort}" for sort, count in found["counts"].items())
-    lines = [f"{code_span(comparison.candidate)}, compared with {code_span(comparison.base)}: {told}", ""]
+def _defects(document: Document) -> list[str]:
+    """A row for each defect: a sign for each build, and where it came and went."""
+    if not document.timelines:
+        return []
+    over = f"Over {code_span(document.builds[0])} to {code_span(document.builds[-1])}"
+    lines = [
+        f"{over}: X shows, . a cell that could show it is fine, ? cannot be told",
+        "",
+        "| known defect | over the builds | in short |",
+        "|---|---|---|",
+    ]
+    return lines + [
+        f"| {found.defect.id} | {code_span(''.join(_MARKS[mark] for mark in found.marks))} | {code_span(found.story)} |"
+        for found in document.timelines
+    ]
+
+
+def _comparison(comparison: Comparison) -> list[str]:
+    verdict = comparison.verdict
+    lines = [f"{code_span(headline(verdict) if verdict else _between(comparison))}: {_told(comparison)}", ""]
+    if verdict:
+        lines += [f"- doubtful: {code_span(doubt)}" for doubt in verdict.doubts]
+        lost = [breach for breach in verdict.breaches if breach.lost]
+        lines += [f"- {code_span(breach.path)}: {code_span(breach.what)}" for breach in lost[:_LISTED]]
+        lines += [f"- and {len(lost) - _LISTED} more names are gone"] if len(lost) > _LISTED else []
     differences = comparison.told
     lines += [f"- {d.sort}: {code_span(d.cell)}: {code_span(d.what)}" for d in differences[:_LISTED]]
     lines += [f"- and {len(differences) - _LISTED} more"] if len(differences) > _LISTED else []
     return [*lines, ""]
+
+
+def _between(comparison: Comparison) -> str:
+    return f"{comparison.candidate}, compared with {comparison.base}"
+
+
+def _told(comparison: Comparison) -> str:
+    return ", ".join(f"{count} {sort}" for sort, count in comparison.counts.items())

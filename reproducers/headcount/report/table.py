@@ -16,13 +16,18 @@ WIDTH = 100
 LABEL_WIDTH = 28
 
 
-def render(rows: Sequence[Row], width: int = WIDTH) -> str:
-    """All of it as plain text: defects by build, what is unexplained, counts."""
+def render(rows: Sequence[Row], width: int = WIDTH, builds: Sequence[str] = ()) -> str:
+    """All of it as plain text: defects by build, what is unexplained, counts.
+
+    Args:
+        builds: in the order of their columns; by default, that of the rows.
+    """
+    builds = builds or list(dict.fromkeys(row["build"] for row in rows))
     console = Console(width=width, color_system=None, highlight=False, force_terminal=False)
     with console.capture() as capture:
-        console.print(_defects(rows))
+        console.print(_defects(rows, builds))
         console.print()
-        console.print(_counts(rows))
+        console.print(_counts(rows, builds))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
@@ -37,13 +42,8 @@ def totals(rows: Iterable[Row]) -> str:
     )
 
 
-def _builds(rows: Iterable[Row]) -> list[str]:
-    return list(dict.fromkeys(row["build"] for row in rows))
-
-
-def _defects(rows: Sequence[Row]) -> Table:
+def _defects(rows: Sequence[Row], builds: Sequence[str]) -> Table:
     """How many cells show each defect, split by the scope they rank in."""
-    builds = _builds(rows)
     table = _empty("cells that show a defect", builds)
     shown = Counter((_name(row), _scope(row), row["build"]) for row in rows if _name(row))
     for name, scope in sorted({(name, scope) for name, scope, _ in shown}, key=_order):
@@ -51,8 +51,7 @@ def _defects(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _counts(rows: Sequence[Row]) -> Table:
-    builds = _builds(rows)
+def _counts(rows: Sequence[Row], builds: Sequence[str]) -> Table:
     table = _empty("cells per verdict", builds)
     counts = Counter((row["verdict"], row["build"]) for row in rows)
     for kind in Kind:

@@ -22,11 +22,13 @@ function make(tag, attributes = {}, ...children) {
 
 // --- what is asked for: in the address, so that a view can be linked -----------------------------
 
+const OWN = ["text", "cell", "transformers", "build", "model", "verdict", "defect", "outcome"];
 const plain = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
 const axes = [...new Set(data.cells.flatMap((cell) => Object.keys(cell.config)))].filter(
   (axis) => new Set(data.cells.map((cell) => plain(cell.config[axis]))).size > 1,
 );
 const unique = (values) => [...new Set(values)];
+const filterOf = (axis) => (OWN.includes(axis) ? `config ${axis}` : axis); // a parameter may be named as we name ours
 const CHOICES = {
   transformers: data.lines,
   build: data.builds,
@@ -34,7 +36,7 @@ const CHOICES = {
   verdict: Object.keys(LETTERS).filter((kind) => data.rows.some((row) => row.verdict === kind)),
   defect: data.defects.map((defect) => defect.id),
   outcome: unique(data.rows.map((row) => row.outcome)).sort(),
-  ...Object.fromEntries(axes.map((axis) => [axis, unique(data.cells.map((cell) => plain(cell.config[axis])))])),
+  ...Object.fromEntries(axes.map((axis) => [filterOf(axis), unique(data.cells.map((cell) => plain(cell.config[axis])))])),
 };
 const view = new URLSearchParams();
 
@@ -45,14 +47,17 @@ function readAddress() {
   }
 }
 
-function writeAddress() {
-  history.replaceState(null, "", view.size ? `#${view}` : location.pathname + location.search);
+// Each view is a step that the browser's back button undoes; while someone types it is one step.
+function writeAddress(replace = false) {
+  const address = view.size ? `#${view}` : location.pathname + location.search;
+  if (replace) history.replaceState(null, "", address);
+  else history.pushState(null, "", address);
 }
 
-function choose(name, value) {
+function choose(name, value, replace = false) {
   if (value) view.set(name, value);
   else view.delete(name);
-  writeAddress();
+  writeAddress(replace);
   draw();
 }
 
@@ -65,7 +70,7 @@ function drawFilters() {
   let typing;
   words.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(() => choose("text", words.value.trim()), 150);
+    typing = setTimeout(() => choose("text", words.value.trim(), true), 150);
   });
   form.append(make("label", {}, "words", words));
   for (const [name, values] of Object.entries(CHOICES)) {
@@ -96,7 +101,7 @@ function cellShown(cell) {
   return (
     asked("model", cell.model) &&
     (!words || cell.id.toLowerCase().includes(words)) &&
-    axes.every((axis) => asked(axis, plain(cell.config[axis])))
+    axes.every((axis) => asked(filterOf(axis), plain(cell.config[axis])))
   );
 }
 
@@ -166,7 +171,9 @@ function draw() {
   byId("heatmap").replaceChildren(widths, head, ...bodies);
   const first = byId("heatmap").querySelector("td[data-row]");
   if (first) reachable(first);
-  byId("shown").textContent = `${shown} cells shown, ${hits} of ${data.rows.length} verdicts`;
+  const strange = [...view].filter(([name, value]) => name in CHOICES && !CHOICES[name].includes(value));
+  const hint = strange.length ? `; there is no ${strange.map(([name, value]) => `${name} ${value}`).join(", ")}` : "";
+  byId("shown").textContent = `${shown} cells shown, ${hits} of ${data.rows.length} verdicts${hint}`;
   const wanted = view.get("cell");
   if (wanted) open(wanted);
   else if (byId("details").open) byId("details").close();
@@ -188,16 +195,19 @@ function move(event) {
   const column = here.cellIndex;
   const all = [...byId("heatmap").querySelectorAll("tbody tr:not(.group)")];
   const at = all.indexOf(here.parentElement);
-  const next = {
-    ArrowRight: () => here.nextElementSibling,
-    ArrowLeft: () => here.previousElementSibling,
-    ArrowDown: () => all[at + 1]?.cells[column],
-    ArrowUp: () => all[at - 1]?.cells[column],
-    Home: () => here.parentElement.cells[1],
-    End: () => here.parentElement.lastElementChild,
+  const row = [...here.parentElement.cells];
+  const ahead = { // in the order in which they are tried: where a build was not asked there is a hole
+    ArrowRight: () => row.slice(column + 1),
+    ArrowLeft: () => row.slice(0, column).reverse(),
+    ArrowDown: () => all.slice(at + 1).map((tr) => tr.cells[column]),
+    ArrowUp: () => all.slice(0, at).reverse().map((tr) => tr.cells[column]),
+    Home: () => row,
+    End: () => row.reverse(),
   }[event.key]?.();
-  if (next?.dataset.row === undefined) return;
+  if (!ahead) return;
   event.preventDefault();
+  const next = ahead.find((td) => td.dataset.row !== undefined);
+  if (!next) return;
   reachable(next);
   next.focus();
 }
@@ -210,14 +220,20 @@ function show(index) {
   choose("cell", nameOf(data.rows[index]));
 }
 
+// A word of a shell's command, whatever it holds.
+const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+const session = (line) => (/^[\w.]+$/.test(line) ? `"headcount(transformers='${line}')"` : quoted(`headcount(transformers='${line}')`));
+
 function open(name) {
   const row = data.rows.find((candidate) => nameOf(candidate) === name);
   const body = byId("details-body");
-  if (!row) return;
+  if (!row) {
+    byId("shown").textContent += `; there is no cell ${name}`;
+    return;
+  }
   const cell = data.cells[row.cell];
   const defect = data.defects.find((known) => known.id === row.defect);
   const build = data.builds[row.build];
-  const session = `headcount(transformers='${data.lines[row.line]}')`;
   const list = make("dl");
   const add = (term, ...content) => list.append(make("dt", {}, term), make("dd", {}, ...content));
   add("verdict", `${row.verdict}${text(row.reason) ? `: ${text(row.reason)}` : ""}`);
@@ -234,7 +250,7 @@ function open(name) {
   }
   if (row.traceback !== undefined) parts.push(make("h3", {}, "traceback, or what was printed"), make("pre", { tabindex: "0" }, text(row.traceback)));
   if (row.verdict !== "ok" && row.verdict !== "not-applicable") {
-    parts.push(copyable("this very cell as a file", `nox -s "${session}" -- emit ${cell.id} --build ${build}`));
+    parts.push(copyable("this very cell as a file", `nox -s ${session(data.lines[row.line])} -- emit ${quoted(cell.id)} --build ${quoted(data.specs[row.build])}`));
     if (defect?.reproducer) parts.push(copyable(`the defect's reproducer: ${defect.file}`, defect.reproducer));
   }
   body.replaceChildren(...parts);
@@ -243,17 +259,14 @@ function open(name) {
 
 // Expectation beside observation: what may be left, and what was.
 function counts(cell, row) {
-  const seen = new Map(text(row.seen).split("\n").filter(Boolean).map((line) => {
-    const at = line.lastIndexOf(": ");
-    return [line.slice(0, at), line.slice(at + 2)];
-  }));
+  const seen = new Map((row.left === undefined ? [] : data.left[row.left]).map((left) => [left.name, left]));
   const names = unique([...Object.keys(cell.expected), ...seen.keys()]);
   if (!names.length) return make("p", { class: "small" }, "Nothing was left to be counted.");
   const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
   table.append(make("tbody", {}, ...names.map((name) => {
-    const [should, was] = [cell.expected[name] ?? "", seen.get(name) ?? ""];
-    const differs = /^\d+$/.test(should) && was && was !== should;
-    return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, should), make("td", differs ? { class: "differs" } : {}, differs ? `${was} ✗` : was));
+    const left = seen.get(name) ?? { seen: "", fits: true };
+    const was = left.fits ? left.seen : `${left.seen} ✗`;
+    return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, cell.expected[name] ?? ""), make("td", left.fits ? {} : { class: "differs" }, was));
   })));
   return make("div", { class: "scroll" }, table);
 }
@@ -281,36 +294,22 @@ async function copy(content) {
 
 // --- defects over the builds ----------------------------------------------------------------------
 
+const MARKS = { shows: ["X", "crash"], fine: ["·", "ok"], hidden: ["?", "hidden"], unknown: ["?", "unknown"] };
+const SAID = { fine: "a cell that could show it is fine", hidden: "every cell that could show it fails in another way", unknown: "no cell that could show it was tested" };
+
 function drawTimeline() {
-  const shown = new Map(data.defects.map((defect) => [defect.id, new Map()]));
-  for (const row of data.rows) {
-    const builds = shown.get(row.defect);
-    if (builds) builds.set(row.build, (builds.get(row.build) ?? 0) + 1);
-  }
   const head = make("tr", {}, make("th", { scope: "col" }, "defect"), ...data.builds.map((build) => make("th", { scope: "col" }, build)), make("th", { scope: "col" }, "in short"));
   const rows = data.defects.map((defect) => {
-    const found = shown.get(defect.id);
-    const name = make("button", { type: "button", class: "link", title: defect.title, onclick: () => choose("defect", defect.id) }, defect.id);
-    const marks = data.builds.map((build, index) => {
-      const count = found.get(index);
-      const mark = make("td", { class: "mark" }, count ? "X" : "·");
-      mark.ariaLabel = count ? `${build}: in ${count} cells` : `${build}: not seen`;
-      if (count) mark.dataset.v = "crash"; else mark.dataset.v = "ok";
-      return mark;
+    const onclick = () => { choose("defect", defect.id); byId("cells-title").scrollIntoView(); };
+    const name = make("button", { type: "button", class: "link", title: defect.title, onclick }, defect.id);
+    const marks = defect.marks.map(({ mark, cells }, index) => {
+      const [sign, look] = MARKS[mark];
+      const said = `${data.builds[index]}: ${SAID[mark] ?? `in ${cells} cells`}`;
+      return make("td", { class: "mark", "data-v": look, title: said, "aria-label": said }, sign);
     });
-    return make("tr", {}, make("th", { scope: "row" }, name), ...marks, make("td", {}, story(found)));
+    return make("tr", {}, make("th", { scope: "row" }, name), ...marks, make("td", {}, defect.story));
   });
   byId("timeline").append(make("thead", {}, head), make("tbody", {}, ...rows));
-}
-
-function story(found) {
-  const parts = [];
-  data.builds.forEach((build, index) => {
-    if (found.has(index) && index && !found.has(index - 1)) parts.push(`introduced in ${build}`);
-    if (!found.has(index) && found.has(index - 1)) parts.push(`fixed in ${build}`);
-  });
-  if (found.has(0)) parts.unshift(`there from ${data.builds[0]}`);
-  return parts.join(", ");
 }
 
 byId("heatmap").addEventListener("click", (event) => {
@@ -318,6 +317,10 @@ byId("heatmap").addEventListener("click", (event) => {
   if (td) show(Number(td.dataset.row));
 });
 byId("heatmap").addEventListener("keydown", move);
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-row]");
+  if (button) show(Number(button.dataset.row));
+});
 byId("details").addEventListener("close", () => {
   const name = view.get("cell");
   if (!name) return;
@@ -329,7 +332,7 @@ byId("details").addEventListener("close", () => {
   reachable(td);
   td.focus();
 });
-addEventListener("hashchange", () => { readAddress(); draw(); });
+addEventListener("popstate", () => { readAddress(); draw(); }); // also when the address is edited
 drawFilters();
 drawLegend();
 drawTimeline();
