@@ -135,7 +135,7 @@ def test_arrow_keys_pass_holes(page: Page, results: Path, tmp_path: Path) -> Non
     found["rows"] = [row for row in found["rows"] if (row["build"], row["cell"]) != (1, 0)]
     opened(page, tmp_path / "holes.html", found)
     first = page.locator("#heatmap tbody tr:not(.group) td[data-row]").first
-    row = page.locator("#heatmap tbody tr:not(.group)", has_text=found["cells"][0]["id"])
+    row = page.locator("#heatmap tbody tr:not(.group)", has=page.locator(f"th[title='{found['cells'][0]['id']}']"))
     row.locator("td[data-row]").first.focus()
     row.locator("td[data-row]").first.evaluate("td => { td.tabIndex = 0; td.focus(); }")
     page.keyboard.press("ArrowRight")

@@ -88,7 +88,7 @@ def _order(item: tuple[str, str]) -> tuple[bool, str, str]:
 
 
 def _scope(row: Row) -> str:
-    return "global" if row["config"]["global_pruning"] else "local"
+    return "global" if row["config"].get("global_pruning") else "local"
 
 
 def _number(count: int) -> str:

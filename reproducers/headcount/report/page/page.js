@@ -73,16 +73,22 @@ function drawFilters() {
     typing = setTimeout(() => choose("text", words.value.trim(), true), 150);
   });
   form.append(make("label", {}, "words", words));
+  // The call's own parameters are many: on a phone they are folded away.
+  const parameters = make("div");
+  const more = make("details", { id: "more" }, make("summary", {}, "parameters of the call"), parameters);
+  more.open = matchMedia("(min-width: 45rem)").matches;
   for (const [name, values] of Object.entries(CHOICES)) {
     if (values.length < 2) continue;
     const select = make("select", { name, onchange: (event) => choose(name, event.target.value) });
     select.append(make("option", { value: "" }, "all"), ...values.map((value) => make("option", { value }, value)));
-    form.append(make("label", {}, name.replaceAll("_", " "), select));
+    (OWN.includes(name) ? form : parameters).append(make("label", {}, name.replaceAll("_", " "), select));
   }
+  if (parameters.childElementCount) form.append(more);
   form.append(make("button", { type: "button", id: "reset", onclick: () => { for (const n of [...view.keys()]) view.delete(n); writeAddress(); draw(); } }, "Show all"));
 }
 
 function showFilters() {
+  if ([...view.keys()].some((name) => !OWN.includes(name))) byId("more")?.setAttribute("open", "");
   for (const field of byId("filters").elements) {
     if (field.name && document.activeElement !== field) field.value = view.get(field.name) ?? "";
     else if (field.name && field.type !== "search") field.value = view.get(field.name) ?? "";
@@ -150,18 +156,18 @@ function draw() {
       if (!matching) return;
       shown += 1;
       hits += matching;
-      const group = `${cell.model}: ${groupOf(rows)}`;
+      const group = `${cell.model}: ${groupOf(rows)}${data.lines.length > 1 ? `, transformers ${name}` : ""}`;
       if (!groups.has(group)) groups.set(group, []);
-      groups.get(group).push({ cell, line: name, found });
+      groups.get(group).push({ cell, found });
     });
   });
   const head = make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "cell"), ...builds.map((b) => make("th", { scope: "col" }, data.builds[b]))));
   const bodies = [...groups].sort(([a], [b]) => a.localeCompare(b)).map(([group, members]) => {
     const body = make("tbody");
-    body.append(make("tr", { class: "group" }, make("th", { colspan: String(builds.length + 1), scope: "rowgroup" }, `${group} (${members.length})`)));
-    for (const { cell, line, found } of members) {
-      const label = data.lines.length > 1 && !view.has("transformers") ? `${cell.id} (${line})` : cell.id;
-      const tr = make("tr", {}, make("th", { scope: "row", title: label }, label));
+    body.append(make("tr", { class: "group" }, make("th", { colspan: String(builds.length + 1), scope: "rowgroup" }, make("span", {}, `${group} (${members.length})`))));
+    for (const { cell, found } of members) {
+      const label = cell.id.startsWith(`${cell.model}-`) ? cell.id.slice(cell.model.length + 1) : cell.id;
+      const tr = make("tr", {}, make("th", { scope: "row", title: cell.id }, label));
       for (const index of found) tr.append(index === undefined ? document.createElement("td") : verdictCell(index));
       body.append(tr);
     }
