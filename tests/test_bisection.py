@@ -117,8 +117,8 @@ def test_another_failure_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixt
         code, out, _ = run(capsys, CELL, "--repo", clone, how, "--good", "c0", "--bad", "c3")
         assert code == ExitCode.INDETERMINATE
         assert f"introduced by one of 3, {sha(clone, 'c1')} to {sha(clone, 'c3')}" in out
-        assert "cannot be told: crash: KeyError at step" in out
-        assert "cannot be told: untestable: RuntimeError at import" in out
+        assert "cannot be told: `crash: KeyError at step" in out
+        assert "cannot be told: `untestable: RuntimeError at import" in out
     code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", "--any-failure", "--good", "c0", "--bad", "c3")
     assert code == ExitCode.CLEAN
     assert f"introduced by {sha(clone, 'c1')}" in out
@@ -174,7 +174,7 @@ def test_a_failure_that_is_older_than_the_range(tmp_path: Path, capsys: pytest.C
     ):
         code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", *ends)
         assert (code, f"brought in by {sha(clone, 'merged')}" in out) == (ExitCode.CLEAN, True), out
-    assert f"- {sha(clone, 'c0')}: bad: wrong-heads" in out
+    assert f"- {sha(clone, 'c0')}: bad: `wrong-heads" in out
     code, _, err = run(capsys, CELL, "--repo", clone, "--search", "--good", "older", "--bad", "merged")
     assert code == ExitCode.INDETERMINATE
     assert f"{sha(clone, 'c0')} is bad already, and {sha(clone, 'side')} was made on top of it" in err
@@ -224,7 +224,7 @@ def test_failures_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[s
     clone = repository(tmp_path / "clone", "correct", "crash-step", "wrong-heads", "correct")
     code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0")
     assert code == ExitCode.CLEAN
-    assert f"introduced by {sha(clone, 'c1')} (in no release yet) as crash: KeyError: 'step': <lambda>" in out
+    assert f"introduced by {sha(clone, 'c1')} (in no release yet) as crash: KeyError: 'step': \\<lambda>" in out
     assert f"becomes another failure by {sha(clone, 'c2')} (in no release yet) as wrong-heads: " in out
     assert f"fixed by {sha(clone, 'c3')}" in out
     code, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--any-failure")
@@ -344,7 +344,7 @@ def test_failures_of_one_text_at_two_lines_are_two(tmp_path: Path, capsys: pytes
     )
     code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c2")
     assert (code, "introduced by one of 2" in out) == (ExitCode.INDETERMINATE, True), out
-    assert f"- {sha(clone, 'c1')}: skip: AssertionError at line 4, 3" in out
+    assert f"- {sha(clone, 'c1')}: skip: `AssertionError at line 4, 3" in out
 
 
 def test_what_is_raised_beside_is_not_what_ended_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -362,7 +362,7 @@ def test_what_is_raised_beside_is_not_what_ended_it(tmp_path: Path, capsys: pyte
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c1", "--any-failure", "--find", "fixed", "--bad", "c0")
     script.write_text(script.read_text().replace("fail()\n", "fail() if torch_pruning.MetaPruner.surplus else 0\n"))
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
-    assert f"- {sha(clone, 'c1')}: bad: ValueError: A at line" in out
+    assert f"- {sha(clone, 'c1')}: bad: `ValueError: A at line" in out
 
 
 def test_what_a_script_starts_sees_the_build(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -391,6 +391,13 @@ def test_what_a_script_starts_sees_the_build(tmp_path: Path, capsys: pytest.Capt
     assert (code, f"introduced by {sha(clone, 'c1')}" in out) == (ExitCode.CLEAN, True), out
 
 
+_ANOTHER = """
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location('torch_pruning', sys.argv[0] + '.d/torch_pruning/__init__.py')
+sys.modules['torch_pruning'] = importlib.util.module_from_spec(spec)
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -400,8 +407,9 @@ def test_what_a_script_starts_sees_the_build(tmp_path: Path, capsys: pytest.Capt
         ("print('fine')", "the script never imported torch_pruning"),
         ("raise SystemExit(1)", "the script never imported torch_pruning"),
         ("raise ValueError('early')", "ValueError: early: the script never imported torch_pruning"),
+        ("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pass'])\nsys.exit(1)", "never imported"),
         (
-            "import sys; sys.path.insert(0, sys.argv[0] + '.d'); import torch_pruning",
+            _ANOTHER,
             "mine.py.d/torch_pruning, which is not the build",
         ),
         ("import torch_pruning\n{}['slip']", "fails on every build, and never inside torch_pruning: KeyError: 'slip'"),
@@ -426,7 +434,10 @@ def test_a_script_that_is_at_fault_itself(
         ("import torch_pruning\nassert False, 'never right'", "bad throughout"),
         ("import torch_pruning, sys\nsys.exit(1)", "bad throughout"),
         ("import torch_pruning\ntorch_pruning.MetaPruner(None, None, None)", "bad throughout"),
-        ("import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'pass'])\nsys.exit(1)", "bad throughout"),
+        (
+            "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import torch_pruning'])\nsys.exit(1)",
+            "bad throughout",
+        ),
     ],
 )
 def test_a_script_that_fails_on_every_build(
@@ -453,11 +464,11 @@ def test_what_differs_is_told_though_it_is_one_failure(tmp_path: Path, capsys: p
     git(clone, "tag", "v1.3.0", "c0")
     _, out, _ = run(capsys, script, "--repo", clone)
     assert "bad throughout" in out
-    for words in (f"({sha(clone, 'c0')}): bad: happened: 2 heads", f"- {sha(clone, 'c1')}: bad: happened: 3 heads"):
+    for words in (f"({sha(clone, 'c0')}): bad: `happened: 2 heads", f"- {sha(clone, 'c1')}: bad: `happened: 3 heads"):
         assert words in out
     _, out, _ = run(capsys, CELL, "--repo", clone, "--good", "c0", "--any-failure")
-    assert f"- {sha(clone, 'c1')}: bad: wrong-heads" in out
-    assert f"- {sha(clone, 'c3')}: bad: crash" in out
+    assert f"- {sha(clone, 'c1')}: bad: `wrong-heads" in out
+    assert f"- {sha(clone, 'c3')}: bad: `crash" in out
     script.write_text(
         f"import torch_pruning, sys, time, pathlib\ncount = pathlib.Path({str(tmp_path / 'count')!r})\n"
         "count.write_text((count.read_text() if count.exists() else '') + 'x')\n"
@@ -469,7 +480,7 @@ def test_what_differs_is_told_though_it_is_one_failure(tmp_path: Path, capsys: p
         commit(many, "", f"d{number}")
     git(many, "tag", "v1.3.0", "c3")
     _, out, _ = run(capsys, script, "--repo", many)
-    assert "bad: happened: after " in out
+    assert "bad: `happened: after " in out
     assert "(and 10 other wordings)" in out
 
 
@@ -493,8 +504,8 @@ def test_each_reason_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     script = tmp_path / "mine.py"
     script.write_text("import sys, torch_pruning; sys.exit(torch_pruning.MetaPruner.surplus)")
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
-    assert f"- {sha(clone, 'c1')}: skip: exits with 125: RuntimeError: no import today" in out
-    assert f"- {sha(clone, 'c2')}: skip: exits with 125: nothing printed" in out
+    assert f"- {sha(clone, 'c1')}: skip: `exits with 125: RuntimeError: no import today" in out
+    assert f"- {sha(clone, 'c2')}: skip: `exits with 125: nothing printed" in out
 
 
 def test_what_a_script_reads_may_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -523,7 +534,7 @@ def test_how_a_script_may_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
     code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
     assert code == ExitCode.INDETERMINATE
-    assert "skip: exits with 125: RuntimeError: no import today" in out
+    assert "skip: `exits with 125: RuntimeError: no import today" in out
     assert f"introduced by one of 2, {sha(clone, 'c1')} to {sha(clone, 'c2')} as AssertionError: surplus N" in out
     assert f"becomes another failure by {sha(clone, 'c3')}" in out
     _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0", "--bad", "c3")
@@ -658,7 +669,7 @@ def test_nothing_testable(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [
-        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (the older end is --good"),
+        (["--good", "c3", "--bad", "c0"], ExitCode.USAGE, "c3 is newer than c0 (--good names the older end"),
         (["--good", "c0", "--bad", "c0"], ExitCode.USAGE, "are the same commit"),
         (["--good", "c0", "--bad", "nosuch"], ExitCode.USAGE, "there is no commit 'nosuch'"),
         (["--good", "apart", "--bad", "c3"], ExitCode.USAGE, "apart is not an ancestor of c3"),
@@ -724,3 +735,88 @@ def test_each_build_is_asked_once(tmp_path: Path) -> None:
         result = bisection.scan(prober, subject, span, Find.INTRODUCED)
     assert [answer.state for answer in told] == [State.GOOD, State.BAD]
     assert [span.commits[c.point].subject for c in result.changes] == ["make it wrong-heads"] * 2
+
+
+_TEST = """
+import sys, pytest
+def test_it():
+    import torch_pruning
+    assert torch_pruning.MetaPruner.surplus == 0
+if __name__ == '__main__':
+    sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider', __file__]))
+"""
+_ASKED = "import sys, torch_pruning; sys.exit(torch_pruning.MetaPruner.surplus != 0)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _ASKED,
+        f"import subprocess, sys\nsys.exit(subprocess.call([sys.executable, '-c', {_ASKED!r}]))",
+        "import subprocess, sys\nsys.exit(subprocess.call([sys.executable, 'asked.py']))",
+        "import os, sys\nsys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\n" + _ASKED,
+        _TEST,
+    ],
+)
+def test_a_script_in_a_checkout_has_the_build(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Whatever stands beside it, and whatever it starts."""
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads", "correct")
+    (clone / "asked.py").write_text(_ASKED)
+    (clone / "mine.py").write_text(text)
+    monkeypatch.chdir(clone)
+    code, out, err = run(capsys, "mine.py", "--repo", clone, "--good", "c0")
+    assert code == ExitCode.CLEAN, out + err
+    assert f"introduced by {sha(clone, 'c1')}" in out
+    assert f"fixed by {sha(clone, 'c2')}" in out
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        "raise RuntimeError(f'{torch_pruning} is wrong')",
+        "assert False, torch_pruning",
+        "open(torch_pruning.__file__ + 'x')",
+        "raise type('Odd', (BaseException,), {})('as it is')",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    ],
+)
+def test_where_a_build_lies_is_nothing_that_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fails: str
+) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads", "wrong-selection")
+    for name in ("wrong-heads", "wrong-selection"):
+        assert miniatures.source(name)
+    (clone / "torch_pruning" / "__init__.py").write_text(miniatures.source("wrong-heads") + "\n# otherwise the same\n")
+    commit(clone, "", "c3")
+    script = tmp_path / "mine.py"
+    script.write_text(f"import torch_pruning\nif torch_pruning.MetaPruner.surplus: {fails}\n")
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert "cache" not in out
+    if "SIGSEGV" in fails:
+        assert "skip: `killed: SIGSEGV`" in out
+    else:
+        assert code == ExitCode.CLEAN, out
+        assert out.startswith(f"**mine.py: introduced by {sha(clone, 'c1')} (in no release yet), fixed by"), out
+
+
+def test_an_interruption_of_its_own_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    script = tmp_path / "mine.py"
+    script.write_text("import torch_pruning\nif torch_pruning.MetaPruner.surplus: raise KeyboardInterrupt\n")
+    code, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert "skip: `exits with 125: KeyboardInterrupt" in out
+    assert code == ExitCode.INDETERMINATE
+
+
+def test_what_a_script_prints_is_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads")
+    git(clone, "commit", "-q", "--amend", "-m", "make it *bold* `tick` <b>")
+    git(clone, "tag", "-f", "c1")
+    script = tmp_path / "mine.py"
+    script.write_text("import sys, torch_pruning as t\nprint('\\x1b[31mred `<b>')\nsys.exit(t.MetaPruner.surplus != 0)")
+    _, out, _ = run(capsys, script, "--repo", clone, "--good", "c0")
+    assert "\x1b" not in out
+    assert "good: `` [31mred `<b> ``" in out
+    assert "make it \\*bold\\* \\`tick\\` \\<b>" in out

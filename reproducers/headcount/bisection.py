@@ -20,7 +20,7 @@ SCANNED_BELOW = 300
 #: In more wordings than this, what neighbours say tells no more than their first: a script may print the time.
 _WORDINGS = 8
 
-_SWAPPED = "the older end is --good, or with --find fixed --bad; without it, it is the first with head pruning"
+_SWAPPED = "--good names the older end and --bad the newer; with --find fixed, the other way round"
 
 
 class Find(StrEnum):

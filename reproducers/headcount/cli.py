@@ -37,6 +37,9 @@ from headcount.verdicts import Kind
 #: Heads, layers and steps of a call that `which` asks about: more is no ViT, and would take minutes.
 _MOST = 64
 
+#: The smallest part of a whole that a ratio is told in: finer is no choice, and its cell's name would fill a screen.
+_FINEST = 10_000
+
 _INTERRUPTED = 130
 _READER_GONE = 141
 
@@ -323,6 +326,8 @@ def _bisect(options: argparse.Namespace) -> int:
         if getattr(options, option) and not isinstance(what, Path):
             raise UsageError(f"--{option} is of scripts", "what cells said is always kept, and each has its own limit")
     clone = Clone(options.repo) if options.repo else None
+    if clone and not clone.has("HEAD") and not (options.good and options.bad):
+        raise UsageError(f"{clone.path} has no commit at HEAD", "name both ends with --good and --bad")
     find: Find = options.find or (Find.INTRODUCED if options.search else Find.ALL)
     older, newer = _ends(options, clone, find)
     span = (
@@ -351,7 +356,7 @@ def _bisect(options: argparse.Namespace) -> int:
         bisection.verify(prober, subject, span, {point: state for point, (given, state) in said.items() if given})
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
     if options.json:
-        _write_new(options.json, json.dumps(to_json(result, clone), indent=2) + "\n")
+        _write_new(options.json, json.dumps(to_json(result, clone, _repeatable(options)), indent=2) + "\n")
     _out(markdown(result, clone, _repeatable(options)))
     return result.exit_code
 
@@ -531,9 +536,11 @@ def _which(options: argparse.Namespace) -> int:
 def _ratio(text: str) -> Fraction:
     with suppress(ValueError, ZeroDivisionError):
         ratio = Fraction(text)
-        if 0 <= ratio < 1:
+        if 0 <= ratio < 1 and ratio.denominator <= _FINEST:
             return ratio
-    raise argparse.ArgumentTypeError(f"{text!r} is no ratio: 1/3, 0.5; from 0 up to 1, without 1")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no ratio: 1/3, 0.5; from 0 up to 1, without 1, in 1/{_FINEST} at most"
+    )
 
 
 def _ref(text: str) -> str:

@@ -193,7 +193,10 @@ class Engine:
 
         def printed() -> str:
             # Where the build lies is nothing that it says.
-            return scratch.printed(SCRIPT_PRINTED_LIMIT).replace(f"{overlay.path}{os.sep}", "")
+            text = scratch.printed(SCRIPT_PRINTED_LIMIT)
+            for folder in (str(overlay.path), str(overlay.path.resolve()), scratch.path):
+                text = text.replace(f"{folder}{os.sep}", "")
+            return text
 
         # A program may have children of its own, which a daemon may not.
         arguments = (overlay, scratch.path, script, dict(environment or {}), confined)
@@ -203,8 +206,9 @@ class Engine:
             process.join(5 if ended else 0)
             status = process.exitcode
             if ended:
-                chosen = status if status is not None and status >= 0 else None
-                return _script_run(chosen, printed(), scratch.end())
+                if status is not None and status < 0:
+                    return ScriptRun(None, f"{printed()}\n{_signal_name(-status)}")
+                return _script_run(status, printed(), scratch.end())
             return ScriptRun(None, f"{printed()}\nno end within {self._script_timeout:g} s")
         finally:
             _kill(process)
@@ -303,6 +307,12 @@ def _run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[
     from headcount.worker import run_script  # noqa: PLC0415 - see above
 
     run_script(overlay, scratch, script, environment, confined=confined)
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
 
 
 def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:

@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headcount import calls, networks
+from headcount import calls, networks, redirect
 from headcount.builds import Overlay
 from headcount.configs import Second
 from headcount.confinement import confine
@@ -95,7 +95,8 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(overlay.path), os.environ.get("PYTHONPATH")]))
+    redirect.install(str(overlay.path), scratch)
+    redirect.install_in_children(str(overlay.path), scratch)
     _start_over()
     code: Any = 0
     error: BaseException | None = None
@@ -103,14 +104,14 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
         runpy.run_path(str(script), run_name="__main__")
     except SystemExit as ended:
         code, error = ended.code, ended
-    except Exception as raised:  # noqa: BLE001 - whatever a script raises
-        code, error = 1, raised
+    except BaseException as raised:  # noqa: BLE001 - whatever a script raises
+        code, error = CANNOT_BE_TESTED if isinstance(raised, KeyboardInterrupt) else 1, raised
         sys.excepthook(type(raised), raised, raised.__traceback__)  # it may have its own, which may exit
     finally:
         try:
-            code = _status(code, error, overlay)
+            code = _status(code, error, overlay, scratch)
             if error is not None:
-                _note_end(error, script, scratch)
+                _note_end(error, script, (str(overlay.path), str(overlay.path.resolve()), scratch))
         finally:
             atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
     sys.exit(code)
@@ -128,35 +129,41 @@ def _start_over() -> None:
         multiprocessing.forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _note_end(error: BaseException, script: Path, scratch: str) -> None:
-    """Write down what ended a script, for `engine.Engine.run_script`: what it prints may be about something else."""
+def _note_end(error: BaseException, script: Path, folders: tuple[str, ...]) -> None:
+    """Write down what ended a script, for `engine.Engine.run_script`: what it prints may be about something else.
+
+    Args:
+        folders: the build's, and last the process's own: where these lie is nothing that an exception says.
+    """
     failure = _failure(error)
     frames = traceback.extract_tb(error.__traceback__)
-    first = failure.message.strip().partition("\n")[0]
+    first = str(error).strip().partition("\n")[0]
+    for folder in folders:
+        first = first.replace(f"{folder}{os.sep}", "")
     end = {
         "raised": "" if isinstance(error, SystemExit) else f"{failure.type}: {first}" if first else failure.type,
         "frame": failure.frame,
         "lines": [frame.lineno for frame in frames if frame.filename == str(script)],
     }
-    Path(scratch, END).write_text(json.dumps(end), "utf-8")
+    Path(folders[-1], END).write_text(json.dumps(end), "utf-8")
 
 
-def _status(code: Any, error: BaseException | None, overlay: Overlay) -> Any:
+def _status(code: Any, error: BaseException | None, overlay: Overlay, scratch: str) -> Any:
     """A script's exit code, if that tells something of the build."""
     if error is not None and _tells_nothing(error, overlay):
         return CANNOT_BE_TESTED
-    if code in (None, 0, 1) and (why := _untested(overlay)):
+    if code in (None, 0, 1) and (why := _untested(overlay, scratch)):
         sys.stdout.flush()
         os.write(1, f"cannot be tested: {why}\n".encode())
         return CANNOT_BE_TESTED
     return code
 
 
-def _untested(overlay: Overlay) -> str:
+def _untested(overlay: Overlay, scratch: str) -> str:
     """Why the build had no part in it; "" if it had."""
     imported = sys.modules.get("torch_pruning")
     if imported is None:
-        return "" if _had_children() else "the script never imported torch_pruning"
+        return "" if Path(scratch, redirect.MARK).exists() else "the script never imported torch_pruning"
     origin = Path(getattr(imported, "__file__", None) or "").resolve()
     inside = origin.is_relative_to(overlay.path.resolve())
     return "" if inside else f"the script imported torch_pruning from {origin.parent}, which is not the build"
@@ -167,15 +174,6 @@ def _tells_nothing(error: BaseException, overlay: Overlay) -> bool:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(overlay.path)]
     importing = any(frame.name == "<module>" for frame in frames)
     return importing or (not frames and isinstance(error, ImportError | NameError | SyntaxError))
-
-
-def _had_children() -> bool:
-    """Whether this process has waited for others, which may have imported what it has not."""
-    if os.name != "posix":
-        return True
-    import resource  # noqa: PLC0415 - POSIX only
-
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss > 0
 
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:

@@ -1,5 +1,6 @@
 """A bisection for people and for programs: the answer first, then what it rests on. Markdown, ready to paste."""
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from headcount.clones import Clone
 from headcount.defects import catalogue
 from headcount.environment import environment
 from headcount.probing import Answer
+from headcount.report.gate import clean, code_span
 
 _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
 _WIDTH = 100
@@ -22,7 +24,7 @@ def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) 
     """Everything, as Markdown."""
     lines = [f"**{answer(bisection, clone)}**", ""]
     if clone:
-        lines += [line for change in bisection.changes for line in (*_change(bisection, change, clone), "")]
+        lines += [line for change in _in_order(bisection) for line in (*_change(bisection, change, clone), "")]
     lines += ["```text", *timeline(bisection), "```", "", *_said(bisection), *_skipped(bisection), *_before(bisection)]
     asked = len({bisection.span.keys[point] for point in bisection.asked})
     how = "every build was asked" if bisection.scanned else "a binary search"
@@ -33,7 +35,7 @@ def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) 
 
 def answer(bisection: Bisection, clone: Clone | None) -> str:
     """In one line: what happened to it, and where; and where that cannot be told."""
-    parts = [f"{_verb(bisection, change)} {_where(bisection, change, clone)}" for change in bisection.changes]
+    parts = [f"{_verb(bisection, change)} {_where(bisection, change, clone)}" for change in _in_order(bisection)]
     titles = bisection.span.titles
     first, last = bisection.known[0], bisection.known[-1]
     between = bisection.span.points.index(last) - bisection.span.points.index(first) + 1
@@ -50,10 +52,10 @@ def answer(bisection: Bisection, clone: Clone | None) -> str:
         and first not in bisection.begins
         and bisection.scanned
     ):
-        parts.insert(0, f"bad{_as(bisection, first)} from the start")
+        parts.insert(0, f"bad{_as(bisection, first)} from {titles[first]} on")
     parts += [f"before {titles[p]} it cannot be told{_hidden(bisection, p)}" for p in bisection.begins]
     parts += [f"after {titles[p]} it cannot be told" for p in bisection.ends]
-    return f"{bisection.subject}: {', '.join(parts)}"
+    return f"{bisection.subject}: {_escaped(', '.join(parts))}"
 
 
 def timeline(bisection: Bisection) -> list[str]:
@@ -66,14 +68,19 @@ def timeline(bisection: Bisection) -> list[str]:
     return [f"{span.titles[span.older]} to {span.titles[span.newer]}{order}: {legend}", *rows]
 
 
-def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
+def to_json(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> dict[str, Any]:
     """The same as plain values."""
+    titles = bisection.span.titles
     return {
         "subject": bisection.subject,
         "answer": answer(bisection, clone),
         "exit_code": int(bisection.exit_code),
         "scanned": bisection.scanned,
         "range": [bisection.span.older, bisection.span.newer],
+        "command": list(command),
+        "environment": dict(environment()),
+        "begins": list(bisection.begins),
+        "ends": list(bisection.ends),
         "changes": [
             {
                 "kind": "fixed" if bisection.asked[change.point].state is State.GOOD else "introduced",
@@ -83,14 +90,42 @@ def to_json(bisection: Bisection, clone: Clone | None) -> dict[str, Any]:
                 "suspects": list(change.suspects),
                 "last_known_before": list(change.last),
                 "release": clone.released(change.point) if clone else change.point,
+                **_commit(bisection, change.point),
             }
-            for change in bisection.changes
+            for change in _in_order(bisection)
+        ],
+        "timeline": [
+            {"point": point, "title": titles[point], **_commit(bisection, point)} for point in bisection.span.points
         ],
         "asked": {
             point: {"state": str(answer.state), "what": answer.what, "label": answer.label}
             for point, answer in bisection.asked.items()
         },
     }
+
+
+def _in_order(bisection: Bisection) -> list[Change]:
+    """The changes as time has them: branches of a history stand one after the other, though they grew side by side."""
+    commits = bisection.span.commits
+    return sorted(bisection.changes, key=lambda change: commits[change.point].date if commits else "")
+
+
+def _commit(bisection: Bisection, point: str) -> dict[str, str]:
+    """A point's commit, as plain values; nothing of a release."""
+    commit = bisection.span.commits.get(point)
+    if commit is None:
+        return {}
+    return {
+        "subject": commit.subject,
+        "author": commit.author,
+        "date": commit.date,
+        "author_date": commit.author_date,
+    }
+
+
+def _escaped(foreign: str) -> str:
+    """One line that Markdown shows as it is."""
+    return re.sub(r"([`*<\\])", r"\\\1", clean(foreign))
 
 
 def _verb(bisection: Bisection, change: Change) -> str:
@@ -145,11 +180,13 @@ def _change(bisection: Bisection, change: Change, clone: Clone) -> list[str]:
         shown = (*change.suspects[: _SUSPECTS - 1], change.point)
     for point in shown:
         commit = bisection.span.commits[point]
-        known = "" if point == change.point else f" (cannot be told: {bisection.asked[point].what})"
+        known = "" if point == change.point else f" (cannot be told: {code_span(bisection.asked[point].what)})"
         merged = " (a merge: one of its lines was so before)" if change.merged else ""
-        lines.append(f"- `{commit.short}` {commit.date} {commit.subject}{known}{merged}")
+        lines.append(f"- `{commit.short}` {commit.date} {_escaped(commit.subject)}{known}{merged}")
         written = "" if commit.author_date == commit.date else f", written {commit.author_date}"
-        lines.append(f"  by {commit.author}{written}; first released in {clone.released(point) or 'nothing yet'}")
+        lines.append(
+            f"  by {_escaped(commit.author)}{written}; first released in {clone.released(point) or 'nothing yet'}"
+        )
     verb = _verb(bisection, change)
     left = len(change.suspects) - len(shown)
     more = [f"- and {left} more between the last two, in the JSON (`--json FILE`)"] if left else []
@@ -162,7 +199,7 @@ def _said(bisection: Bisection) -> list[str]:
     for first, last, said in runs(bisection):
         titles = [bisection.span.titles[first], bisection.span.titles[last]]
         span = titles[0] if first == last else " to ".join(titles)
-        lines.append(f"- {span}: {said.state}: {said.what}{_mask(bisection, said)}{_doubt(said)}")
+        lines.append(f"- {span}: {said.state}: {code_span(said.what)}{_mask(bisection, said)}{_doubt(said)}")
     return ["What they said, oldest first:", "", *lines]
 
 
@@ -189,4 +226,4 @@ def _before(bisection: Bisection) -> Iterable[str]:
     if unlike:
         yield f"\nBranches of the range begin before {span.titles[span.older]}, at commits that are not as it is:\n"
     for point in unlike:
-        yield f"- {span.titles[point]}: {asked[point].state}: {asked[point].what}"
+        yield f"- {span.titles[point]}: {asked[point].state}: {code_span(asked[point].what)}"

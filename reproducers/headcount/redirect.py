@@ -1,0 +1,62 @@
+"""torch_pruning is one build's, wherever a program stands and whatever its path says; also in what it starts.
+
+This file needs the standard library alone: a copy of it is the `sitecustomize` of the processes that a script starts.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import module_from_spec
+from pathlib import Path
+
+_PACKAGE = "torch_pruning"
+
+#: The file in a process's folder that says that the build was imported, there or in a process that it started.
+MARK = "imported"
+
+
+class Redirect:
+    """Finds the package in a build, before anything else is looked at."""
+
+    def __init__(self, build: str, folder: str) -> None:
+        """A finder that leaves a mark in a folder when it is asked for the package."""
+        self._build = build
+        self._mark = Path(folder, MARK)
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """As importlib asks for it.
+
+        Raises:
+            ModuleNotFoundError: the build has no such package.
+        """
+        if name != _PACKAGE:
+            return None
+        with suppress(OSError):
+            self._mark.touch()
+        spec = PathFinder.find_spec(name, [self._build])
+        if spec is None:
+            raise ModuleNotFoundError(f"the build has no {name}", name=name)
+        return spec
+
+
+def install(build: str, folder: str) -> None:
+    """Redirect this process."""
+    sys.meta_path.insert(0, Redirect(build, folder))
+
+
+def install_in_children(build: str, folder: str) -> None:
+    """Redirect the Python programs that this process starts, which look for a sitecustomize on their path."""
+    first = Path(folder, "first")
+    first.mkdir(exist_ok=True)
+    call = f"\n\ninstall({build!r}, {folder!r})\n_chain({str(first)!r})\n"
+    (first / "sitecustomize.py").write_text(Path(__file__).read_text("utf-8") + call, "utf-8")
+    path = [str(first), build, os.environ.get("PYTHONPATH")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+
+
+def _chain(first: str) -> None:
+    """Run the sitecustomize that this one stands before."""
+    spec = PathFinder.find_spec("sitecustomize", [path for path in sys.path if path != first])
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(module_from_spec(spec))
