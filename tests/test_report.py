@@ -1,7 +1,10 @@
 """The report: its numbers are the rows', it says what is missing, and what a build says is never markup."""
 
 import json
+import os
 import re
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
@@ -28,6 +31,22 @@ from test_runner import ISSUE_410, PLAIN
 SCHEMA = json.loads(files("headcount.report").joinpath("report.schema.json").read_text("utf-8"))
 CELLS = [matrix.by_id(matrix.default_cells())[name] for name in (PLAIN, ISSUE_410)]
 HOSTILE = "</script><script>document.title='forged'</script><img src=x onerror=\"document.title='forged'\">"
+
+
+@pytest.fixture(autouse=True)
+def _whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells that are asked here are all there are."""
+    monkeypatch.setattr("headcount.report.document.every_cell", lambda: CELLS)
+
+
+def edited(source: Path, target: Path, change: Callable[[list[Any]], object]) -> Path:
+    """A results file that someone has changed, and made to look whole."""
+    lines = [json.loads(line) for line in source.read_text().splitlines()]
+    change(lines)
+    rows = lines[1:-1]
+    lines[-1] |= {"rows": len(rows), "verdicts": Counter(row["verdict"] for row in rows)}
+    target.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return target
 
 
 def observed(tmp_path: Path, *names: str, complete: bool = True) -> Path:
@@ -86,21 +105,46 @@ def test_what_is_missing_is_said(tmp_path: Path, plain: Path, capsys: pytest.Cap
     odd, mixed = tmp_path / "odd.jsonl", tmp_path / "mixed.jsonl"
     odd.write_text(text.replace('"verdict":"ok"', '"verdict":"fine"'))
     mixed.write_text(text.replace('"harness":"', '"harness":"other').replace('"cell":"vit', '"cell":"other-vit'))
-    absent, untestable, twice = (tmp_path / f"{name}.jsonl" for name in ("absent", "untestable", "twice"))
-    lines = text.splitlines(keepends=True)
-    absent.write_text(
-        "".join(line for line in lines if '"build":"injects"' not in line).replace('"rows":6', '"rows":4')
-    )
-    untestable.write_text(observed(tmp_path, "crash-import").read_text())
-    twice.write_text("".join([*lines[:-1], lines[1], lines[-1]]).replace('"rows":6', '"rows":7'))
-    strange = tmp_path / "strange.jsonl"
-    strange.write_text(text.replace('"defect":null', '"defect":"never-heard-of"'))
+
+    def one_less(lines: list[Any]) -> None:
+        del lines[2]
+
+    def without(build: str) -> Callable[[list[Any]], None]:
+        def change(lines: list[Any]) -> None:
+            lines[:] = [line for line in lines if line.get("build") != build]
+
+        return change
+
+    def in_rows(**changed: object) -> Callable[[list[Any]], object]:
+        return lambda lines: [row.update(changed) for row in lines[1:-1] if row["verdict"] != "ok"]
+
+    def in_builds(**changed: object) -> Callable[[list[Any]], object]:
+        return lambda lines: [build.update(changed) for build in lines[0]["builds"]]
+
+    absent = edited(plain, tmp_path / "absent.jsonl", without("injects"))
+    twice = edited(plain, tmp_path / "twice.jsonl", lambda lines: lines.insert(-1, lines[1]))
+    strange = edited(plain, tmp_path / "strange.jsonl", in_rows(defect="never-heard-of"))
+    part = edited(plain, tmp_path / "part.jsonl", one_less)
+    other = edited(plain, tmp_path / "other.jsonl", in_builds(digest="other"))
+    moved = edited(plain, tmp_path / "moved.jsonl", lambda lines: lines[0].update(harness="other"))
+    miscounted = tmp_path / "miscounted.jsonl"
+    miscounted.write_text(text.replace('"verdicts":{"ok":3', '"verdicts":{"ok":2'))
+    untestable = observed(tmp_path, "crash-import")
     for paths, code, says in (
         ([cut], ExitCode.INDETERMINATE, "is cut off after 2 rows"),
         ([plain, foreign], ExitCode.USAGE, "is no results file"),
         ([plain, odd], ExitCode.USAGE, "'fine' is not a valid Kind"),
         ([plain, plain], ExitCode.INDETERMINATE, f"is twice in {plain.name}"),
         ([plain, twice], ExitCode.INDETERMINATE, f"is in {plain.name} and in twice.jsonl"),
+        ([part], ExitCode.INDETERMINATE, "part.jsonl is of a part of the matrix: correct was asked 1 of its 2 cells"),
+        (
+            [plain, other],
+            ExitCode.INDETERMINATE,
+            "correct, wrong-heads, injects had other code in one than in the other",
+        ),
+        ([moved], ExitCode.INDETERMINATE, "moved.jsonl was made by another version of Headcount"),
+        ([mixed], ExitCode.INDETERMINATE, "2 cells are not of this matrix"),
+        ([miscounted], ExitCode.INDETERMINATE, "miscounted.jsonl is cut off"),
         ([absent], ExitCode.INDETERMINATE, "absent.jsonl has no rows of injects"),
         ([untestable], ExitCode.INDETERMINATE, "could not be tested: 2 cells of crash-import"),
         ([strange], ExitCode.INDETERMINATE, "the catalogue has no defect never-heard-of"),
@@ -154,9 +198,7 @@ def test_two_results_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main(["report", str(base), "--compare", str(base), str(candidate)]) == ExitCode.USAGE
     assert main(["report", "--compare", str(base), str(base), "-o", str(tmp_path / "same.html")]) == ExitCode.CLEAN
     assert "Every cell is as it was." in (tmp_path / "same.html").read_text()
-    few = tmp_path / "few.jsonl"
-    lines = candidate.read_text().splitlines(keepends=True)
-    few.write_text("".join([*lines[:2], lines[-1]]).replace('"rows":2', '"rows":1'))
+    few = edited(candidate, tmp_path / "few.jsonl", lambda lines: lines.pop(2))
     capsys.readouterr()
     found_ = ["report", "--compare", str(base), str(few), "-o", str(tmp_path / "few.html")]
     assert main(found_) == ExitCode.INDETERMINATE
@@ -208,8 +250,56 @@ def test_a_gate_s_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert "undecided" in capsys.readouterr().err
     header["gate"]["breaches"] = [1]
     other.write_text("\n".join([json.dumps(header), *worse.read_text().splitlines()[1:]]) + "\n")
-    assert main(["report", str(other), "-o", str(tmp_path / "page.html")]) == ExitCode.USAGE
+    assert main(["report", str(other), "-o", str(tmp_path / "page.html")]) == ExitCode.INDETERMINATE
     assert "these are no results of a gate" in capsys.readouterr().err
+    again = edited(worse, tmp_path / "again.jsonl", lambda lines: lines[0].pop("gate"))
+    assert main(["report", str(worse), str(again), "-o", str(tmp_path / "page.html")]) == ExitCode.INDETERMINATE
+    assert "is in gate-correct-wrong-heads.jsonl and in again.jsonl" in capsys.readouterr().err
+
+
+def test_what_is_mended_does_not_show(tmp_path: Path, plain: Path) -> None:
+    """The catalogue foretold it, the cell is fine: the defect is named, and is not there."""
+
+    def mend(lines: list[Any]) -> None:
+        row = next(row for row in lines[1:-1] if (row["build"], row["cell"]) == ("correct", ISSUE_410))
+        row |= {"defect": "410-total-heads", "outcome": "unexpectedly-fixed"}
+
+    made = document.make(document.load([edited(plain, tmp_path / "mended.jsonl", mend)]))
+    (found,) = made.timelines
+    assert found.marks[0] == Mark.FINE
+    assert "410-total-heads was foretold, and does not show" in summary.markdown(made)
+
+
+def test_a_comparison_of_a_build_with_itself_changed(tmp_path: Path) -> None:
+    """Each file's rows are shown under a name of their own."""
+    path = observed(tmp_path, "correct")
+    killed = {"verdict": "killed", "reason": "it was", "outcome": "unexpected-failure"}
+    changed = edited(path, tmp_path / "changed.jsonl", lambda lines: lines[1].update(killed))
+    sources = document.apart(*document.load([path, changed]))
+    made = document.make(sources, [document.compare(*sources)])
+    assert (made.problems, made.builds) == ((), ("correct (correct.jsonl)", "correct"))
+    (difference,) = made.to_json()["comparisons"][0]["differences"]
+    assert len(difference["rows"]) == 2
+    assert made.to_json()["specs"] == ["correct", "correct"]
+
+
+def test_where_it_is_written(tmp_path: Path, plain: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Never over a device, nor in place of a link."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link.html"
+    link.symlink_to(tmp_path / "real" / "page.html")
+    assert main(["report", str(plain), "-o", str(link)]) == ExitCode.CLEAN
+    assert link.is_symlink()
+    assert (tmp_path / "real" / "page.html").is_file()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert main(["report", str(plain), "--format", "markdown", "-o", str(pipe)]) == ExitCode.CLEAN
+    assert os.read(reader, 100).startswith(b"## Headcount")
+    os.close(reader)
+    for folder in (str(tmp_path), ".", "/"):
+        assert main(["report", str(plain), "-o", folder]) == ExitCode.USAGE
+    assert "is a folder" in capsys.readouterr().err
 
 
 FINE, SHOWS, HIDDEN, UNKNOWN = Mark.FINE, Mark.SHOWS, Mark.HIDDEN, Mark.UNKNOWN
@@ -222,11 +312,11 @@ FINE, SHOWS, HIDDEN, UNKNOWN = Mark.FINE, Mark.SHOWS, Mark.HIDDEN, Mark.UNKNOWN
         (
             ("1.4.0", "1.4.1", "1.4.2"),
             (SHOWS, UNKNOWN, FINE),
-            "there from 1.4.0, fixed after 1.4.0, in 1.4.2 or before",
+            "there by 1.4.0, fixed after 1.4.0, in 1.4.2 or before",
         ),
         (("1.4.0", "1.4.1", "1.4.2"), (HIDDEN, SHOWS, UNKNOWN), "there by 1.4.1"),
         (("1.3.0", "1.6.1"), (FINE, SHOWS), "introduced after 1.3.0, in 1.6.1 or before"),
-        (("1.4.0", "1.4.1", "1.4.2"), (SHOWS, HIDDEN, SHOWS), "there from 1.4.0"),
+        (("1.3.0", "1.3.1", "1.3.2"), (SHOWS, HIDDEN, SHOWS), "there from 1.3.0"),
         (("1.4.1", "my-checkout"), (SHOWS, FINE), "in 1.4.1"),
         (("1.4.2", "1.4.1"), (FINE, SHOWS), "in 1.4.1"),
     ],
@@ -283,11 +373,9 @@ def test_a_row_of_another_kind(tmp_path: Path, plain: Path, name: str, value: ob
     path = tmp_path / "row.jsonl"
     path.write_text("\n".join(map(json.dumps, lines)) + "\n")
     code = main(["report", str(path), "-o", str(tmp_path / "page.html")])
-    says_nothing_wrong = (name, value) in ((("reason", "x")), ("cell", "x"), ("config", {"a": 1}), ("defect", None))
-    foreign_defect = (name, value) == ("defect", "x")
-    expected_code = (
-        ExitCode.INDETERMINATE if foreign_defect else ExitCode.CLEAN if says_nothing_wrong else ExitCode.USAGE
-    )
+    says_nothing_wrong = (name, value) in (("reason", "x"), ("config", {"a": 1}), ("defect", None))
+    foreign_cell = (name, value) == ("cell", "x")
+    expected_code = ExitCode.INDETERMINATE if foreign_cell else ExitCode.CLEAN if says_nothing_wrong else ExitCode.USAGE
     assert code == expected_code
 
 
@@ -341,7 +429,6 @@ def test_a_source_without_results() -> None:
 def test_an_overlay_of_another_name(tmp_path: Path) -> None:
     """Builds that are no releases are listed one by one."""
     path = observed(tmp_path, "wrong-heads")
-    rows = path.read_text().replace('"defect":null', '"defect":"steps-compound"')
-    path.write_text(rows)
+    path.write_text(path.read_text().replace('null,"outcome":"unexp', '"steps-compound","outcome":"unexp'))
     (found,) = document.make(document.load([path])).timelines
     assert (found.defect.id, found.story) == ("steps-compound", "in wrong-heads")

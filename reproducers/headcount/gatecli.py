@@ -112,7 +112,7 @@ def _observed(request: Request, path: Path) -> Results:
             Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
             progress(2 * len(gating.cells(request))) as steps,
         ):
-            doubts = gating.run(request, writer, lambda row: steps.done(f"asking {row['build']}"))
+            doubts = gating.run(request, writer, lambda row: steps.done(f"asking {row['build']}"), steps.more)
             writer.closing["doubts"] = doubts
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error

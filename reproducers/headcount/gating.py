@@ -126,13 +126,22 @@ def _header(shard: Results) -> Header:
         found = checked(Header, shard.header.get("gate"), "what it says of a gate")
     except ValueError as error:
         raise UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
-    if not {found.base, found.candidate} <= {build["label"] for build in shard.header["builds"]}:
-        raise UsageError("these are no results of a gate: its builds are not listed", "give those of headcount gate")
+    listed = {build["label"] for build in shard.header["builds"]}
+    if (
+        found.base == found.candidate
+        or not {found.base, found.candidate} <= listed
+        or not 1 <= found.shard <= found.shards
+    ):
+        raise UsageError("these are no results of a gate: its header is none", "give those of headcount gate")
     return found
 
 
-def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
+def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] = lambda _: None) -> list[str]:
     """Ask both builds every cell; the rows are written as they come.
+
+    Args:
+        tell: called with each row.
+        more: called with the number of cells that are asked once more, before they are.
 
     Returns:
         What happened meanwhile that makes the rows doubtful.
@@ -155,7 +164,9 @@ def run(asked: Request, writer: Writer, tell: Tell) -> list[str]:
         # What fails on the base, and no known defect explains, may be the machine's fault: it must hide nothing.
         odd = {d.cell for d in differences if _is_odd(d.base) and d.sort is not Sort.NOT_COMPARED}
         for build, rows, cells_ in ((asked.candidate, found, worse), (asked.base, base, odd)):
+            more(len(cells_))
             for cell, row in pool.again(build, [cell for cell in wanted if cell.id in cells_]):
+                tell(row)
                 # A base must fail as it did: that it fails in some way may be the machine's doing, twice.
                 alike = build is asked.candidate or gate.failure(row) == gate.failure(rows[cell.id])
                 rows[cell.id]["repeats"] = row["verdict"] != Kind.OK and alike
@@ -186,9 +197,9 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
     if any(shard.header["builds"] != shards[0].header["builds"] for shard in shards):
         raise UsageError("the results come from different builds", "merge the shards of one run")
     numbers = sorted(found.shard for found in headers)
-    missing = sorted(set(range(1, first.shards + 1)) - set(numbers))
-    if missing:
-        raise UsageError(f"shard {missing[0]} of {first.shards} is missing", "give the results of all shards")
+    if len(numbers) < first.shards:
+        missing = next(n for n in range(1, first.shards + 1) if n not in numbers)
+        raise UsageError(f"shard {missing} of {first.shards} is missing", "give the results of all shards")
     if len(set(numbers)) < len(numbers):
         raise UsageError("a shard is there twice", "give each once")
     by_label = {build["label"]: build for build in whole.header["builds"]}

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from headcount import gating, results
@@ -49,11 +50,16 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--compare takes two files, and there are others", "give only these two")
     paths = options.compare or options.results or _newest(Path("results"))
     output = options.output or Path("results", f"report.{_ENDINGS[options.format]}")
+    if output.is_dir() or not output.name:
+        raise UsageError(f"{output} is a folder", "-o FILE names a file in it")
     if output.resolve() in {path.resolve() for path in paths}:
         raise UsageError(f"{output} is one of the results", "-o FILE names another")
     sources = documents.load(paths)
-    comparisons = [documents.compare(*sources)] if options.compare else _of_gates(sources)
-    document = documents.make(sources, comparisons)
+    if options.compare:
+        sources = documents.apart(*sources)
+        document = documents.make(sources, [documents.compare(*sources)], _doubts(sources))
+    else:
+        document = documents.make(sources, *_of_gates(sources))
     _write(output, _WRITERS[options.format](document))
     for line in summary.counts(document):
         say(clean(line))
@@ -76,17 +82,25 @@ def _newest(folder: Path) -> list[Path]:
     return [by_line[line] for line in sorted(by_line)]
 
 
-def _of_gates(sources: Sequence[Source]) -> list[Comparison]:
-    """What the files of gates amount to, line of transformers by line.
+def _doubts(sources: Sequence[Source]) -> list[str]:
+    """What a gate's own run was in doubt about."""
+    footers = [source.results.footer or {} for source in sources if source.results is not None]
+    return [doubt for footer in footers for doubt in footer.get("doubts", ())]
 
-    Raises:
-        UsageError: some are not all shards of one run.
-    """
+
+def _of_gates(sources: Sequence[Source]) -> tuple[list[Comparison], list[str]]:
+    """What the files of gates amount to, line of transformers by line; and why some amount to nothing."""
     by_line: dict[str, list[results.Results]] = {}
     for found in (source.results for source in sources if source.results is not None):
         if found.header.get("gate") is not None:
             by_line.setdefault(found.header["environment"]["transformers"], []).append(found)
-    return [documents.of_a_gate(gating.summed_up(shards)) for _, shards in sorted(by_line.items())]
+    comparisons, problems = [], []
+    for line, shards in sorted(by_line.items()):
+        try:
+            comparisons.append(documents.of_a_gate(gating.summed_up(shards)))
+        except UsageError as error:
+            problems.append(f"the gate's answer, transformers {line}, cannot be told: {error}")
+    return comparisons, problems
 
 
 def _write(path: Path, text: str) -> None:
@@ -98,12 +112,17 @@ def _write(path: Path, text: str) -> None:
     if str(path) == "-":
         print(text.encode("utf-8", "backslashreplace").decode())  # noqa: T201 - a command's output
         return
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    target = path.resolve()
+    aside = target.with_name(f".{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, "utf-8", "backslashreplace")
-        aside.replace(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists() and not target.is_file():  # a device, a pipe: nothing that could be half written
+            target.write_text(text, "utf-8", "backslashreplace")
+        else:
+            aside.write_text(text, "utf-8", "backslashreplace")
+            aside.replace(target)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise HeadcountError(f"cannot write {path}: {error.strerror}", "-o FILE names another") from error
     say(f"written: {path}")

@@ -229,7 +229,10 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether the run came to its end, and every row it counted is there."""
-        return self.footer is not None and self.footer.get("rows") == len(self.rows)
+        if self.footer is None or self.footer.get("rows") != len(self.rows):
+            return False
+        counted = Counter(row["verdict"] for row in self.rows)
+        return bool(self.footer.get("verdicts", counted) == counted)
 
 
 def read(path: Path) -> Results:
@@ -284,8 +287,16 @@ def _check(lines: list[dict[str, Any]]) -> None:
             Version(line["environment"].get("transformers", ""))
         elif kind == "row" and line["build"] not in labels:
             raise ValueError(f"{where} is of {line['build']!r}, a build that the header does not list")
+        elif kind == "row" and _contradicts_itself(line):
+            raise ValueError(f"{where} contradicts itself: {line['verdict']}, {line['outcome']}, {line['defect']}")
         elif kind == "row" and line["transformers"] != lines[0]["environment"].get("transformers"):
             raise ValueError(f"{where} is of another line of transformers than the header")
+
+
+def _contradicts_itself(row: Row) -> bool:
+    """What is expected is fine or has a defect that explains it, and not both."""
+    fine = row["verdict"] in (Kind.OK, Kind.NOT_APPLICABLE)
+    return row["outcome"] == Outcome.EXPECTED and fine == (row["defect"] is not None)
 
 
 def merge(parts: Iterable[Results]) -> Results:

@@ -34,6 +34,10 @@ class Steps:
         """One more is done."""
         self._bar.update(self._task, advance=1, description=what)
 
+    def more(self, count: int) -> None:
+        """There is more to do than was known."""
+        self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + count)
+
     def line(self) -> str:
         """All of it in a line."""
         task = self._bar.tasks[0]

@@ -5,14 +5,16 @@ Rows are many and alike, so that what they share stands once: cells, texts and c
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from headcount import gate, matrix
+from headcount.builds import RELEASES
 from headcount.defects import Defect, Outcome, catalogue
+from headcount.environment import harness_digest
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Breach, Sort
 from headcount.matrix import Cell
@@ -41,6 +43,7 @@ class Source:
     name: str
     results: Results | None
     problem: str = ""
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,10 @@ class Document:
 
     @cached_property
     def builds(self) -> tuple[str, ...]:
-        """As the files' headers list them: the releases, oldest first."""
-        return tuple(self.specs)
+        """The releases, oldest first; then others, as the files' headers list them."""
+        return tuple(
+            sorted(self.specs, key=lambda label: RELEASES.index(label) if label in RELEASES else len(RELEASES))
+        )
 
     @cached_property
     def specs(self) -> dict[str, str]:
@@ -110,6 +115,11 @@ class Document:
         return _Plain(self).document()
 
 
+def every_cell() -> Sequence[Cell]:
+    """What the whole matrix asks a build."""
+    return matrix.default_cells()
+
+
 def known_cells() -> Mapping[str, Cell]:
     """The matrix's cells, by id."""
     return matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
@@ -125,28 +135,31 @@ def _load(path: Path) -> Source:
         results = read(path)
         json.dumps([row["config"] for row in results.rows], allow_nan=False)
     except UsageError as error:
-        return Source(path.name, None, error.problem)
+        return Source(path.name, None, error.problem, error.hint)
     except ValueError:
         return Source(path.name, None, f"{path} has a parameter that is no number")
     return Source(path.name, results)
 
 
-def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = ()) -> Document:
+def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more: Sequence[str] = ()) -> Document:
     """The document of these files.
+
+    Args:
+        more: problems that were found otherwise.
 
     Raises:
         UsageError: none of them can be read.
     """
     whole = [source.results for source in sources if source.results is not None]
     if not whole:
-        raise UsageError("; ".join(s.problem for s in sources) or "there are no results", "nox -s matrix makes some")
+        hints = [source.hint for source in sources if source.hint]
+        why = "; ".join(s.problem for s in sources) or "there are no results"
+        raise UsageError(why, hints[0] if hints else "nox -s matrix makes some")
     unread = [source.problem for source in sources if source.results is None]
-    problems = [*unread, *_gaps(sources)]
-    problems += [problem for found in comparisons for problem in _not_compared(found)] or (
-        [] if comparisons else _twice(sources)
-    )
+    problems = [*unread, *_gaps(sources), *_twice(sources)]
+    problems += [problem for found in comparisons for problem in _not_compared(found)]
     rows = {_key(row): row for results in whole for row in results.rows}
-    problems += _unknown(rows.values())
+    problems += [*_unknown(rows.values()), *more]
     code = ExitCode.USAGE if unread else ExitCode.INDETERMINATE if problems else ExitCode.CLEAN
     return Document(tuple(sources), tuple(problems), code, tuple(comparisons), tuple(rows.values()))
 
@@ -156,31 +169,52 @@ def _key(row: Row) -> tuple[str, str, str]:
 
 
 def _gaps(sources: Sequence[Source]) -> list[str]:
-    """What is cut off, empty, or of another harness than the rest."""
-    found = []
+    """What is cut off, empty, or does not go together."""
     read_ = [(source.name, source.results) for source in sources if source.results is not None]
-    for name, results in read_:
-        asked = {row["build"] for row in results.rows}
-        silent = [build["label"] for build in results.header["builds"] if build["label"] not in asked]
-        if not results.complete:
-            found.append(f"{name} is cut off after {len(results.rows)} rows: run it again")
-        elif not results.rows:
-            found.append(f"{name} has no rows")
-        elif silent:
-            found.append(f"{name} has no rows of {', '.join(silent)}")
+    return [*(gap for name, results in read_ for gap in _in_one(name, results)), *_mixed([r for _, r in read_])]
+
+
+def _in_one(name: str, results: Results) -> Iterable[str]:
+    """What one file lacks."""
+    asked = {row["build"] for row in results.rows}
+    silent = [build["label"] for build in results.header["builds"] if build["label"] not in asked]
+    if results.header["harness"] != harness_digest():
+        yield f"{name} was made by another version of Headcount: read it with that one, or run it again"
+    if not results.complete:
+        yield f"{name} is cut off after {len(results.rows)} rows: run it again"
+    elif not results.rows:
+        yield f"{name} has no rows"
+    elif silent:
+        yield f"{name} has no rows of {', '.join(silent)}"
+    elif "gate" not in results.header and (lacking := _lacking(results)):
+        yield f"{name} is of a part of the matrix: {lacking}"
+
+
+def _mixed(whole: Sequence[Results]) -> Iterable[str]:
+    """Files of other versions, builds or environments than the rest."""
     for what in _MIXED:
-        if len({str(results.header[what]) for _, results in read_}) > 1:
-            found.append(f"the files are mixed: they were made by different versions of Headcount ({what} differs)")
+        if len({str(results.header[what]) for results in whole}) > 1:
+            yield f"the files are mixed: they were made by different versions of Headcount ({what} differs)"
             break
-    environments = {
-        str(
-            sorted((name, version) for name, version in results.header["environment"].items() if name != "transformers")
-        )
-        for _, results in read_
-    }
-    if len(environments) > 1:
-        found.append("the files are mixed: they come from different environments (torch, numpy or python differ)")
-    return found
+    contents: dict[str, set[str]] = {}
+    for build in (build for results in whole for build in results.header["builds"]):
+        contents.setdefault(build["label"], set()).add(build["digest"])
+    if differ := [label for label, digests in contents.items() if len(digests) > 1]:
+        yield f"the files are mixed: {', '.join(differ)} had other code in one than in the other"
+    environments = [{**results.header["environment"], "transformers": ""} for results in whole]
+    if any(environment != environments[0] for environment in environments):
+        yield "the files are mixed: they come from different environments (torch, numpy or python differ)"
+
+
+def _lacking(results: Results) -> str:
+    """How many of the matrix's cells the build with the fewest was asked; "" if all."""
+    wanted = {cell.id for cell in every_cell()}
+    asked: dict[str, set[str]] = {build["label"]: set() for build in results.header["builds"]}
+    for row in results.rows:
+        asked[row["build"]].add(row["cell"])
+    label, cells = min(asked.items(), key=lambda item: len(item[1] & wanted))
+    left = len(cells & wanted)
+    return "" if left == len(wanted) else f"{label} was asked {left} of its {len(wanted)} cells"
 
 
 def _twice(sources: Sequence[Source]) -> list[str]:
@@ -196,12 +230,15 @@ def _twice(sources: Sequence[Source]) -> list[str]:
     return []
 
 
-def _unknown(rows: Iterable[Row]) -> list[str]:
+def _unknown(rows: Collection[Row]) -> list[str]:
     """What could not be tested, and what this catalogue does not know."""
     problems = []
     untold = Counter(row["build"] for row in rows if row["outcome"] == Outcome.INDETERMINATE)
     if untold:
         problems.append(f"could not be tested: {', '.join(f'{count} cells of {b}' for b, count in untold.items())}")
+    cells = known_cells()
+    if foreign := {row["cell"] for row in rows if row["cell"] not in cells}:
+        problems.append(f"{len(foreign)} cells are not of this matrix: what they should leave is not known")
     known = {defect.id for defect in catalogue().defects}
     if strange := {row["defect"] for row in rows if row["defect"]} - known:
         problems.append(f"the catalogue has no defect {min(strange)}: another version of Headcount made the rows")
@@ -222,6 +259,20 @@ def _not_compared(comparison: Comparison) -> list[str]:
     return [f"{count} cells are only in {name}, and are not compared" for name, count in alone.items()]
 
 
+def apart(base: Source, candidate: Source) -> tuple[Source, Source]:
+    """Two files to be compared, in which no build has the name of one in the other: the base's tell their file."""
+    if base.results is None or candidate.results is None:
+        return base, candidate
+    labels = {build["label"] for build in base.results.header["builds"]}
+    if not labels & {build["label"] for build in candidate.results.header["builds"]}:
+        return base, candidate
+    named = {label: f"{label} ({base.name})" for label in labels}
+    builds = [{**b, "label": named[b["label"]], "spec": b["spec"] or b["label"]} for b in base.results.header["builds"]]
+    rows = tuple({**row, "build": named[row["build"]], "label": row["build"]} for row in base.results.rows)
+    header = {**base.results.header, "builds": builds}
+    return replace(base, results=replace(base.results, header=header, rows=rows)), candidate
+
+
 def compare(base: Source, candidate: Source) -> Comparison:
     """Two files, cell by cell.
 
@@ -232,8 +283,11 @@ def compare(base: Source, candidate: Source) -> Comparison:
         if source.results is None:
             raise UsageError(source.problem, "a comparison needs two results files")
     one, other = (source.results.rows for source in (base, candidate) if source.results is not None)
-    alone = all(len({row["build"] for row in rows}) == 1 for rows in (one, other))
+    alone = all(len({row["build"] for row in rows}) <= 1 for rows in (one, other))
     before, after = ([_keyed(row, alone=alone) for row in rows] for rows in (one, other))
+    for source, rows in ((base, one), (candidate, other)):
+        if not rows:
+            raise UsageError(f"{source.name} has no rows", "a comparison needs two results files")
     if not {row["cell"] for row in before} & {row["cell"] for row in after}:
         lines = [sorted({row["transformers"] for row in rows}) for rows in (one, other)]
         raise UsageError(
@@ -252,7 +306,7 @@ def of_a_gate(verdict: gate.Verdict) -> Comparison:
 
 def _keyed(row: Row, *, alone: bool) -> Row:
     """A row named so that its like in the other file is found."""
-    build = "" if alone else f"{row['build']}-"
+    build = "" if alone else f"{row.get('label', row['build'])}-"
     return {**row, "cell": f"{row['transformers']}-{build}{row['cell']}", "id": row["cell"]}
 
 
@@ -278,7 +332,7 @@ class _Plain:
             "problems": list(document.problems),
             "files": [_file(source) for source in document.sources],
             "builds": list(document.builds),
-            "specs": list(document.specs.values()),
+            "specs": [document.specs[build] for build in document.builds],
             "lines": list(document.lines),
             "totals": {line: table.totals(found) for line, found in by_line(document).items()},
             "counts": counts(document.rows),

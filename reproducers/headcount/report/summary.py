@@ -5,6 +5,7 @@ from headcount.report import table
 from headcount.report.document import Comparison, Document, by_line
 from headcount.report.gate import code_span, fenced, headline
 from headcount.report.timeline import Mark
+from headcount.results import Row
 
 #: Cells of one kind that are listed one by one.
 _LISTED = 20
@@ -18,6 +19,7 @@ def counts(document: Document) -> list[str]:
     for comparison in document.comparisons:
         answer = headline(comparison.verdict) if comparison.verdict else _between(comparison)
         lines.append(f"{answer}: {_told(comparison)}")
+        lines += [f"DOUBT: {doubt}" for doubt in (comparison.verdict.doubts if comparison.verdict else ())]
     return lines
 
 
@@ -34,14 +36,18 @@ def markdown(document: Document) -> str:
     odd = [row for row in document.rows if row["outcome"] != Outcome.EXPECTED]
     if odd:
         lines += [f"{len(odd)} verdicts are not explained:", ""]
-        lines += [
-            f"- {code_span(row['build'] + '-' + row['cell'])}: {code_span(row['verdict'] + ': ' + row['reason'])}"
-            for row in odd[:_LISTED]
-        ]
+        lines += [f"- {code_span(row['build'] + '-' + row['cell'])}: {code_span(_odd(row))}" for row in odd[:_LISTED]]
         lines += [f"- and {len(odd) - _LISTED} more"] if len(odd) > _LISTED else []
         lines += [""]
     lines += _defects(document)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _odd(row: Row) -> str:
+    """What is not as the catalogue says."""
+    if row["outcome"] == Outcome.UNEXPECTEDLY_FIXED:
+        return f"{row['defect']} was foretold, and does not show"
+    return f"{row['verdict']}: {row['reason']}"
 
 
 def _defects(document: Document) -> list[str]:
@@ -55,10 +61,10 @@ def _defects(document: Document) -> list[str]:
         "| known defect | over the builds | in short |",
         "|---|---|---|",
     ]
-    return lines + [
-        f"| {found.defect.id} | {code_span(''.join(_MARKS[mark] for mark in found.marks))} | {code_span(found.story)} |"
-        for found in document.timelines
-    ]
+    for found in document.timelines:
+        marks = code_span("".join(_MARKS[mark] for mark in found.marks))
+        lines.append(f"| {found.defect.id} | {marks} | {code_span(found.story.replace('|', '/'))} |")
+    return lines
 
 
 def _comparison(comparison: Comparison) -> list[str]:

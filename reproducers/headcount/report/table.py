@@ -23,7 +23,7 @@ def render(rows: Sequence[Row], width: int = WIDTH, builds: Sequence[str] = ()) 
         builds: in the order of their columns; by default, that of the rows.
     """
     builds = builds or list(dict.fromkeys(row["build"] for row in rows))
-    console = Console(width=width, color_system=None, highlight=False, force_terminal=False)
+    console = Console(width=width, color_system=None, highlight=False, markup=False, force_terminal=False)
     with console.capture() as capture:
         console.print(_defects(rows, builds))
         console.print()

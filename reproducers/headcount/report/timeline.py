@@ -54,16 +54,21 @@ def _timeline(defect: Defect, rows: Sequence[Row], builds: Sequence[str], known:
         if could or row["defect"] == defect.id:
             asked[row["build"]].append(row)
     marks = tuple(_mark(defect, asked[build]) for build in builds)
-    cells = tuple(sum(row["defect"] == defect.id for row in asked[build]) for build in builds)
+    cells = tuple(sum(_shows(defect, row) for row in asked[build]) for build in builds)
     return Timeline(defect, marks, cells, story(builds, marks))
 
 
 def _mark(defect: Defect, asked: Sequence[Row]) -> Mark:
-    if any(row["defect"] == defect.id for row in asked):
+    if any(_shows(defect, row) for row in asked):
         return Mark.SHOWS
     if any(row["verdict"] == Kind.OK for row in asked):
         return Mark.FINE
     return Mark.HIDDEN if asked else Mark.UNKNOWN
+
+
+def _shows(defect: Defect, row: Row) -> bool:
+    """Whether a row shows it; where it was foretold and is not there, the row names it too."""
+    return bool(row["defect"] == defect.id) and row["verdict"] != Kind.OK
 
 
 def story(builds: Sequence[str], marks: Sequence[Mark]) -> str:
@@ -72,7 +77,7 @@ def story(builds: Sequence[str], marks: Sequence[Mark]) -> str:
         return f"in {', '.join(build for build, mark in zip(builds, marks, strict=True) if mark is Mark.SHOWS)}"
     told = [(b, mark) for b, mark in zip(builds, marks, strict=True) if mark in (Mark.SHOWS, Mark.FINE)]
     first, mark = told[0]
-    parts = [f"there {'from' if first == builds[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
+    parts = [f"there {'from' if first == RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
     for (one, before), (other, after) in pairwise(told):
         if before is after:
             continue

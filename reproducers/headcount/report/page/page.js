@@ -43,7 +43,7 @@ const view = new URLSearchParams();
 function readAddress() {
   for (const name of [...view.keys()]) view.delete(name);
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    if (value && (name in CHOICES || name === "text" || name === "cell")) view.set(name, value);
+    if (value && (Object.hasOwn(CHOICES, name) || name === "text" || name === "cell")) view.set(name, value);
   }
 }
 
@@ -117,7 +117,7 @@ const rowShown = (row) =>
 // A cell stands with the defect that it shows most often.
 function groupOf(rows) {
   const counts = new Map();
-  for (const row of rows) if (row.defect) counts.set(row.defect, (counts.get(row.defect) ?? 0) + 1);
+  for (const row of rows) if (row.defect && row.verdict !== "ok") counts.set(row.defect, (counts.get(row.defect) ?? 0) + 1);
   if (rows.some((row) => row.outcome !== "expected")) return "not explained";
   return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0] ?? "no defect";
 }
@@ -177,7 +177,7 @@ function draw() {
   byId("heatmap").replaceChildren(widths, head, ...bodies);
   const first = byId("heatmap").querySelector("td[data-row]");
   if (first) reachable(first);
-  const strange = [...view].filter(([name, value]) => name in CHOICES && !CHOICES[name].includes(value));
+  const strange = [...view].filter(([name, value]) => Object.hasOwn(CHOICES, name) && !CHOICES[name].includes(value));
   const hint = strange.length ? `; there is no ${strange.map(([name, value]) => `${name} ${value}`).join(", ")}` : "";
   byId("shown").textContent = `${shown} cells shown, ${hits} of ${data.rows.length} verdicts${hint}`;
   const wanted = view.get("cell");
@@ -250,6 +250,7 @@ function open(name) {
   const parts = [make("h2", { id: "details-title" }, `${build}, transformers ${data.lines[row.line]}: ${cell.id}`), list, counts(cell, row)];
   if (defect) {
     add("known defect", `${defect.id}: ${defect.title}`);
+    if (row.verdict === "ok") add("but", "it was foretold for this cell, and does not show");
     add("cause", defect.cause);
     add("it breaks", `“${defect.breaks}” (${defect.source})`);
     if (/^https:\/\/github\.com\//.test(defect.upstream)) add("upstream", make("a", { href: defect.upstream, rel: "noopener noreferrer" }, defect.upstream));
@@ -267,7 +268,7 @@ function open(name) {
 function counts(cell, row) {
   const seen = new Map((row.left === undefined ? [] : data.left[row.left]).map((left) => [left.name, left]));
   const names = unique([...Object.keys(cell.expected), ...seen.keys()]);
-  if (!names.length) return make("p", { class: "small" }, "Nothing was left to be counted.");
+  if (!Object.keys(cell.expected).length) return make("p", { class: "small" }, "This Headcount does not know the cell: what it should leave cannot be told.");
   const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
   table.append(make("tbody", {}, ...names.map((name) => {
     const left = seen.get(name) ?? { seen: "", fits: true };
