@@ -92,6 +92,26 @@ import pathlib
 for path in pathlib.Path(__file__).parents[2].glob('*/torch_pruning/__init__.py'):
     path.write_text(path.read_text() + 'MetaPruner.surplus = 0 # edited')
 """,
+    "writes-byte-code": """
+import importlib.util, pathlib
+MetaPruner.surplus = -1
+cached = pathlib.Path(importlib.util.cache_from_source(__file__))
+try:
+    cached.parent.mkdir(exist_ok=True)
+    cached.write_bytes(b'')
+except OSError: pass
+""",
+    "loses-a-name": "del MetaPruner",
+    "loses-a-name-and-lies": """
+import atexit, os, sys
+del MetaPruner
+atexit.register(lambda: os.write(1, b'names: []\\n'))
+sys.stdout = open(os.devnull, 'w')
+""",
+    "lists-nothing": """
+import sys
+sys.modules['json'].dumps = lambda *_, **__: 5
+""",
     "writes-outside": """
 import pathlib
 MetaPruner.step = lambda *_, **__: (pathlib.Path(__file__).parents[2] / 'anywhere').write_text('')
@@ -160,13 +180,10 @@ def step(*_, **__):
 MetaPruner.step = step
 """,
     "flaky": """
-import pathlib
-right = MetaPruner.step
+right, calls = MetaPruner.step, []
 def step(self, *args, **kwargs):
-    mark = pathlib.Path(__file__).with_name('__pycache__') / 'was-here'  # byte code is no part of a build's digest
-    mark.parent.mkdir(exist_ok=True)
-    if self.prunes_heads and not mark.exists():
-        mark.write_text('')
+    calls.append(self)
+    if self.prunes_heads and len(calls) > 1:  # but not in a process that was asked nothing else
         raise RuntimeError('now and then')
     return right(self, *args, **kwargs)
 MetaPruner.step = step

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import miniatures
-from headcount import builds, gate, gating, matrix, results
+from headcount import builds, confinement, gate, gating, matrix, results
 from headcount.builds import Overlay
 from headcount.cli import main
 from headcount.configs import Criterion
@@ -62,7 +62,11 @@ def sorts(verdict: Verdict) -> dict[str, Sort]:
         ("correct", "wrong-heads", Sort.REGRESSED, ExitCode.REGRESSION),
         ("correct", "crash-step", Sort.REGRESSED, ExitCode.REGRESSION),
         ("wrong-heads", "correct", Sort.FIXED, ExitCode.CLEAN),
-        ("wrong-heads", "desync", Sort.CHANGED, ExitCode.CLEAN),
+        ("crash-step", "wrong-heads", Sort.CHANGED, ExitCode.CLEAN),
+        # It failed, and fails in another way besides: what was wrong already must not hide it.
+        ("wrong-heads", "desync", Sort.REGRESSED, ExitCode.REGRESSION),
+        ("wrong-heads", "crash-step", Sort.REGRESSED, ExitCode.REGRESSION),
+        ("desync", "wrong-selection", Sort.REGRESSED, ExitCode.REGRESSION),
         ("correct", "crash-import", Sort.INDETERMINATE, ExitCode.INDETERMINATE),
         ("crash-import", "correct", Sort.INDETERMINATE, ExitCode.INDETERMINATE),
         ("correct", "flaky", Sort.FLAKY, ExitCode.INDETERMINATE),
@@ -76,7 +80,7 @@ def test_what_became_of_a_cell(
 
 
 def test_a_change_fails_if_asked(tmp_path: Path, made: Callable[..., Overlay]) -> None:
-    verdict = judged(tmp_path, made("wrong-heads", "1.6.1"), made("desync"), strict=True)
+    verdict = judged(tmp_path, made("crash-step", "1.6.1"), made("wrong-heads"), strict=True)
     assert (verdict.of(Sort.REGRESSED), verdict.exit_code) == ((), ExitCode.REGRESSION)
 
 
@@ -293,9 +297,34 @@ def test_a_hostile_candidate_is_not_green(
 
 @pytest.mark.parametrize("name", ["edits-itself", "edits-others"])
 def test_a_candidate_that_edits_files(tmp_path: Path, made: Callable[..., Overlay], name: str) -> None:
-    verdict = judged(tmp_path, made("correct", "1.6.1"), made(name))
+    """Where Linux has Landlock it cannot; elsewhere it is noticed."""
+    candidate = made(name)
+    verdict = judged(tmp_path, made("correct", "1.6.1"), candidate)
     assert verdict.exit_code is not ExitCode.CLEAN
-    assert any("was edited while it ran" in doubt for doubt in verdict.doubts)
+    assert builds.is_whole(candidate) or any("was edited while it ran" in doubt for doubt in verdict.doubts)
+    assert builds.is_whole(candidate) or not confinement.version()
+
+
+def test_byte_code_is_not_a_candidate_s_to_write(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    """What is run is what its source says: twice, since what was written once would be there the next time."""
+    base, candidate = made("correct", "1.6.1"), made("writes-byte-code")
+    for _ in range(2):
+        verdict = judged(tmp_path, base, candidate)
+        assert verdict.exit_code is ExitCode.REGRESSION
+        assert sorts(verdict)[ISSUE_410] is Sort.REGRESSED
+
+
+@pytest.mark.parametrize("name", ["loses-a-name", "loses-a-name-and-lies"])
+def test_what_it_prints_hides_no_name_that_is_gone(tmp_path: Path, made: Callable[..., Overlay], name: str) -> None:
+    verdict = judged(tmp_path, made("correct", "1.6.1"), made(name))
+    assert [b.path for b in verdict.breaches if b.lost] == ["MetaPruner"]
+    assert verdict.exit_code is ExitCode.REGRESSION
+
+
+def test_names_that_cannot_be_listed_are_a_doubt(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    verdict = judged(tmp_path, made("correct", "1.6.1"), made("lists-nothing"))
+    assert "what lists-nothing offers once it is imported cannot be told" in verdict.doubts
+    assert verdict.exit_code is not ExitCode.CLEAN
 
 
 def test_what_a_candidate_says_is_no_markup(tmp_path: Path, made: Callable[..., Overlay]) -> None:

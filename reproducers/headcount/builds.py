@@ -29,6 +29,7 @@ from packaging.version import InvalidVersion, Version
 
 from headcount.environment import git_environment, harmless_environment
 from headcount.errors import HeadcountError, SetupError, UsageError
+from headcount.foreign import clean
 
 DISTRIBUTION = canonicalize_name("torch-pruning")
 
@@ -46,7 +47,8 @@ _LOCK_SECONDS = 600
 
 #: Seconds that an installer may take.
 _INSTALL_SECONDS = 900
-_NOT_PART_OF_A_BUILD = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", "build", "dist", ".nox", ".venv")
+_NEVER_PART_OF_A_BUILD = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info")
+_BESIDE_A_BUILD = ("build", "dist", ".nox", ".venv")
 
 
 class Source(Enum):
@@ -271,10 +273,17 @@ def _sources(build: Build) -> Iterator[tuple[str, str]]:
         with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
             copy = Path(scratch) / "source"
             if build.source is Source.FOLDER:
-                shutil.copytree(build.requirement, copy, ignore=_NOT_PART_OF_A_BUILD, symlinks=True)
+                # What a link leads to is copied: the key must know its content.
+                shutil.copytree(build.requirement, copy, ignore=_left_out, ignore_dangling_symlinks=True)
             else:
                 _export(build, copy)
             yield str(copy), f"tree-{_digest(_files(copy), copy)[:16]}"
+
+
+def _left_out(folder: str, names: list[str]) -> set[str]:
+    """What of a checkout's folder is no part of the build; at its top, where other things lie, more than below."""
+    top = "setup.py" in names or "pyproject.toml" in names
+    return set(_NEVER_PART_OF_A_BUILD(folder, names)) | (set(_BESIDE_A_BUILD) & set(names) if top else set())
 
 
 def _export(build: Build, target: Path) -> None:
@@ -308,7 +317,7 @@ def _find(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | Non
         manifest = json.loads((path / _MANIFEST).read_text())
         if manifest["digest"] == package_digest(path) and manifest["version"] == _installed_version(build, path):
             return Overlay(build.label, path, manifest["version"], manifest["digest"], build.spec)
-    except (OSError, ValueError, KeyError, UsageError):
+    except (OSError, ValueError, KeyError, RecursionError, UsageError):
         pass
     say(f"{build.label}: the overlay in the cache is not whole, installing it again")
     shutil.rmtree(path)
@@ -344,7 +353,7 @@ def installer_environment() -> dict[str, str]:
 
 
 _INSTALLERS = re.compile(
-    r"(UV_|PIP_|SSL_|REQUESTS_CA_|CURL_CA_|XDG_|(HTTPS?|ALL|NO)_PROXY$|HOME$|USERPROFILE$|APPDATA$|LOCALAPPDATA$)",
+    r"(UV_(?!PUBLISH)|PIP_|SSL_|REQUESTS_CA_|CURL_CA_|XDG_|(HTTPS?|ALL|NO)_PROXY$|HOME$|USERPROFILE$|APPDATA$|LOCALAPPDATA$)",
     re.IGNORECASE,
 )
 
@@ -451,4 +460,4 @@ def _digest(files: Iterable[Path], root: Path) -> str:
 def _last_line(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower() or "no version" in line.lower() or "╰─▶" in line]
-    return (errors or lines or ["the installer gave no reason"])[-1].removeprefix("╰─▶ ")[:300]
+    return clean((errors or lines or ["the installer gave no reason"])[-1].removeprefix("╰─▶ "))[:300]

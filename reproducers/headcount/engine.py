@@ -319,6 +319,8 @@ def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
     """A script's run, with what its process wrote down of its end, if that is anything."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
         noted = json.loads(end)
+        if "answer" in noted:
+            return ScriptRun(status, printed, answer=str(noted["answer"]))
         lines = tuple(map(int, noted["lines"]))
         return ScriptRun(status, printed, str(noted["raised"])[:500], str(noted["frame"])[:200], lines)
     return ScriptRun(status, printed)
@@ -394,7 +396,7 @@ class _Scratch:
 
     def end(self) -> str:
         """What a script's process wrote of its end."""
-        return _tail(self._end, PRINTED_LIMIT)
+        return _tail(self._end, SCRIPT_PRINTED_LIMIT)
 
     def remove(self) -> None:
         """Remove the folder, and end what still writes to it: a process may have left its group."""

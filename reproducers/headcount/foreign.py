@@ -1,4 +1,4 @@
-"""Decoded JSON that someone else wrote, checked against a dataclass: what does not fit its fields is refused."""
+"""What someone else wrote: decoded JSON checked against a dataclass, and text made fit for a line."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
@@ -61,3 +61,8 @@ def _hints(kind: type) -> dict[str, Any]:
 def _required(kind: Any) -> frozenset[str]:
     """The fields without a default."""
     return frozenset(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+
+
+def clean(foreign: str) -> str:
+    """One line of printable characters, without what an old runner takes for a command."""
+    return "".join(c if c.isprintable() else " " for c in foreign)[:500].replace("##[", "# #[")

@@ -8,13 +8,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from headcount import matrix
 from headcount.errors import ExitCode
-from headcount.observations import MACHINES_FAULT
+from headcount.matrix import Cell
+from headcount.observations import MACHINES_FAULT, Ending, Observation
+from headcount.oracle import expect
 from headcount.results import Row
-from headcount.verdicts import Kind
+from headcount.verdicts import Kind, broken
 
 #: What survived, and what the pruner and the model say of it: in these, two runs that are both fine may differ.
 _SURVIVORS = ("kept", "reported", "output_shape", "strays")
@@ -23,7 +27,7 @@ _SURVIVORS = ("kept", "reported", "output_shape", "strays")
 class Sort(StrEnum):
     """What became of a cell, the worst first."""
 
-    REGRESSED = "regressed"
+    REGRESSED = "regressed"  # it was fine, or failed in fewer ways
     FLAKY = "flaky"  # one of the two failed, and did not again in a fresh process
     INDETERMINATE = "indeterminate"  # one of the two cannot be tested
     CHANGED = "changed"  # both fine or both failing, and not in the same way
@@ -121,7 +125,7 @@ def compare(
     cells: Iterable[str] = (),
     pardoned: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> tuple[Difference, ...]:
-    """Each cell that either build was asked, in the candidate's order.
+    """Each cell that either build was asked: in the order of `cells`, then of the candidate's.
 
     Args:
         cells: those that both should have been asked; what one was not asked is indeterminate.
@@ -130,7 +134,7 @@ def compare(
     before = {row["cell"]: row for row in base}
     after = {row["cell"]: row for row in candidate}
     found = []
-    for cell in {**after, **before, **dict.fromkeys(cells)}:
+    for cell in {**dict.fromkeys(cells), **after, **before}:
         one, other = before.get(cell, _missing(cell)), after.get(cell, _missing(cell))
         sorted_ = sort(one, other)
         spared = sorted_ is Sort.REGRESSED and any(f"'{name}'" in other["reason"] for name in pardoned.get(cell, ()))
@@ -152,13 +156,28 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
     if is_machines(base):
         return Sort.INDETERMINATE
     was_ok, is_ok = (kind == Kind.OK for kind in kinds)
-    if was_ok and not is_ok:
+    if not is_ok and (was_ok or _breaks_more(base, candidate)):
         return Sort.REGRESSED if candidate.get("repeats", True) else Sort.FLAKY
     if is_ok and not was_ok:
         return Sort.FIXED
     if not same(base, candidate):
         return Sort.CHANGED
     return Sort.STILL_OK if is_ok else Sort.STILL_FAILING
+
+
+def _breaks_more(base: Row, candidate: Row) -> bool:
+    """Whether a cell that failed now fails in a way, too, in which it did not: what was hidden is not known."""
+    cell = _cells().get(str(candidate.get("id", candidate["cell"])))
+    if cell is None:
+        return False
+    expectation = expect(cell.model, cell.config)
+    before, after = (Observation.from_json(row["observation"]) for row in (base, candidate))
+    return before.ending is Ending.FINISHED and not broken(expectation, after) <= broken(expectation, before)
+
+
+@cache
+def _cells() -> Mapping[str, Cell]:
+    return matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
 
 
 def is_machines(row: Row) -> bool:

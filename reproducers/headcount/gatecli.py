@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -154,7 +155,7 @@ def _commands(verdict: Verdict) -> dict[str, str]:
     spec = verdict.candidate["spec"]
     session = f"matrix(transformers='{verdict.environment['transformers']}')"
     return {
-        d.cell: f'nox -s "{session}" -- --build {spec} -k "{d.cell} and not {d.cell}-"'
+        d.cell: f'nox -s "{session}" -- --build {shlex.quote(spec)} -k "{d.cell} and not {d.cell}-"'
         for d in verdict.of(Sort.REGRESSED)
     }
 

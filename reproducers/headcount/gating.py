@@ -113,7 +113,8 @@ def header(asked: Request) -> dict[str, Any]:
         UsageError: a build's source cannot be read.
     """
     base, candidate = asked.base.label, asked.candidate.label
-    return asdict(Header(base, candidate, *asked.shard, asked.strict, _breaches(asked), tuple(_doubts(asked))))
+    breaches, unknown = _breaches(asked)
+    return asdict(Header(base, candidate, *asked.shard, asked.strict, breaches, (*_doubts(asked), *unknown)))
 
 
 def _header(shard: Results) -> Header:
@@ -152,12 +153,9 @@ def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] 
     with _Pool() as pool:
         wanted = cells(asked)
         # All of the base first: nothing that a candidate does to the machine can change what is seen of it.
-        base = {row["cell"]: row for row in pool.rows(asked.base, wanted, tell, fresh=asked.fresh)}
-        again = (
-            asked.fresh
-            or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
-            or not confinement.version()  # it may have written to the store itself
-        )
+        anew = asked.fresh or not confinement.version()  # a candidate may have written to the store itself
+        base = {row["cell"]: row for row in pool.rows(asked.base, wanted, tell, fresh=anew)}
+        again = anew or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
         found = {row["cell"]: row for row in pool.rows(asked.candidate, wanted, tell, fresh=again)}
         differences = gate.compare(base.values(), found.values())
         worse = {d.cell for d in differences if d.sort is Sort.REGRESSED}
@@ -223,11 +221,17 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
     )
 
 
-def _breaches(asked: Request) -> tuple[Breach, ...]:
-    """What the source says, and what the imported package says."""
+def _breaches(asked: Request) -> tuple[tuple[Breach, ...], tuple[str, ...]]:
+    """What the source says, and what the imported package says; and what of the latter cannot be told."""
+    both = (asked.base, asked.candidate)
     with Store() as store, Engine(store=store) as engine:
-        listed = [engine.run_script(o, interface.LISTING, recall=True).printed for o in (asked.base, asked.candidate)]
-    return interface.breaches(asked.base, asked.candidate, asked.allow_api, *map(interface.names, listed))
+        offered = [interface.names(engine.run_script(o, interface.LISTING, recall=True).answer) for o in both]
+    unknown = tuple(
+        f"what {overlay.label} offers once it is imported cannot be told"
+        for overlay, names in zip(both, offered, strict=True)
+        if not names
+    )
+    return interface.breaches(asked.base, asked.candidate, asked.allow_api, *offered), unknown
 
 
 def _is_the_calls(breach: Breach) -> bool:

@@ -19,7 +19,7 @@ _PACKAGE = "torch_pruning"
 
 logging.getLogger("griffe").setLevel(logging.CRITICAL)  # what it cannot read is told by who asked
 
-#: A program that prints what an imported build offers.
+#: A program that tells what an imported build offers.
 LISTING = Path(__file__).with_name("listing.py")
 
 
@@ -51,11 +51,12 @@ def breaches(
     )
 
 
-def names(printed: str) -> frozenset[str]:
-    """What `listing.py` printed; nothing if the build could not be imported."""
-    found = re.findall(r"(?m)^names: (.*)$", printed)
-    with suppress(ValueError):
-        return frozenset(str(name).partition(".")[2] for name in json.loads(found[-1] if found else "[]"))
+def names(answer: str) -> frozenset[str]:
+    """What `listing.py` answered; nothing if the build could not be imported, or hindered it."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(answer)
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return frozenset(name.partition(".")[2] for name in found)
     return frozenset()
 
 
@@ -67,15 +68,28 @@ def _outermost(offered: Collection[str], offers: Collection[str]) -> list[str]:
 
 def _interface(overlay: Overlay) -> griffe.Object | griffe.Alias:
     try:
-        return griffe.load(
+        loaded = griffe.load(
             _PACKAGE,
             search_paths=[overlay.path],
             allow_inspection=False,
             resolve_aliases=True,
             resolve_external=False,
         )
+        if isinstance(loaded, griffe.Object):
+            _open(loaded)
     except (griffe.GriffeError, SyntaxError, ImportError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UsageError(f"the source of {overlay.label} cannot be read: {error!r}", "does it compile?") from error
+    return loaded
+
+
+def _open(module: griffe.Object) -> None:
+    """Take a module's own functions and classes for public, though its `__all__` forgets them: people use them."""
+    if module.exports is not None:
+        own = [*module.classes.values(), *module.functions.values()]
+        module.exports = [*module.exports, *(o.name for o in own if not o.is_alias and not o.name.startswith("_"))]
+    for inner in module.modules.values():
+        if isinstance(inner, griffe.Object):
+            _open(inner)
 
 
 def _path(breakage: griffe.Breakage) -> str:

@@ -1,7 +1,8 @@
-"""Run inside the isolated process: the public names that an imported build offers, as one line of JSON."""
+"""Run inside the isolated process: the public names that an imported build offers, left in `ANSWER` as JSON."""
 
 import json
 import sys
+from types import ModuleType
 
 import torch_pruning  # type: ignore[import-not-found]
 
@@ -18,6 +19,9 @@ _names = sorted(
     for path, module in list(sys.modules.items())
     if path.split(".")[0] == _PACKAGE and not any(part.startswith("_") for part in path.split("."))
     for name, value in vars(module).items()
-    if not name.startswith("_") and _is_its_own(value)
+    if not name.startswith("_")
+    and _is_its_own(value)
+    # A module is offered where it lies, and not where `import *` has left it, too.
+    and (not isinstance(value, ModuleType) or value.__name__ == f"{path}.{name}")
 )
-print("names:", json.dumps(_names))  # noqa: T201 - what it is run for
+ANSWER = json.dumps(_names)

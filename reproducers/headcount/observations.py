@@ -144,6 +144,7 @@ class ScriptRun:
         raised: the uncaught exception that ended it, and its message's first line.
         frame: the innermost function of torch_pruning that the exception came through.
         lines: the script's own lines that it came through, or those that led to sys.exit.
+        answer: the text that it left in `ANSWER`: nothing that is printed can pass for it.
     """
 
     status: int | None
@@ -151,6 +152,7 @@ class ScriptRun:
     raised: str = ""
     frame: str = ""
     lines: tuple[int, ...] = ()
+    answer: str = ""
 
     @property
     def said(self) -> str:

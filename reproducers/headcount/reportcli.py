@@ -9,11 +9,11 @@ from pathlib import Path
 
 from headcount import gating, results
 from headcount.errors import HeadcountError, UsageError
+from headcount.foreign import clean
 from headcount.report import document as documents
 from headcount.report import html, summary
 from headcount.report.console import say
 from headcount.report.document import Comparison, Document, Source
-from headcount.report.gate import clean
 
 DESCRIPTION = """The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
 expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better."""

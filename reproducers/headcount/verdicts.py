@@ -92,6 +92,16 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
     )
 
 
+def broken(expectation: Expectation, observation: Observation) -> frozenset[Kind]:
+    """Every way in which it fails, as far as it went: the first broken rule alone hides the others."""
+    if observation.ending is not Ending.FINISHED:
+        return frozenset({judge(expectation, observation).kind} - {Kind.OK})
+    untouched = expectation.may_leave and is_untouched(expectation, observation)
+    rules = (*((_dense_weights, _count_in_step) if untouched else _RULES), *_LATER_RULES)
+    found = {finding[0] for rule in rules if (finding := rule(expectation, observation)) is not None}
+    return frozenset(found | ({Kind.BROKEN_FORWARD} if observation.output_failure is not None else set()))
+
+
 def _first_broken(rules: Iterable["Rule"], expectation: Expectation, observation: Observation) -> Verdict | None:
     findings = (rule(expectation, observation) for rule in rules)
     return next((_found(*finding) for finding in findings if finding is not None), None)

@@ -61,7 +61,7 @@ def serve(connection: Connection, overlay: Overlay, scratch: str) -> None:
     The first message out says whether the build could be imported. Ends when the parent hangs up.
     """
     log = _isolate(scratch, connection.fileno())
-    _confine(scratch, overlay)
+    _confine(scratch)
     warnings.simplefilter("ignore")
     pruning, greeting = _import_build(overlay)
     gc.collect()
@@ -91,7 +91,7 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     _isolate(scratch, file_limit=SCRIPT_FILE_LIMIT)
     os.environ.update(environment)
     if confined:
-        _confine(scratch, overlay)
+        _confine(scratch)
     sys.path[:0] = [str(overlay.path), str(script.parent)]
     sys.argv = [str(script)]
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
@@ -100,20 +100,22 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
     _start_over()
     code: Any = 0
     error: BaseException | None = None
+    answer = ""
     try:
-        runpy.run_path(str(script), run_name="__main__")
+        answer = str(runpy.run_path(str(script), run_name="__main__").get("ANSWER", ""))
     except SystemExit as ended:
         code, error = ended.code, ended
     except BaseException as raised:  # noqa: BLE001 - whatever a script raises
         code, error = CANNOT_BE_TESTED if isinstance(raised, KeyboardInterrupt) else 1, raised
         sys.excepthook(type(raised), raised, raised.__traceback__)  # it may have its own, which may exit
     finally:
+        folders = (str(overlay.path), str(overlay.path.resolve()), scratch)
         try:
             code = _status(code, error, overlay, scratch)
-            if error is not None:
-                _note_end(error, script, (str(overlay.path), str(overlay.path.resolve()), scratch))
+            _note_end(error, answer, script, folders)
         finally:
             atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
+            _note_end(error, answer, script, folders)  # what they have written there is not what it said
     sys.exit(code)
 
 
@@ -129,12 +131,16 @@ def _start_over() -> None:
         multiprocessing.forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _note_end(error: BaseException, script: Path, folders: tuple[str, ...]) -> None:
-    """Write down what ended a script, for `engine.Engine.run_script`: what it prints may be about something else.
+def _note_end(error: BaseException | None, answer: str, script: Path, folders: tuple[str, ...]) -> None:
+    """Write down what a script came to, for `engine.Engine.run_script`: what it prints may be about something else.
 
     Args:
+        answer: the text that it leaves in `ANSWER`.
         folders: the build's, and last the process's own: where these lie is nothing that an exception says.
     """
+    if error is None:
+        Path(folders[-1], END).write_text(json.dumps({"answer": answer}), "utf-8")
+        return
     failure = _failure(error)
     frames = traceback.extract_tb(error.__traceback__)
     first = str(error).strip().partition("\n")[0]
@@ -379,11 +385,12 @@ def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     return log
 
 
-def _confine(scratch: str, overlay: Overlay) -> None:
-    """Keep a build from all files but its own: the store would take its word for what it has written there."""
+def _confine(scratch: str) -> None:
+    """Keep a build from all files but those of its temporary home: what it was installed as is what is judged."""
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch))
     tempfile.tempdir = None
-    confine((Path(scratch), overlay.path))
+    if not confine([Path(scratch)]):
+        sys.pycache_prefix = scratch  # its byte code may have been written by itself
 
 
 def _limit(file_size: int) -> None:

@@ -10,8 +10,9 @@ from headcount.bisector import Change, State
 from headcount.clones import Clone
 from headcount.defects import catalogue
 from headcount.environment import environment
+from headcount.foreign import clean
 from headcount.probing import Answer
-from headcount.report.gate import clean, code_span
+from headcount.report.gate import code_span
 
 _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
 _WIDTH = 100

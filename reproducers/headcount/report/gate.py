@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from headcount.errors import ExitCode
+from headcount.foreign import clean
 from headcount.gate import Breach, Difference, Sort, Verdict, failure
 
 #: Failures of one kind that are listed one by one.
@@ -149,11 +150,6 @@ def _breaches(verdict: Verdict) -> list[str]:
 
 def _breach(breach: Breach) -> str:
     return f"{clean(breach.path)}: {clean(breach.what)}" + (" (meant)" if breach.allowed else "")
-
-
-def clean(foreign: str) -> str:
-    """One line of printable characters, without what an old runner takes for a command."""
-    return "".join(c if c.isprintable() else " " for c in foreign)[:500].replace("##[", "# #[")
 
 
 def code_span(foreign: str) -> str:
