@@ -101,9 +101,11 @@ try:
     cached.write_bytes(b'')
 except OSError: pass
 """,
-    "loses-a-name": "del MetaPruner",
+    "two-names": "def another(): pass",
+    "loses-a-name": "def another(): pass\ndel MetaPruner",
     "loses-a-name-and-lies": """
 import atexit, os, sys
+def another(): pass
 del MetaPruner
 atexit.register(lambda: os.write(1, b'names: []\\n'))
 sys.stdout = open(os.devnull, 'w')

@@ -316,7 +316,7 @@ def test_byte_code_is_not_a_candidate_s_to_write(tmp_path: Path, made: Callable[
 
 @pytest.mark.parametrize("name", ["loses-a-name", "loses-a-name-and-lies"])
 def test_what_it_prints_hides_no_name_that_is_gone(tmp_path: Path, made: Callable[..., Overlay], name: str) -> None:
-    verdict = judged(tmp_path, made("correct", "1.6.1"), made(name))
+    verdict = judged(tmp_path, made("two-names", "1.6.1"), made(name))
     assert [b.path for b in verdict.breaches if b.lost] == ["MetaPruner"]
     assert verdict.exit_code is ExitCode.REGRESSION
 
