@@ -48,7 +48,7 @@ def judged(tmp_path: Path, base: Overlay, candidate: Overlay, **options: Any) ->
     asked = gating.request(base, candidate, **options)
     path = tmp_path / f"{candidate.label}-{len(list(tmp_path.glob('*.jsonl')))}.jsonl"
     with Writer(path, (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
-        writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
+        gating.run(asked, writer, lambda _: None)
     return gating.summed_up([results.read(path)])
 
 
@@ -351,7 +351,7 @@ def shards(tmp_path: Path, base: Overlay, candidate: Overlay, parts: Sequence[tu
         asked = gating.request(base, candidate, shard=shard)
         paths.append(tmp_path / f"{shard[0]}of{shard[1]}-{len(paths)}.jsonl")
         with Writer(paths[-1], (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
-            writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
+            gating.run(asked, writer, lambda _: None)
     return paths
 
 

@@ -218,7 +218,7 @@ def gate_of(tmp_path: Path, base: str, candidate: str, **options: Any) -> Path:
     )
     path = tmp_path / f"gate-{base}-{candidate}.jsonl"
     with Writer(path, (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
-        writer.closing["doubts"] = gating.run(asked, writer, lambda _: None)
+        gating.run(asked, writer, lambda _: None)
     return path
 
 

@@ -6,7 +6,7 @@ A pure function of results, so that the shards of several machines amount to wha
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -89,6 +89,7 @@ class Verdict:
 
     Attributes:
         doubts: what keeps a clean run from being green, in words: a version that is taken, a build that was edited.
+        reproducers: a failure, as `failure` has it -> a file that shows it, for the first few.
     """
 
     base: Mapping[str, Any]
@@ -98,6 +99,7 @@ class Verdict:
     breaches: tuple[Breach, ...] = ()
     doubts: tuple[str, ...] = ()
     strict: bool = False
+    reproducers: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, sort: Sort) -> tuple[Difference, ...]:
         """The cells of one sort."""

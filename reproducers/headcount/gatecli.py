@@ -4,16 +4,17 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from headcount import builds, gate, gating, matrix, reproduction, results
+from headcount import builds, gate, gating, probing, reproduction, results
 from headcount.engine import Engine
 from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
 from headcount.gate import Sort, Verdict
 from headcount.gating import Request
+from headcount.matrix import Cell
 from headcount.report import gate as report
 from headcount.report.console import progress, say
 from headcount.results import Results, Writer
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
                 "the shards were asked with their own options; --strict may be added",
             )
         verdict = gating.summed_up([results.read(path) for path in options.merge], strict=options.strict)
-        _tell(verdict, options.results / f"gate-merged-{results.stamp()}", {})
+        _tell(verdict, options.results / f"gate-merged-{results.stamp()}")
         return verdict.exit_code
     request = _request(options)
     path = options.results / f"gate-transformers-{environment()['transformers']}-{results.stamp()}"
@@ -77,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"part {number} of {shards}: {path}.jsonl")  # noqa: T201 - a command's output
         return ExitCode.CLEAN if written.complete else ExitCode.INDETERMINATE
     verdict = gating.summed_up([written])
-    _tell(verdict, path, _reproducers(request, verdict))
+    _tell(verdict, path)
     return verdict.exit_code
 
 
@@ -113,28 +114,28 @@ def _observed(request: Request, path: Path) -> Results:
             Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
             progress(2 * len(gating.cells(request))) as steps,
         ):
-            doubts = gating.run(request, writer, lambda row: steps.done(f"asking {row['build']}"), steps.more)
-            writer.closing["doubts"] = doubts
+            worse = gating.run(request, writer, lambda row: steps.done(f"asking {row['build']}"), steps.more)
+            writer.closing["reproducers"] = _reproducers(request, worse)
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error
     return results.read(path)
 
 
-def _reproducers(request: Request, verdict: Verdict) -> dict[str, str]:
+def _reproducers(request: Request, worse: Sequence[Cell]) -> dict[str, str]:
     """Failure -> a file that shows it, for the first few that are told apart."""
-    cells = matrix.by_id(gating.every_cell())
-    firsts = {gate.failure(d.candidate): cells[d.cell] for d in reversed(verdict.of(Sort.REGRESSED))}
     found = {}
     with Engine() as engine:
-        for failure, cell in list(firsts.items())[:_REPRODUCERS]:
+        for cell in worse[:_REPRODUCERS]:
             with suppress(HeadcountError):  # a nicety: the command beside it shows the failure too
-                found[failure] = reproduction.emit(engine, request.candidate, cell, lambda _: None)
+                verdict = probing.verdict_on(engine, request.candidate, cell)
+                text = reproduction.emit(engine, request.candidate, cell, lambda _: None)
+                found[gate.failure({"signature": str(verdict.signature)})] = text
     return found
 
 
-def _tell(verdict: Verdict, path: Path, reproducers: Mapping[str, str]) -> None:
+def _tell(verdict: Verdict, path: Path) -> None:
     """Print the verdict, and write it for all who read it."""
-    page = report.markdown(verdict, _commands(verdict), reproducers)
+    page = report.markdown(verdict, _commands(verdict), verdict.reproducers)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{path}.md").write_text(page, "utf-8")

@@ -137,15 +137,15 @@ def _header(shard: Results) -> Header:
     return found
 
 
-def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] = lambda _: None) -> list[str]:
-    """Ask both builds every cell; the rows are written as they come.
+def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] = lambda _: None) -> list[Cell]:
+    """Ask both builds every cell; the rows are written as they come, and last what makes them doubtful.
 
     Args:
         tell: called with each row.
         more: called with the number of cells that are asked once more, before they are.
 
     Returns:
-        What happened meanwhile that makes the rows doubtful.
+        A cell for each way in which the candidate got worse.
 
     Raises:
         SetupError: processes cannot be started.
@@ -174,7 +174,10 @@ def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] 
         writer.write(row)
     edited = [o.label for o in (asked.base, asked.candidate) if not builds.is_whole(o)]
     edited += ["headcount itself"] if source_digest() != harness_digest() else []
-    return [f"{name} was edited while it ran" for name in edited]
+    writer.closing["doubts"] = [f"{name} was edited while it ran" for name in edited]
+    worst = gate.compare(base.values(), found.values())
+    firsts = {gate.failure(d.candidate): d.cell for d in reversed(worst) if d.sort is Sort.REGRESSED}
+    return [cell for cell in wanted if cell.id in firsts.values()]
 
 
 def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
@@ -218,6 +221,7 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
         breaches=first.breaches,
         doubts=tuple(dict.fromkeys(doubts)),
         strict=strict or first.strict,
+        reproducers={f: text for s in shards for f, text in (s.footer or {}).get("reproducers", {}).items()},
     )
 
 

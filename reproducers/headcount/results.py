@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -213,6 +213,7 @@ class _Footer:
     outcomes: Mapping[str, int]
     finished: str
     doubts: tuple[str, ...] = ()
+    reproducers: Mapping[str, str] = field(default_factory=dict)
 
 
 _SHAPES: Mapping[str, type] = {"header": _Header, "row": _Line, "footer": _Footer}
