@@ -173,7 +173,7 @@ class Engine:
 
         Args:
             environment: what it sees besides what is harmless.
-            confined: it may write to the build's own files and to a temporary folder only, if the system can see to it.
+            confined: it may write to a temporary folder only, if the system can see to it.
             recall: take for granted that it does what it did before, though what it reads may have changed.
         """
         if self._store is None:
