@@ -102,6 +102,8 @@ try:
 except OSError: pass
 """,
     "two-names": "def another(): pass",
+    "an-heir": "class Kept:\n    def old(self): pass\nclass Heir(Kept): pass",
+    "loses-its-base": "class Kept:\n    def old(self): pass\nclass Heir: pass",
     "loses-a-name": "def another(): pass\ndel MetaPruner",
     "loses-a-name-and-lies": """
 import atexit, os, sys

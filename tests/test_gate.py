@@ -321,6 +321,12 @@ def test_what_it_prints_hides_no_name_that_is_gone(tmp_path: Path, made: Callabl
     assert verdict.exit_code is ExitCode.REGRESSION
 
 
+def test_what_goes_with_a_base_class_is_gone(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    verdict = judged(tmp_path, made("an-heir", "1.6.1"), made("loses-its-base"))
+    assert [b.path for b in verdict.breaches if b.lost] == ["Heir.old"]
+    assert verdict.exit_code is ExitCode.REGRESSION
+
+
 def test_names_that_cannot_be_listed_are_a_doubt(tmp_path: Path, made: Callable[..., Overlay]) -> None:
     verdict = judged(tmp_path, made("correct", "1.6.1"), made("lists-nothing"))
     assert "what lists-nothing offers once it is imported cannot be told" in verdict.doubts

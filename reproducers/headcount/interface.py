@@ -41,8 +41,9 @@ def breaches(
     """
     found = griffe.find_breaking_changes(_interface(base), _interface(candidate))
     told = {(_path(breakage), breakage.kind): breakage for breakage in found}
-    seen = {path for path, kind in told if kind in _REMOVED}
-    gone = [path for path in _outermost(offered, offers) if path not in seen]
+    seen = {path for (path, kind), breakage in told.items() if kind in _REMOVED and not _inherited(breakage.obj)}
+    last = {path.rpartition(".")[2] for path in seen}  # a member that its class lost is lost to its heirs
+    gone = [path for path in _outermost(offered, offers) if path not in seen and path.rpartition(".")[2] not in last]
     unlisted = [Breach(path, True, "no longer there once it is imported", _is_allowed(path, allowed)) for path in gone]  # noqa: FBT003 - a field
     return *unlisted, *(
         Breach(path, kind in _REMOVED, _words(breakage), _is_allowed(path, allowed))

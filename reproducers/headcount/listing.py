@@ -14,8 +14,18 @@ def _is_its_own(value: object) -> bool:
     return str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).startswith(_PACKAGE)
 
 
-_names = sorted(
-    f"{path}.{name}"
+def _inherited(found: type) -> list[str]:
+    """What a class has from others of the package: it goes with a base class, though nothing of its own does."""
+    bases = [base for base in found.__mro__[1:] if _is_its_own(base)]
+    return [
+        name
+        for name in dir(found)
+        if not name.startswith("_") and name not in vars(found) and any(name in vars(base) for base in bases)
+    ]
+
+
+_offered = {
+    f"{path}.{name}": value
     for path, module in list(sys.modules.items())
     if path.split(".")[0] == _PACKAGE and not any(part.startswith("_") for part in path.split("."))
     for name, value in vars(module).items()
@@ -23,5 +33,8 @@ _names = sorted(
     and _is_its_own(value)
     # A module is offered where it lies, and not where `import *` has left it, too.
     and (not isinstance(value, ModuleType) or value.__name__ == f"{path}.{name}")
-)
-ANSWER = json.dumps(_names)
+}
+_members = [
+    f"{path}.{name}" for path, value in _offered.items() if isinstance(value, type) for name in _inherited(value)
+]
+ANSWER = json.dumps(sorted([*_offered, *_members]))
