@@ -14,14 +14,10 @@ def _is_its_own(value: object) -> bool:
     return str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).startswith(_PACKAGE)
 
 
-def _inherited(found: type) -> list[str]:
-    """What a class has from others of the package: it goes with a base class, though nothing of its own does."""
-    bases = [base for base in found.__mro__[1:] if _is_its_own(base)]
-    return [
-        name
-        for name in dir(found)
-        if not name.startswith("_") and name not in vars(found) and any(name in vars(base) for base in bases)
-    ]
+def _members(found: type) -> list[str]:
+    """What a class has, of its own or from others of the package: it may go with a base class alone."""
+    lines = [base for base in found.__mro__ if _is_its_own(base)]
+    return [name for name in dir(found) if not name.startswith("_") and any(name in vars(base) for base in lines)]
 
 
 _offered = {
@@ -34,7 +30,5 @@ _offered = {
     # A module is offered where it lies, and not where `import *` has left it, too.
     and (not isinstance(value, ModuleType) or value.__name__ == f"{path}.{name}")
 }
-_members = [
-    f"{path}.{name}" for path, value in _offered.items() if isinstance(value, type) for name in _inherited(value)
-]
-ANSWER = json.dumps(sorted([*_offered, *_members]))
+_inside = [f"{path}.{name}" for path, value in _offered.items() if isinstance(value, type) for name in _members(value)]
+ANSWER = json.dumps(sorted([*_offered, *_inside]))
