@@ -345,7 +345,7 @@ def test_a_mark_needs_a_cell_that_was_asked(tmp_path: Path, plain: Path) -> None
 
 def test_totals_and_leave_are_counted(plain: Path) -> None:
     """What is ranked together has one line, on both sides; a model that may stay as it was fits."""
-    cells = document.known_cells().values()
+    cells = matrix.known_cells().values()
     together = next(
         c for c in cells if expect(c.model, c.config).head_total and expect(c.model, c.config).channel_totals
     )

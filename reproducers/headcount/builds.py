@@ -95,6 +95,11 @@ class Overlay:
     digest: str
     spec: str = ""
 
+    @property
+    def places(self) -> tuple[str, str]:
+        """Its folder, as it is named and as it is."""
+        return str(self.path), str(self.path.resolve())
+
 
 def parse(spec: str) -> Build:
     """The build that `spec` names: `1.4.1`, a wheel, an sdist, a checkout, `CLONE@REF` or a URL.

@@ -244,7 +244,7 @@ def _cell(wanted: str) -> Cell:
     Raises:
         UsageError: there is none.
     """
-    cells = matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
+    cells = matrix.known_cells()
     name = wanted.rpartition("[")[2].removesuffix("]")
     found = next((cell for id_, cell in cells.items() if name == id_ or name.endswith(f"-{id_}")), None)
     if found is None:
@@ -355,9 +355,10 @@ def _bisect(options: argparse.Namespace) -> int:
         said = {good_end: (options.good, State.GOOD), bad_end: (options.bad, State.BAD)}
         bisection.verify(prober, subject, span, {point: state for point, (given, state) in said.items() if given})
         result = (bisection.scan if scanned else bisection.seek)(prober, subject, span, find)
+    again = _repeatable(options)
     if options.json:
-        _write_new(options.json, json.dumps(to_json(result, clone, _repeatable(options)), indent=2) + "\n")
-    _out(markdown(result, clone, _repeatable(options)))
+        _write_new(options.json, json.dumps(to_json(result, clone, again), indent=2) + "\n")
+    _out(markdown(result, clone, again))
     return result.exit_code
 
 

@@ -29,6 +29,7 @@ from headcount.configs import Config
 from headcount.confinement import strays
 from headcount.environment import harmless_environment
 from headcount.errors import SetupError
+from headcount.foreign import placeless
 from headcount.matrix import Cell
 from headcount.observations import END, LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
 from headcount.store import Store
@@ -192,11 +193,7 @@ class Engine:
         scratch = _Scratch()
 
         def printed() -> str:
-            # Where the build lies is nothing that it says.
-            text = scratch.printed(SCRIPT_PRINTED_LIMIT)
-            for folder in (str(overlay.path), str(overlay.path.resolve()), scratch.path):
-                text = text.replace(f"{folder}{os.sep}", "")
-            return text
+            return placeless(scratch.printed(SCRIPT_PRINTED_LIMIT), (*overlay.places, scratch.path))
 
         # A program may have children of its own, which a daemon may not.
         arguments = (overlay, scratch.path, script, dict(environment or {}), confined)
@@ -319,10 +316,8 @@ def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
     """A script's run, with what its process wrote down of its end, if that is anything."""
     with contextlib.suppress(ValueError, TypeError, KeyError):
         noted = json.loads(end)
-        if "answer" in noted:
-            return ScriptRun(status, printed, answer=str(noted["answer"]))
-        lines = tuple(map(int, noted["lines"]))
-        return ScriptRun(status, printed, str(noted["raised"])[:500], str(noted["frame"])[:200], lines)
+        lines, answer = tuple(map(int, noted["lines"])), str(noted["answer"])
+        return ScriptRun(status, printed, str(noted["raised"])[:500], str(noted["frame"])[:200], lines, answer)
     return ScriptRun(status, printed)
 
 

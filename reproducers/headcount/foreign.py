@@ -1,6 +1,7 @@
 """What someone else wrote: decoded JSON checked against a dataclass, and text made fit for a line."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
@@ -61,6 +62,13 @@ def _hints(kind: type) -> dict[str, Any]:
 def _required(kind: Any) -> frozenset[str]:
     """The fields without a default."""
     return frozenset(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+
+
+def placeless(text: str, folders: Iterable[str]) -> str:
+    """Text without where these folders lie, which is nothing that it says."""
+    for folder in folders:
+        text = text.replace(f"{folder}{os.sep}", "")
+    return text
 
 
 def clean(foreign: str) -> str:

@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from headcount import matrix
 from headcount.errors import ExitCode
-from headcount.matrix import Cell
 from headcount.observations import MACHINES_FAULT, Ending, Observation
 from headcount.oracle import expect
 from headcount.results import Row
@@ -108,8 +106,7 @@ class Verdict:
     @property
     def counts(self) -> Mapping[Sort, int]:
         """How many cells of each sort, the worst first."""
-        counted = Counter(difference.sort for difference in self.differences)
-        return {sort: counted[sort] for sort in Sort if counted[sort]}
+        return counted(self.differences)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -119,6 +116,12 @@ class Verdict:
             return ExitCode.REGRESSION
         unsure = self.of(Sort.INDETERMINATE) or self.of(Sort.FLAKY) or self.doubts or not self.differences
         return ExitCode.INDETERMINATE if unsure else ExitCode.CLEAN
+
+
+def counted(differences: Iterable[Difference]) -> dict[Sort, int]:
+    """How many cells of each sort, the worst first."""
+    found = Counter(difference.sort for difference in differences)
+    return {sort: found[sort] for sort in Sort if found[sort]}
 
 
 def compare(
@@ -169,17 +172,12 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
 
 def _breaks_more(base: Row, candidate: Row) -> bool:
     """Whether a cell that failed now fails in a way, too, in which it did not: what was hidden is not known."""
-    cell = _cells().get(str(candidate.get("id", candidate["cell"])))
+    cell = matrix.known_cells().get(str(candidate.get("id", candidate["cell"])))
     if cell is None:
         return False
     expectation = expect(cell.model, cell.config)
     before, after = (Observation.from_json(row["observation"]) for row in (base, candidate))
     return before.ending is Ending.FINISHED and not broken(expectation, after) <= broken(expectation, before)
-
-
-@cache
-def _cells() -> Mapping[str, Cell]:
-    return matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
 
 
 def is_machines(row: Row) -> bool:

@@ -4,11 +4,11 @@ import argparse
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from headcount import builds, gate, gating, probing, reproduction, results
+from headcount import builds, gating, reproduction, results
 from headcount.engine import Engine
 from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
@@ -121,15 +121,13 @@ def _observed(request: Request, path: Path) -> Results:
     return results.read(path)
 
 
-def _reproducers(request: Request, worse: Sequence[Cell]) -> dict[str, str]:
+def _reproducers(request: Request, worse: Mapping[str, Cell]) -> dict[str, str]:
     """Failure -> a file that shows it, for the first few that are told apart."""
     found = {}
     with Engine() as engine:
-        for cell in worse[:_REPRODUCERS]:
+        for failure, cell in list(worse.items())[:_REPRODUCERS]:
             with suppress(HeadcountError):  # a nicety: the command beside it shows the failure too
-                verdict = probing.verdict_on(engine, request.candidate, cell)
-                text = reproduction.emit(engine, request.candidate, cell, lambda _: None)
-                found[gate.failure({"signature": str(verdict.signature)})] = text
+                found[failure] = reproduction.emit(engine, request.candidate, cell, lambda _: None)
     return found
 
 

@@ -137,7 +137,7 @@ def _header(shard: Results) -> Header:
     return found
 
 
-def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] = lambda _: None) -> list[Cell]:
+def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] = lambda _: None) -> dict[str, Cell]:
     """Ask both builds every cell; the rows are written as they come, and last what makes them doubtful.
 
     Args:
@@ -145,7 +145,7 @@ def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] 
         more: called with the number of cells that are asked once more, before they are.
 
     Returns:
-        A cell for each way in which the candidate got worse.
+        A failure, as `gate.failure` has it -> a cell in which the candidate got worse so.
 
     Raises:
         SetupError: processes cannot be started.
@@ -175,9 +175,12 @@ def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] 
     edited = [o.label for o in (asked.base, asked.candidate) if not builds.is_whole(o)]
     edited += ["headcount itself"] if source_digest() != harness_digest() else []
     writer.closing["doubts"] = [f"{name} was edited while it ran" for name in edited]
-    worst = gate.compare(base.values(), found.values())
-    firsts = {gate.failure(d.candidate): d.cell for d in reversed(worst) if d.sort is Sort.REGRESSED}
-    return [cell for cell in wanted if cell.id in firsts.values()]
+    # Of those that were worse, the ones that still are, now that it is known which failures repeat.
+    still = [cell for cell in wanted if cell.id in worse and gate.sort(base[cell.id], found[cell.id]) is Sort.REGRESSED]
+    firsts: dict[str, Cell] = {}
+    for cell in still:
+        firsts.setdefault(gate.failure(found[cell.id]), cell)
+    return firsts
 
 
 def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:

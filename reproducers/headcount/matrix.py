@@ -164,6 +164,12 @@ def default_cells() -> tuple[Cell, ...]:
     return tuple(dict.fromkeys([*core(), *covering(), *CORNERS]))
 
 
+@cache
+def known_cells() -> Mapping[str, Cell]:
+    """Every cell that the matrix asks of some build, the full-size one too, by id."""
+    return by_id((*default_cells(), ISSUE_410))
+
+
 def by_id(cells: Iterable[Cell]) -> dict[str, Cell]:
     """Cells by id.
 

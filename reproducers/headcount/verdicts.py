@@ -82,10 +82,8 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
     """
     if observation.ending is not Ending.FINISHED:
         return _unfinished(expectation, observation)
-    untouched = expectation.may_leave and is_untouched(expectation, observation)
-    rules = (_dense_weights, _count_in_step) if untouched else _RULES
     return (
-        _first_broken(rules, expectation, observation)
+        _first_broken(_rules(expectation, observation), expectation, observation)
         or _broken_forward(observation)
         or _first_broken(_LATER_RULES, expectation, observation)
         or _OK
@@ -96,10 +94,15 @@ def broken(expectation: Expectation, observation: Observation) -> frozenset[Kind
     """Every way in which it fails, as far as it went: the first broken rule alone hides the others."""
     if observation.ending is not Ending.FINISHED:
         return frozenset({judge(expectation, observation).kind} - {Kind.OK})
-    untouched = expectation.may_leave and is_untouched(expectation, observation)
-    rules = (*((_dense_weights, _count_in_step) if untouched else _RULES), *_LATER_RULES)
+    rules = (*_rules(expectation, observation), *_LATER_RULES)
     found = {finding[0] for rule in rules if (finding := rule(expectation, observation)) is not None}
     return frozenset(found | ({Kind.BROKEN_FORWARD} if observation.output_failure is not None else set()))
+
+
+def _rules(expectation: Expectation, observation: Observation) -> tuple["Rule", ...]:
+    """Those on what is in the weights; of a model that may stay as it was, and has, fewer."""
+    untouched = expectation.may_leave and is_untouched(expectation, observation)
+    return (_dense_weights, _count_in_step) if untouched else _RULES
 
 
 def _first_broken(rules: Iterable["Rule"], expectation: Expectation, observation: Observation) -> Verdict | None:
@@ -185,6 +188,20 @@ def heads_left(observation: Observation, role: str, head_dim: int) -> Mapping[in
     return _block_heads(observation, role, head_dim).channels
 
 
+def counts_left(expectation: Expectation, observation: Observation) -> dict[str, int]:
+    """Role -> how many are left: channels, and of each block `heads.N` and `dims.N`, as q has them."""
+    left = {role: len(observation.kept.get(role, ())) for role in expectation.channels}
+    for block in range(len(expectation.heads)):
+        heads = _block_heads(observation, f"q.{block}", expectation.head_dim)
+        left |= {f"heads.{block}": len(heads.channels), f"dims.{block}": min(heads.dims, default=0)}
+    return left
+
+
+def ranked_left(total: Total, left: Mapping[str, int]) -> int:
+    """How many are left in all of what is ranked together; `left` is as `counts_left` has it."""
+    return sum(left[role] for role in total.roles)
+
+
 def _block_heads(observation: Observation, role: str, head_dim: int) -> _Heads:
     return _heads(observation.kept.get(role, ()), head_dim)
 
@@ -251,16 +268,14 @@ def _whole_heads(expectation: Expectation, observation: Observation) -> Finding:
 
 def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
     """Rules 3, 4, 9 and 10: as many heads as the ratios say, in each block or in all."""
-    head_dim = expectation.head_dim
-    counts = [
-        len(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(expectation.heads))
-    ]
+    left = counts_left(expectation, observation)
     total = expectation.head_total
     if total is not None:
-        ranked = sum(counts[int(role.partition(".")[2])] for role in total.roles)
+        ranked = ranked_left(total, left)
         if ranked not in total.kept:
             return Kind.WRONG_HEADS, f"{ranked} heads are left in all, {should(ranked, total.kept)}"
-    for block, (count, allowed) in enumerate(zip(counts, expectation.heads, strict=True)):
+    for block, allowed in enumerate(expectation.heads):
+        count = left[f"heads.{block}"]
         if count not in allowed:
             return Kind.WRONG_HEADS, f"block {block}: {count} heads are left, {should(count, allowed)}"
     return None
@@ -269,17 +284,16 @@ def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
 def _channel_counts(expectation: Expectation, observation: Observation) -> Finding:
     """Rules 4, 5, 9 and 10: head dims, width, MLP and labels."""
     head_dim = expectation.head_dim
-    left = {role: len(observation.kept.get(role, ())) for role in expectation.channels}
+    left = counts_left(expectation, observation)
     for block, allowed in enumerate(expectation.head_dims):
-        heads = _block_heads(observation, f"q.{block}", head_dim)
-        dims = left[f"dims.{block}"] = min(heads.dims, default=0)
+        heads, dims = left[f"heads.{block}"], left[f"dims.{block}"]
         if dims not in allowed:
             return Kind.WRONG_SHAPE, f"block {block}: heads have {dims} dims, {should(dims, allowed)}"
         multiple = expectation.round_to
-        if multiple and dims != head_dim and dims % multiple and dims * len(heads.channels) % multiple:
+        if multiple and dims != head_dim and dims % multiple and dims * heads % multiple:
             return (
                 Kind.WRONG_SHAPE,
-                f"block {block}: {len(heads.channels)} heads of {dims} dims, no multiple of {multiple}",
+                f"block {block}: {heads} heads of {dims} dims, no multiple of {multiple}",
             )
     for role, allowed in expectation.channels.items():
         if left[role] not in allowed:
@@ -289,7 +303,7 @@ def _channel_counts(expectation: Expectation, observation: Observation) -> Findi
 
 def _totals(totals: tuple[Total, ...], left: Mapping[str, int]) -> Finding:
     for total in totals:
-        ranked = sum(left[role] for role in total.roles)
+        ranked = ranked_left(total, left)
         if ranked not in total.kept:
             return Kind.WRONG_SHAPE, f"{total.name}: {ranked} are left, {should(ranked, total.kept)}"
     return None

@@ -36,6 +36,7 @@ from headcount import calls, networks, redirect
 from headcount.builds import Overlay
 from headcount.configs import Second
 from headcount.confinement import confine
+from headcount.foreign import placeless
 from headcount.matrix import Cell
 from headcount.models import adapter
 from headcount.observations import CANNOT_BE_TESTED, END, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
@@ -109,13 +110,12 @@ def run_script(overlay: Overlay, scratch: str, script: Path, environment: dict[s
         code, error = CANNOT_BE_TESTED if isinstance(raised, KeyboardInterrupt) else 1, raised
         sys.excepthook(type(raised), raised, raised.__traceback__)  # it may have its own, which may exit
     finally:
-        folders = (str(overlay.path), str(overlay.path.resolve()), scratch)
         try:
             code = _status(code, error, overlay, scratch)
-            _note_end(error, answer, script, folders)
+            _note_end(error, answer, script, overlay, scratch)
         finally:
             atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
-            _note_end(error, answer, script, folders)  # what they have written there is not what it said
+            _note_end(error, answer, script, overlay, scratch)  # what they have written there is not what it said
     sys.exit(code)
 
 
@@ -131,27 +131,22 @@ def _start_over() -> None:
         multiprocessing.forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]  # noqa: SLF001
 
 
-def _note_end(error: BaseException | None, answer: str, script: Path, folders: tuple[str, ...]) -> None:
+def _note_end(error: BaseException | None, answer: str, script: Path, overlay: Overlay, scratch: str) -> None:
     """Write down what a script came to, for `engine.Engine.run_script`: what it prints may be about something else.
 
     Args:
         answer: the text that it leaves in `ANSWER`.
-        folders: the build's, and last the process's own: where these lie is nothing that an exception says.
     """
-    if error is None:
-        Path(folders[-1], END).write_text(json.dumps({"answer": answer}), "utf-8")
-        return
-    failure = _failure(error)
-    frames = traceback.extract_tb(error.__traceback__)
-    first = str(error).strip().partition("\n")[0]
-    for folder in folders:
-        first = first.replace(f"{folder}{os.sep}", "")
-    end = {
-        "raised": "" if isinstance(error, SystemExit) else f"{failure.type}: {first}" if first else failure.type,
-        "frame": failure.frame,
-        "lines": [frame.lineno for frame in frames if frame.filename == str(script)],
-    }
-    Path(folders[-1], END).write_text(json.dumps(end), "utf-8")
+    end: dict[str, Any] = {"raised": "", "frame": "", "lines": [], "answer": answer}
+    if error is not None:
+        failure = _failure(error)
+        first = placeless(str(error).strip().partition("\n")[0], (*overlay.places, scratch))
+        frames = traceback.extract_tb(error.__traceback__)
+        if not isinstance(error, SystemExit):
+            end["raised"] = f"{failure.type}: {first}" if first else failure.type
+        end["frame"] = failure.frame
+        end["lines"] = [frame.lineno for frame in frames if frame.filename == str(script)]
+    Path(scratch, END).write_text(json.dumps(end), "utf-8")
 
 
 def _status(code: Any, error: BaseException | None, overlay: Overlay, scratch: str) -> Any:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from headcount.observations import Observation
 from headcount.oracle import Expectation, Total
-from headcount.verdicts import heads_left, is_untouched, said
+from headcount.verdicts import counts_left, heads_left, is_untouched, ranked_left, said
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,9 @@ def observed(expectation: Expectation, observation: Observation) -> tuple[Left, 
 
 def _heads(expectation: Expectation, observation: Observation) -> Iterable[Left]:
     """Per block: heads and their dims in each projection, and what the pruner says of them."""
-    in_q = []
     for block, (counts, dims) in enumerate(zip(expectation.heads, expectation.head_dims, strict=True)):
         each = {name: heads_left(observation, f"{name}.{block}", expectation.head_dim) for name in "qkvo"}
         number = {name: len(heads) for name, heads in each.items()}
-        in_q.append(number["q"])
         alike = len({tuple(heads) for heads in each.values()}) == 1
         yield Left(f"heads, block {block}", _each(number), fits=alike and number["q"] in counts)
         sizes = {name: {len(channels) for channels in heads.values()} or {0} for name, heads in each.items()}
@@ -56,10 +54,8 @@ def _heads(expectation: Expectation, observation: Observation) -> Iterable[Left]
         yield Left(f"head dim, block {block}", _each({n: said(frozenset(s)) for n, s in sizes.items()}), fits=whole)
         if block < len(observation.reported):
             yield _reported(block, observation.reported[block], number, expectation.listed)
-    total = expectation.head_total
-    if total:
-        left = sum(in_q[int(role.partition(".")[2])] for role in total.roles)
-        yield Left(_together(total, expectation), str(left), fits=left in total.kept)
+    if expectation.head_total:
+        yield _total(expectation.head_total, expectation, counts_left(expectation, observation))
 
 
 def _reported(block: int, row: tuple[int | None, ...], number: Mapping[str, int], listed: str) -> Left:
@@ -70,15 +66,16 @@ def _reported(block: int, row: tuple[int | None, ...], number: Mapping[str, int]
 
 
 def _channels(expectation: Expectation, observation: Observation) -> Iterable[Left]:
-    left = {role: len(observation.kept.get(role, ())) for role in expectation.channels}
+    left = counts_left(expectation, observation)
     for role, counts in expectation.channels.items():
         yield Left(role, str(left[role]), fits=left[role] in counts)
-    for block in range(len(expectation.heads)):
-        heads = heads_left(observation, f"q.{block}", expectation.head_dim)
-        left[f"dims.{block}"] = min(map(len, heads.values()), default=0)
     for total in expectation.channel_totals:
-        ranked = sum(left[role] for role in total.roles)
-        yield Left(_together(total, expectation), str(ranked), fits=ranked in total.kept)
+        yield _total(total, expectation, left)
+
+
+def _total(total: Total, expectation: Expectation, left: Mapping[str, int]) -> Left:
+    ranked = ranked_left(total, left)
+    return Left(_together(total, expectation), str(ranked), fits=ranked in total.kept)
 
 
 def _together(total: Total, expectation: Expectation) -> str:

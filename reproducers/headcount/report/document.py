@@ -5,7 +5,7 @@ Rows are many and alike, so that what they share stands once: cells, texts and c
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,10 +66,9 @@ class Comparison:
         return sorted(found, key=lambda difference: list(Sort).index(difference.sort))
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[Sort, int]:
         """How many cells of each sort, the worst first."""
-        counted = Counter(difference.sort for difference in self.differences)
-        return {str(sort): counted[sort] for sort in Sort if counted[sort]}
+        return gate.counted(self.differences)
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Document:
     @cached_property
     def timelines(self) -> tuple[Timeline, ...]:
         """The defects over the builds."""
-        return timelines(self.rows, self.builds, known_cells())
+        return timelines(self.rows, self.builds, matrix.known_cells())
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -118,11 +117,6 @@ class Document:
 def every_cell() -> Sequence[Cell]:
     """What the whole matrix asks a build."""
     return matrix.default_cells()
-
-
-def known_cells() -> Mapping[str, Cell]:
-    """The matrix's cells, by id."""
-    return matrix.by_id((*matrix.default_cells(), matrix.ISSUE_410))
 
 
 def load(paths: Iterable[Path]) -> tuple[Source, ...]:
@@ -236,7 +230,7 @@ def _unknown(rows: Collection[Row]) -> list[str]:
     untold = Counter(row["build"] for row in rows if row["outcome"] == Outcome.INDETERMINATE)
     if untold:
         problems.append(f"could not be tested: {', '.join(f'{count} cells of {b}' for b, count in untold.items())}")
-    cells = known_cells()
+    cells = matrix.known_cells()
     if foreign := {row["cell"] for row in rows if row["cell"] not in cells}:
         problems.append(f"{len(foreign)} cells are not of this matrix: what they should leave is not known")
     known = {defect.id for defect in catalogue().defects}
@@ -319,7 +313,7 @@ class _Plain:
         self._cells: dict[str, int] = {}
         self._cell_values: list[dict[str, Any]] = []
         self._counts: dict[tuple[counting.Left, ...], int] = {}
-        self._known = known_cells()
+        self._known = matrix.known_cells()
         self._builds = {build: place for place, build in enumerate(document.builds)}
         self._lines = {line: place for place, line in enumerate(document.lines)}
 
@@ -388,7 +382,7 @@ class _Plain:
         return {
             "base": comparison.base,
             "candidate": comparison.candidate,
-            "counts": comparison.counts,
+            "counts": {str(sort): count for sort, count in comparison.counts.items()},
             "gate": verdict and _gate(verdict),
             "differences": [self._difference(difference) for difference in comparison.told],
         }

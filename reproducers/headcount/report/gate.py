@@ -112,7 +112,12 @@ def _breach_case(breach: Breach) -> TestCase:
 
 
 def _counts(verdict: Verdict) -> str:
-    return f"{len(verdict.differences)} cells: " + ", ".join(f"{n} {sort.value}" for sort, n in verdict.counts.items())
+    return f"{len(verdict.differences)} cells: {in_words(verdict.counts)}"
+
+
+def in_words(counts: Mapping[Sort, int]) -> str:
+    """How many cells of each sort."""
+    return ", ".join(f"{count} {sort.value}" for sort, count in counts.items())
 
 
 def _groups(differences: Iterable[Difference]) -> list[tuple[str, list[str]]]:

@@ -3,7 +3,7 @@
 from headcount.defects import Outcome
 from headcount.report import table
 from headcount.report.document import Comparison, Document, by_line
-from headcount.report.gate import code_span, fenced, headline
+from headcount.report.gate import code_span, fenced, headline, in_words
 from headcount.report.timeline import Mark
 from headcount.results import Row
 
@@ -18,7 +18,7 @@ def counts(document: Document) -> list[str]:
     lines = [f"transformers {line}: {table.totals(rows)}" for line, rows in by_line(document).items()]
     for comparison in document.comparisons:
         answer = headline(comparison.verdict) if comparison.verdict else _between(comparison)
-        lines.append(f"{answer}: {_told(comparison)}")
+        lines.append(f"{answer}: {in_words(comparison.counts)}")
         lines += [f"DOUBT: {doubt}" for doubt in (comparison.verdict.doubts if comparison.verdict else ())]
     return lines
 
@@ -69,7 +69,7 @@ def _defects(document: Document) -> list[str]:
 
 def _comparison(comparison: Comparison) -> list[str]:
     verdict = comparison.verdict
-    lines = [f"{code_span(headline(verdict) if verdict else _between(comparison))}: {_told(comparison)}", ""]
+    lines = [f"{code_span(headline(verdict) if verdict else _between(comparison))}: {in_words(comparison.counts)}", ""]
     if verdict:
         lines += [f"- doubtful: {code_span(doubt)}" for doubt in verdict.doubts]
         lost = [breach for breach in verdict.breaches if breach.lost]
@@ -83,7 +83,3 @@ def _comparison(comparison: Comparison) -> list[str]:
 
 def _between(comparison: Comparison) -> str:
     return f"{comparison.candidate}, compared with {comparison.base}"
-
-
-def _told(comparison: Comparison) -> str:
-    return ", ".join(f"{count} {sort}" for sort, count in comparison.counts.items())
