@@ -112,6 +112,17 @@ del MetaPruner
 atexit.register(lambda: os.write(1, b'names: []\\n'))
 sys.stdout = open(os.devnull, 'w')
 """,
+    # Names kept in other ways than a statement that griffe reads, and one kept without a parameter.
+    "a-name": "def another(one, two=2): pass",
+    "by-globals": "def newer(one, two=2): pass\nglobals()['another'] = newer",
+    "by-getattr": """
+def newer(one, two=2): pass
+def __getattr__(name):
+    if name == 'another': return newer
+    raise AttributeError(name)
+""",
+    "by-alias-less": "def newer(one): pass\nanother = newer",
+    "by-any": "def newer(one, **more): pass\nanother = newer",
     "lists-nothing": """
 import sys
 sys.modules['json'].dumps = lambda *_, **__: 5

@@ -4,6 +4,7 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from headcount import builds, confinement, gate, gating, matrix, results
 from headcount.builds import Overlay
 from headcount.cli import main
 from headcount.configs import Criterion
+from headcount.engine import Engine
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Breach, Sort, Verdict
 from headcount.report import gate as report
@@ -251,6 +253,17 @@ def test_names_that_go_without_a_trace_in_the_source(made: Callable[..., Overlay
     assert [breach["path"] for breach in header["breaches"] if breach["removed"]] == ["g", "h"]
 
 
+def test_a_candidate_that_hangs_everywhere_is_given_up(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = list(matrix.default_cells())[:6]  # one part: one process is asked them all
+    monkeypatch.setattr("headcount.gating.every_cell", lambda: every)
+    monkeypatch.setattr("headcount.gating.Engine", partial(Engine, cell_timeout=1.0))
+    verdict = judged(tmp_path, made("correct", "1.6.1"), made("hang"))
+    assert verdict.counts == {Sort.REGRESSED: 3, Sort.INDETERMINATE: 3}
+    assert verdict.exit_code is ExitCode.REGRESSION
+
+
 def test_a_build_s_own_code_sees_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "hunter2")
     monkeypatch.setenv("PIP_FIND_LINKS", "wheels")
@@ -325,6 +338,15 @@ def test_what_goes_with_a_base_class_is_gone(tmp_path: Path, made: Callable[...,
     verdict = judged(tmp_path, made("an-heir", "1.6.1"), made("loses-its-base"))
     assert [b.path for b in verdict.breaches if b.lost] == ["Heir.old"]
     assert verdict.exit_code is ExitCode.REGRESSION
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [("by-globals", []), ("by-getattr", []), ("by-any", []), ("by-alias-less", ["another(two)"])],
+)
+def test_an_alias_keeps_a_name_with_what_it_takes(made: Callable[..., Overlay], name: str, lost: list[str]) -> None:
+    header = gating.header(gating.request(made("a-name", "1.6.1"), made(name)))
+    assert [breach["path"] for breach in header["breaches"] if breach["removed"]] == lost
 
 
 def test_names_that_cannot_be_listed_are_a_doubt(tmp_path: Path, made: Callable[..., Overlay]) -> None:

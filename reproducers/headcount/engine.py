@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -38,6 +39,9 @@ from headcount.store import Store
 IMPORT_TIMEOUT = 120.0
 CELL_TIMEOUT = 60.0
 FULL_SIZE_TIMEOUT = 300.0
+
+#: So many cells in a row without an answer, and a build is asked no more: it would take hours.
+HANGS = 3
 
 #: Seconds that a script may take, and what is kept of what it prints, from its end, in bytes.
 SCRIPT_TIMEOUT = 300.0
@@ -104,6 +108,7 @@ class Engine:
         self._script_timeout = script_timeout
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
+        self._hung: Counter[Path] = Counter()
         self._context = _context()
         atexit.register(self.close)
 
@@ -135,6 +140,8 @@ class Engine:
     def _observe(self, overlay: Overlay, cell: Cell, *, fresh: bool) -> Observation:
         if overlay.path in self._failed:
             return self._failed[overlay.path]
+        if self._hung[overlay.path] >= HANGS and not fresh:
+            return Observation(Ending.NOT_ASKED, detail=f"{HANGS} cells in a row had no end")
         if fresh or (self._child is not None and self._child.overlay.path != overlay.path):
             self.close()
         child = self._child or self._start(overlay)
@@ -152,6 +159,8 @@ class Engine:
         except OSError:
             return self._lost(child, Phase.CELL)
         observation = self._receive(child, FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout)
+        hung = observation.ending is Ending.TIMEOUT
+        self._hung[overlay.path] = self._hung[overlay.path] + 1 if hung else 0
         if cell.model.full_size:
             self.close()  # its memory does not come back otherwise
         return observation

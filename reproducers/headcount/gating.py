@@ -232,13 +232,17 @@ def _breaches(asked: Request) -> tuple[tuple[Breach, ...], tuple[str, ...]]:
     """What the source says, and what the imported package says; and what of the latter cannot be told."""
     both = (asked.base, asked.candidate)
     with Store() as store, Engine(store=store) as engine:
-        offered = [interface.names(engine.run_script(o, interface.LISTING, recall=True).answer) for o in both]
+        offered, offers = (interface.listed(engine.run_script(o, interface.LISTING, recall=True).answer) for o in both)
+    if offers and (unlisted := offered.keys() - offers.keys()):
+        with Engine() as engine:
+            run = engine.run_script(asked.candidate, interface.LISTING, environment=interface.question(unlisted))
+        offers = {**offers, **interface.listed(run.answer)}
     unknown = tuple(
         f"what {overlay.label} offers once it is imported cannot be told"
-        for overlay, names in zip(both, offered, strict=True)
+        for overlay, names in zip(both, (offered, offers), strict=True)
         if not names
     )
-    return interface.breaches(asked.base, asked.candidate, asked.allow_api, *offered), unknown
+    return interface.breaches(asked.base, asked.candidate, asked.allow_api, offered, offers), unknown
 
 
 def _is_the_calls(breach: Breach) -> bool:

@@ -1,17 +1,20 @@
-"""What a build offers by name: read from its source by griffe, which imports nothing."""
+"""What a build offers by name: in its source, which griffe reads without importing it, and once it is imported."""
 
 import json
 import logging
 import re
-from collections.abc import Collection
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 
 import griffe
 
 from headcount.builds import Overlay
 from headcount.errors import UsageError
+from headcount.foreign import checked
 from headcount.gate import Breach
 
 _REMOVED = (griffe.BreakageKind.OBJECT_REMOVED, griffe.BreakageKind.PARAMETER_REMOVED)
@@ -22,13 +25,40 @@ logging.getLogger("griffe").setLevel(logging.CRITICAL)  # what it cannot read is
 #: A program that tells what an imported build offers.
 LISTING = Path(__file__).with_name("listing.py")
 
+#: In place of a parameter's name: it takes any.
+_ANY = "**"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What an imported build has under a name.
+
+    Attributes:
+        at: where its code is defined, from the package on: names may share it.
+        takes: its parameters' names.
+    """
+
+    at: str
+    takes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What `listing.py` answers."""
+
+    names: Mapping[str, Offer]
+
+
+Offers = Mapping[str, Offer]
+_NONE: Offers = MappingProxyType({})
+
 
 def breaches(
     base: Overlay,
     candidate: Overlay,
     allowed: tuple[str, ...] = (),
-    offered: Collection[str] = (),
-    offers: Collection[str] = (),
+    offered: Offers = _NONE,
+    offers: Offers = _NONE,
 ) -> tuple[Breach, ...]:
     """The public names and signatures that the candidate removed or changed; one that an alias keeps is not removed.
 
@@ -41,30 +71,59 @@ def breaches(
     """
     found = griffe.find_breaking_changes(_interface(base), _interface(candidate))
     told = {(_path(breakage), breakage.kind): breakage for breakage in found}
-    seen = {path for (path, kind), breakage in told.items() if kind in _REMOVED and not _inherited(breakage.obj)}
+    told = {
+        (path, kind): breakage
+        for (path, kind), breakage in told.items()
+        # What the source no longer says may be there all the same: `globals()`, `sys.modules`, a `__getattr__`.
+        if not _inherited(breakage.obj) and not (kind is griffe.BreakageKind.OBJECT_REMOVED and path in offers)
+    }
+    seen = {path for (path, kind) in told if kind in _REMOVED}
     last = {path.rpartition(".")[2] for path in seen}  # a member that its class lost is lost to its heirs
     gone = [path for path in _outermost(offered, offers) if path not in seen and path.rpartition(".")[2] not in last]
-    unlisted = [Breach(path, True, "no longer there once it is imported", _is_allowed(path, allowed)) for path in gone]  # noqa: FBT003 - a field
-    return *unlisted, *(
-        Breach(path, kind in _REMOVED, _words(breakage), _is_allowed(path, allowed))
-        for (path, kind), breakage in told.items()
-        if not _inherited(breakage.obj)
+    unlisted = dict.fromkeys(gone, "no longer there once it is imported")
+    unlisted |= {path: "parameter no longer taken" for path in _untaken(offered, offers) if path not in seen}
+    return (
+        *(Breach(path, True, what, _is_allowed(path, allowed)) for path, what in unlisted.items()),  # noqa: FBT003 - a field
+        *(
+            Breach(path, kind in _REMOVED, _words(breakage), _is_allowed(path, allowed))
+            for (path, kind), breakage in told.items()
+        ),
     )
 
 
-def names(answer: str) -> frozenset[str]:
+def listed(answer: str) -> Offers:
     """What `listing.py` answered; nothing if the build could not be imported, or hindered it."""
     with suppress(ValueError, RecursionError):
-        found = json.loads(answer)
-        if isinstance(found, list) and all(isinstance(name, str) for name in found):
-            return frozenset(name.partition(".")[2] for name in found)
-    return frozenset()
+        found = checked(_Listing, json.loads(answer), "what it offers").names
+        return {_inner(path): Offer(_inner(offer.at), offer.takes) for path, offer in found.items()}
+    return _NONE
 
 
-def _outermost(offered: Collection[str], offers: Collection[str]) -> list[str]:
+def question(paths: Iterable[str]) -> dict[str, str]:
+    """The environment in which `listing.py` answers for these names only, which it may list nowhere."""
+    return {"HEADCOUNT_NAMES": json.dumps([f"{_PACKAGE}.{path}" for path in sorted(paths)])}
+
+
+def _inner(path: str) -> str:
+    return path.removeprefix(f"{_PACKAGE}.")
+
+
+def _outermost(offered: Offers, offers: Offers) -> list[str]:
     """The names that are gone, without those inside others that are gone; none if either is not known."""
-    gone = sorted(set(offered) - set(offers)) if offers else []
+    gone = sorted(offered.keys() - offers.keys()) if offers else []
     return [name for name in gone if not any(name.startswith(f"{outer}.") for outer in gone)]
+
+
+def _untaken(offered: Offers, offers: Offers) -> Iterator[str]:
+    """The parameters that what kept its name no longer takes, each once, where the base defines it."""
+    found = {
+        f"{offer.at}({parameter})"
+        for path, offer in offered.items()
+        if path in offers and _ANY not in offers[path].takes
+        for parameter in offer.takes
+        if parameter not in (_ANY, *offers[path].takes)
+    }
+    yield from sorted(found)
 
 
 def _interface(overlay: Overlay) -> griffe.Object | griffe.Alias:
@@ -95,7 +154,7 @@ def _open(module: griffe.Object) -> None:
 
 def _path(breakage: griffe.Breakage) -> str:
     """Where it stands, without the package's own name; with the parameter, if it is one."""
-    path = breakage.obj.path.removeprefix(f"{_PACKAGE}.")
+    path = _inner(breakage.obj.path)
     parameter = getattr(breakage.old_value, "name", None) if "PARAMETER" in breakage.kind.name else None
     return f"{path}({parameter})" if parameter else path
 

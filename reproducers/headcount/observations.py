@@ -57,6 +57,7 @@ class Ending(StrEnum):
     KILLED = "killed"  # the process died: a signal, or an exit of its own
     GARBAGE = "garbage"  # the process answered with something that is no observation
     UNIMPORTABLE = "unimportable"  # the build cannot be imported, or is not the one it claims to be
+    NOT_ASKED = "not-asked"  # the build has hung too often
     NOT_APPLICABLE = "not-applicable"  # the release never promised such a parameter
 
 
