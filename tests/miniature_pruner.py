@@ -13,7 +13,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from headcount.models import vit
+from headcount.models import fused, isotropic
 
 
 class _Importance:
@@ -98,7 +98,8 @@ class MetaPruner:
         if not 0 <= head_pruning_ratio <= 1:
             raise ValueError(f"head_pruning_ratio is {head_pruning_ratio}, not between 0 and 1")
         self.model, self.num_heads, self.out_channel_groups = model, dict(num_heads), {}
-        self.blocks = vit.blocks(model)
+        self.family = next(family for family in _families() if family.blocks(model))
+        self.blocks = self.family.blocks(model)
         self.ignored = {id(m) for layer in ignored_layers or [] for m in layer.modules()}
         self.everywhere, self.steps_left, self.round_to = global_pruning, iterative_steps, round_to
         self.prunes_heads, self.prunes_dims = prune_num_heads, prune_head_dims
@@ -115,7 +116,7 @@ class MetaPruner:
             max(self.num_heads.get(layer, 0) for layer in (block.query, block.key, block.value))
             for block in self.blocks
         ]
-        self.head_dim = self.blocks[0].query.out_features // self.heads_of[0]
+        self.head_dim = self.blocks[0].out.in_features // self.heads_of[0]
 
     def step(self, interactive=False):
         self.steps_left -= 1
@@ -135,7 +136,7 @@ class MetaPruner:
         out.forward = lambda x: nn.functional.linear(x, out.weight)
 
     def count(self, block):
-        return block.query.out_features // self.dims_left
+        return block.out.in_features // self.dims_left
 
     def head_channels(self, head):
         return range(head * self.head_dim, (head + 1) * self.head_dim)
@@ -162,7 +163,7 @@ class MetaPruner:
     def _heads_to_go(self):
         """Per block, the heads to remove."""
         prunable = [self.prunes_heads and id(block.query) not in self.ignored for block in self.blocks]
-        scores = [b.query.weight.pow(2).sum(1).view(n, -1).mean(1) for b, n in zip(self.blocks, self.heads_of)]
+        scores = [self._rows_of_query(b).view(n, -1).mean(1) for b, n in zip(self.blocks, self.heads_of)]
         scores = [self.order * score / score.mean() for score in scores]
         own = [self.own_heads.get(id(block.query)) for block in self.blocks]
         gone = [[] for _ in self.blocks]
@@ -186,9 +187,9 @@ class MetaPruner:
         return max(min(lost, count - at_least), 0)
 
     def _prune_attention(self, block, heads):
-        dims, count = [], block.query.out_features // self.head_dim
+        dims, count = [], block.out.in_features // self.head_dim
         if self.prunes_dims:
-            score = block.query.weight.pow(2).sum(1).view(count, -1).sum(0)
+            score = self._rows_of_query(block).view(count, -1).sum(0)
             keep = self.head_dim - math.floor(self.head_dim * self.ratio)
             if self.round_to:
                 keep = min(math.ceil(keep / self.round_to) * self.round_to, self.head_dim)
@@ -196,9 +197,26 @@ class MetaPruner:
             self.dims_left = keep
         rows = {channel for head in heads for channel in self.head_channels(head)}
         rows |= {head * self.head_dim + dim for head in range(count) for dim in dims}
-        for layer in (block.query, block.key, block.value):
-            self._cut(layer, sorted(rows), 0)
+        whole = block.out.in_features
+        for layer in dict.fromkeys((block.query, block.key, block.value)):  # which may be one
+            starts = range(0, layer.out_features, whole)
+            self._cut(layer, sorted(start + row for start in starts for row in rows), 0)
         self._cut(block.out, sorted(rows), 1)
+        self._cut_tables(block, heads, count)
+
+    def _cut_tables(self, block, heads, count):
+        """What a head has of its own besides its channels."""
+        layers = {block.query, block.key, block.value, block.out, block.fc1, block.fc2}
+        for module in set(block.layer.modules()) - layers:
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                if heads and count in parameter.shape:
+                    setattr(module, name, self._without(parameter, heads, parameter.shape.index(count)))
+            if isinstance(module, nn.Linear):
+                module.out_features = module.weight.shape[0]
+
+    @staticmethod
+    def _rows_of_query(block):
+        return block.query.weight[: block.out.in_features].pow(2).sum(1)
 
     def _channels_to_go(self, score, ratio):
         keep = len(score) - math.floor(len(score) * ratio)
@@ -208,13 +226,16 @@ class MetaPruner:
 
     def _prune_width(self):
         width = self.blocks[0].query.in_features
-        reads = {id(layer) for b in self.blocks for layer in (b.query, b.key, b.value, b.fc1)} | {
-            id(vit.classifier(self.model))
-        }
+        reads = {id(layer) for b in self.blocks for layer in (b.query, b.key, b.value, b.fc1)}
+        head = self.family.classifier(self.model)
         gone = self._channels_to_go(self.blocks[0].fc1.weight.pow(2).sum(0), self.ratio)
         for module in self.model.modules():
+            if module is head:
+                self._cut(module, [start + c for start in range(0, head.in_features, width) for c in gone], 1)
+                continue
             if isinstance(module, nn.Linear):
-                self._cut(module, gone, 1 if id(module) in reads else 0)
+                if width in (module.in_features, module.out_features):
+                    self._cut(module, gone, 1 if id(module) in reads else 0)
                 continue
             for name, parameter in list(module.named_parameters(recurse=False)):
                 dim = next((d for d, size in enumerate(parameter.shape) if size == width), None)
@@ -225,7 +246,7 @@ class MetaPruner:
 
     def _cut(self, layer, gone, dim):
         layer.weight = self._without(layer.weight, gone, dim)
-        if dim == 0:
+        if dim == 0 and layer.bias is not None:
             layer.bias = self._without(layer.bias, gone, 0)
         layer.out_features, layer.in_features = layer.weight.shape
 
@@ -235,8 +256,15 @@ class MetaPruner:
         return nn.Parameter(parameter.detach().index_select(dim, torch.tensor(kept)), requires_grad=trainable)
 
 
+def _families():
+    """Either way to find blocks: transformers' own, and one projection for three."""
+    return isotropic.Isotropic(None, None, None), fused.Fused(None)
+
+
 def _exact(ratio):
     return Fraction(ratio).limit_denominator(1000)
 
 
-pruner = types.SimpleNamespace(MetaPruner=MetaPruner)
+pruner = types.SimpleNamespace(
+    **dict.fromkeys(["MetaPruner", "GroupNormPruner", "BNScalePruner", "GrowingRegPruner"], MetaPruner)
+)

@@ -340,6 +340,15 @@ def test_what_goes_with_a_base_class_is_gone(tmp_path: Path, made: Callable[...,
     assert verdict.exit_code is ExitCode.REGRESSION
 
 
+def test_a_module_that_is_there_and_not_imported_is_gone(made: Callable[..., Overlay]) -> None:
+    base, candidate = made("correct", "1.6.1"), made("hang")
+    for overlay, text in ((base, "def f(): pass\nfrom torch_pruning import inner\n"), (candidate, "def f(): pass\n")):
+        (overlay.path / "torch_pruning" / "inner.py").write_text("def f(): pass\n")
+        (overlay.path / "torch_pruning" / "__init__.py").write_text(text)
+    header = gating.header(gating.request(base, candidate))
+    assert "inner" in [breach["path"] for breach in header["breaches"] if breach["removed"]]
+
+
 @pytest.mark.parametrize(
     ("name", "lost"),
     [("by-globals", []), ("by-getattr", []), ("by-any", []), ("by-alias-less", ["another(two)"])],

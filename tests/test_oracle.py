@@ -11,7 +11,7 @@ from headcount.builds import Overlay
 from headcount.configs import Config, Second
 from headcount.engine import Engine
 from headcount.matrix import Cell
-from headcount.models import Model
+from headcount.models import FAMILIES, Model
 from headcount.oracle import expect, kept
 from headcount.verdicts import Kind, judge
 
@@ -30,9 +30,11 @@ HEADS = Cell(
 
 def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniature) -> None:
     wrong = {}
-    for cell in matrix.default_cells():
+    for cell in matrix.every_cell():
         verdict = judge(expect(cell.model, cell.config), engine.run(miniature("correct"), cell))
-        if verdict.kind is not Kind.OK:
+        family = FAMILIES[cell.model.family]
+        cannot = verdict.kind is Kind.NOT_APPLICABLE and (family.heads_fixed or family.dims_fixed)
+        if verdict.kind is not Kind.OK and not cannot:
             wrong[cell.id] = verdict.reason
     assert wrong == {}
 

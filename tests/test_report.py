@@ -20,9 +20,11 @@ from headcount.cli import main
 from headcount.defects import Outcome
 from headcount.engine import Engine
 from headcount.errors import ExitCode, UsageError
+from headcount.models import FAMILIES, small
 from headcount.observations import Ending, Observation
 from headcount.oracle import expect
-from headcount.report import counting, document, html, summary, timeline
+from headcount.report import counting, document, html, summary, support, timeline
+from headcount.report.support import State
 from headcount.report.timeline import Mark
 from headcount.results import Writer, judged
 from headcount.verdicts import Kind
@@ -432,3 +434,38 @@ def test_an_overlay_of_another_name(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('null,"outcome":"unexp', '"steps-compound","outcome":"unexp'))
     (found,) = document.make(document.load([path])).timelines
     assert (found.defect.id, found.story) == ("steps-compound", "in wrong-heads")
+
+
+# --- the support table ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("family", "bare", "release", "line", "state", "shown"),
+    [
+        ("vit", False, "1.6.1", "4.57.6", State.WORKS, ()),
+        ("vit", False, "1.4.1", "4.57.6", State.BROKEN, ("410-total-heads",)),
+        ("dinov2", False, "1.6.1", "4.57.6", State.EXTRA, ("concat-half",)),
+        ("dinov3", False, "1.6.1", "5.23.0", State.UNTRACED, ("split-tokens",)),
+        ("clip", True, "1.6.1", "4.57.6", State.FIXED, ()),
+        ("clip", True, "1.6.1", "5.23.0", State.WORKS, ()),
+        ("swin", False, "1.6.1", "5.23.0", State.BROKEN, ("per-head-table",)),
+        ("dinov3", False, "1.6.1", "4.50.0", State.MISSING, ()),
+    ],
+)
+def test_which_family_works(family: str, bare: bool, release: str, line: str, state: State, shown: Any) -> None:
+    found = support.support(small(family, bare=bare), release, line)
+    assert (found.state, found.defects) == (state, shown)
+
+
+def test_the_support_table_has_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["support", "--json", str(tmp_path / "support.json")]) == ExitCode.CLEAN
+    printed = capsys.readouterr().out
+    plain = json.loads((tmp_path / "support.json").read_text())
+    assert list(plain) == list(support.LINES)
+    for family in FAMILIES.values():
+        assert printed.count(f"\n{family.title}  ") == len(plain)
+    shown = {
+        defect for models in plain.values() for by in models.values() for s in by.values() for defect in s["defects"]
+    }
+    assert all(f"  {defect}: " in printed for defect in shown)
+    assert max(map(len, printed.splitlines())) <= 120

@@ -13,9 +13,13 @@ from headcount.models import Model
 
 
 def arguments(
-    config: Config, blocks: Sequence[Any], classifier: nn.Module, num_heads: dict[nn.Module, int]
+    config: Config, blocks: Sequence[Any], always: Sequence[nn.Module], num_heads: dict[nn.Module, int]
 ) -> dict[str, Any]:
-    """MetaPruner's keyword arguments: only those that differ from its defaults."""
+    """MetaPruner's keyword arguments: only those that differ from its defaults.
+
+    Args:
+        always: the layers ignored whatever the config.
+    """
 
     def modules(role: str) -> tuple[nn.Module, ...]:
         name, _, index = role.partition(".")
@@ -36,7 +40,7 @@ def arguments(
 
     arguments: dict[str, Any] = {name: _number(value) for name, value in config.departures().items()}
     ignored = [layer for role in config.ignored_layers for layer in modules(role)]
-    arguments |= {"ignored_layers": [classifier, *ignored], "num_heads": num_heads}
+    arguments |= {"ignored_layers": [*always, *ignored], "num_heads": num_heads}
     for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
         if getattr(config, name):
             arguments[name] = keyed(getattr(config, name))
@@ -77,30 +81,30 @@ def _plant_gradients(net: nn.Module) -> None:
             parameter.grad = parameter.detach().clone()
 
 
-def _feed_taylor(_importance: Any, _pruner: Any, net: nn.Module, _pixels: Tensor, _family: Any) -> None:
+def _feed_taylor(_importance: Any, _pruner: Any, net: nn.Module, _given: Any, _family: Any) -> None:
     _plant_gradients(net)
 
 
-def _feed_hessian(importance: Any, _pruner: Any, net: nn.Module, _pixels: Tensor, _family: Any) -> None:
+def _feed_hessian(importance: Any, _pruner: Any, net: nn.Module, _given: Any, _family: Any) -> None:
     importance.zero_grad()
     _plant_gradients(net)
     importance.accumulate_grad(net)
 
 
-def _feed_obdc(importance: Any, pruner: Any, net: nn.Module, pixels: Tensor, family: Any) -> None:
+def _feed_obdc(importance: Any, pruner: Any, net: nn.Module, given: Any, family: Any) -> None:
     importance._prepare_model(net, pruner)  # noqa: SLF001 - upstream's reproduce/main.py calls it so
-    output = family.logits(net, pixels)
+    output = family.call(net, given)
     nn.functional.cross_entropy(output, output.argmax(1)).backward()  # type: ignore[no-untyped-call]
     importance.step()
     importance._rm_hooks(net)  # noqa: SLF001 - likewise
 
 
-def _feed_activation(importance: Any, _pruner: Any, net: nn.Module, pixels: Tensor, family: Any) -> None:
+def _feed_activation(importance: Any, _pruner: Any, net: nn.Module, given: Any, family: Any) -> None:
     with importance.compute_importance(net):
-        family.logits(net, pixels)
+        family.call(net, given)
 
 
-FEEDERS: Mapping[Criterion, Callable[[Any, Any, nn.Module, Tensor, Any], None]] = {
+FEEDERS: Mapping[Criterion, Callable[[Any, Any, nn.Module, Any, Any], None]] = {
     Criterion.TAYLOR: _feed_taylor,
     Criterion.HESSIAN: _feed_hessian,
     Criterion.FIRST: _feed_taylor,

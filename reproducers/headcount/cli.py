@@ -15,6 +15,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from packaging.version import InvalidVersion, Version
+
 from headcount import bisection, builds, gatecli, matrix, probing, reportcli, reproduction
 from headcount.bisection import Find, Prober, Span, UntestableError
 from headcount.bisector import State
@@ -25,11 +27,12 @@ from headcount.defects import Defect, catalogue
 from headcount.engine import SCRIPT_TIMEOUT, Engine
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
-from headcount.models import FAMILIES, Model
+from headcount.models import FAMILIES, Model, small
 from headcount.probing import Answer, Subject
-from headcount.report import history
+from headcount.report import history, support
 from headcount.report.bisection import markdown, to_json
 from headcount.report.console import progress, say
+from headcount.report.support import LINES
 from headcount.reproduction import Reproduction
 from headcount.store import Store
 from headcount.verdicts import Kind
@@ -123,6 +126,17 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
     command.set_defaults(run=_history)
+    command = _command(commands, "support", "which ViT family works with which release", exit_codes=_HISTORY_CODES)
+    command.add_argument(
+        "--transformers",
+        action="append",
+        type=_version,
+        default=[],
+        metavar="LINE",
+        help=f"a version of it, may be given several times (default: {' and '.join(LINES)})",
+    )
+    command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
+    command.set_defaults(run=_support)
     _add_which(commands)
     help_ = "is a build fit for release? what got worse against the last"
     gatecli.add(_command(commands, "gate", help_, gatecli.DESCRIPTION, gatecli.EXIT_CODES))
@@ -504,10 +518,18 @@ def _history(options: argparse.Namespace) -> int:
     return ExitCode.CLEAN
 
 
+def _support(options: argparse.Namespace) -> int:
+    lines = options.transformers or LINES
+    if options.json:
+        _write_new(options.json, json.dumps({line: support.plain(line) for line in lines}, indent=2) + "\n")
+    _out(support.tables(lines))
+    return ExitCode.CLEAN
+
+
 def _which(options: argparse.Namespace) -> int:
     if options.json:
         _check_new(options.json)
-    model = Model(family=options.model, heads=options.heads, layers=options.layers)
+    model = replace(small(options.model, options.heads), layers=options.layers)
     config = Config(
         global_pruning=options.everywhere,
         prune_num_heads=options.head_ratio != 0,
@@ -554,6 +576,12 @@ def _count(text: str) -> int:
     if text.isdecimal() and 0 < int(text) <= _MOST:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST}")
+
+
+def _version(text: str) -> str:
+    with suppress(InvalidVersion):
+        return str(Version(text))
+    raise argparse.ArgumentTypeError(f"{text!r} is no version: 4.57.6")
 
 
 def _seconds(text: str) -> float:

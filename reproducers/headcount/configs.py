@@ -32,6 +32,15 @@ class Criterion(StrEnum):
     CONSTANT = "constant"  # a callable of the user's own, to which all channels are alike
 
 
+class Pruner(StrEnum):
+    """Which of upstream's pruners: all take the same parameters, and prune alike."""
+
+    META = "MetaPruner"
+    GROUP_NORM = "GroupNormPruner"
+    BN_SCALE = "BNScalePruner"
+    GROWING_REG = "GrowingRegPruner"
+
+
 class Second(StrEnum):
     """Whether a second pruner follows in the same process, and on what."""
 
@@ -60,6 +69,7 @@ class Config:
         interactive: step with `interactive=True` and prune each group by hand.
         frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
+        pruner: the class that is called.
     """
 
     global_pruning: bool = False
@@ -80,6 +90,7 @@ class Config:
     second: Second = Second.NONE
     frozen: bool = False
     training: bool = False
+    pruner: Pruner = Pruner.META
 
     @property
     def id(self) -> str:
@@ -111,6 +122,7 @@ class Config:
             "second_": self.second if self.second is not Second.NONE else "",
             "frozen": "" if not self.frozen else "on",
             "training": "" if not self.training else "on",
+            "with_": self.pruner if self.pruner is not Pruner.META else "",
         }
         return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in words.items() if value)
 
@@ -125,9 +137,10 @@ class Config:
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def uses(self, names: Collection[str]) -> set[str]:
-        """Which of these it cannot do without: parameters of MetaPruner's, and its criterion's class."""
+        """Which of these it cannot do without: parameters of the pruner's, its class, and its criterion's."""
         classes = set(CONSTRUCTED[self.importance][0] if self.importance in CONSTRUCTED else ())
-        return (classes if classes <= set(names) else set()) | (self.departures().keys() & set(names))
+        needed = (self.departures().keys() | {str(self.pruner)}) & set(names)
+        return (classes if classes <= set(names) else set()) | needed
 
     def needs(self) -> dict[str, str]:
         """What a build must have to be asked this, and the release that first promises it."""

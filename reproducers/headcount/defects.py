@@ -22,6 +22,7 @@ from packaging.version import Version
 
 from headcount.configs import Second
 from headcount.matrix import Cell
+from headcount.models import FAMILIES
 from headcount.oracle import prunes_heads
 from headcount.verdicts import Kind, Verdict
 
@@ -239,6 +240,9 @@ def _names(cell: Cell) -> dict[str, Any]:
         "p": cell.config.pruning_ratio,
         "r": cell.config.head_pruning_ratio,
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),
+        "bare": not cell.model.labels,
+        "tables": FAMILIES[cell.model.family].tables,
+        "prunes_width": cell.config.pruning_ratio > 0 and "bottleneck" not in cell.config.ignored_layers,
         "prunes_heads": prunes_heads(cell.config),
         "compounded": partial(_compounded, cell, ratio),
         "targets": _targets(cell, ratio),

@@ -45,9 +45,18 @@ class Difference:
     sort: Sort
 
     @property
+    def is_untestable(self) -> bool:
+        """Whether one of the two builds cannot be tested."""
+        return Kind.UNTESTABLE in (self.base["verdict"], self.candidate["verdict"])
+
+    @property
     def what(self) -> str:
         """In one line: from what to what."""
         before, after = (_said(row) for row in (self.base, self.candidate))
+        if self.candidate["verdict"] == Kind.UNTESTABLE:  # whatever the base did
+            return after
+        if self.base["verdict"] == Kind.UNTESTABLE:
+            return f"the base: {before}"
         if before != after:
             return f"{before} -> {after}"
         return f"{after}, but other weights survive" if self.sort is Sort.CHANGED else after

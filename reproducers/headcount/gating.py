@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from headcount import builds, confinement, gate, interface, matrix, results
 from headcount.builds import Overlay
+from headcount.configs import Pruner
 from headcount.engine import Engine
 from headcount.environment import harness_digest, source_digest
 from headcount.errors import UsageError
@@ -246,10 +247,10 @@ def _breaches(asked: Request) -> tuple[tuple[Breach, ...], tuple[str, ...]]:
 
 
 def _is_the_calls(breach: Breach) -> bool:
-    """Whether a name is one that a call uses: a parameter of MetaPruner's, or a criterion."""
+    """Whether a name is one that a call uses: a pruner, a parameter of one, or a criterion."""
     if "(" in breach.path:
-        return re.search(r"\b(MetaPruner|BasePruner)\b", breach.path) is not None
-    return breach.name.endswith("Importance")
+        return re.search(rf"\b({'|'.join(Pruner)}|BasePruner)\b", breach.path) is not None
+    return breach.name.endswith("Importance") or breach.name in set(Pruner)
 
 
 def _is_odd(row: Row) -> bool:

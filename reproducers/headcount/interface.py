@@ -115,15 +115,18 @@ def _outermost(offered: Offers, offers: Offers) -> list[str]:
 
 
 def _untaken(offered: Offers, offers: Offers) -> Iterator[str]:
-    """The parameters that what kept its name no longer takes, each once, where the base defines it."""
-    found = {
-        f"{offer.at}({parameter})"
-        for path, offer in offered.items()
-        if path in offers and _ANY not in offers[path].takes
-        for parameter in offer.takes
-        if parameter not in (_ANY, *offers[path].takes)
-    }
-    yield from sorted(found)
+    """The parameters that what kept its name no longer takes, each once: where it is defined, or by its shortest name.
+
+    Under another definition of its own it is another function that takes less.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for path in sorted(offered.keys() & offers.keys(), key=len):
+        before, now = offered[path], offers[path]
+        for parameter in before.takes:
+            if parameter not in (_ANY, *now.takes) and _ANY not in now.takes:
+                where = before.at if before.at == now.at else path
+                found.setdefault((now.at, parameter), f"{where}({parameter})")
+    yield from sorted(found.values())
 
 
 def _interface(overlay: Overlay) -> griffe.Object | griffe.Alias:

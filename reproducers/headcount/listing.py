@@ -7,7 +7,6 @@ as a module's own `__getattr__` makes them.
 import inspect
 import json
 import os
-import pkgutil
 import sys
 from types import ModuleType
 
@@ -46,14 +45,20 @@ def _listed() -> dict[str, object]:
 
 
 def _resolved(paths: list[str]) -> dict[str, object]:
-    """Likewise, of these paths only, those that lead somewhere."""
-    found = {}
-    for path in paths:
-        try:
-            found[path] = pkgutil.resolve_name(path)
-        except Exception:  # noqa: BLE001, S112 - whatever its code raises: it is not there
-            continue
+    """Likewise, of these paths only, those that lead somewhere; nothing is imported for it, as for a user's."""
+    found = {path: _reached(path) for path in paths}
     return {path: value for path, value in found.items() if value is not None}
+
+
+def _reached(path: str) -> object:
+    walked, value = _PACKAGE, torch_pruning
+    for name in path.split(".")[1:]:
+        walked = f"{walked}.{name}"
+        try:
+            value = getattr(value, name)
+        except Exception:  # noqa: BLE001 - whatever its code raises: it is not there
+            value = sys.modules.get(walked)
+    return value
 
 
 def _offer(path: str, value: object) -> dict[str, object]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import covertable
 
-from headcount.configs import REDUCED, Config, Criterion, Second
-from headcount.models import VIT_BASE, Model
+from headcount.configs import REDUCED, Config, Criterion, Pruner, Second
+from headcount.models import FAMILIES, VIT_BASE, Model, small
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,33 @@ CORNERS: tuple[Cell, ...] = (
     ),
     # Twice three steps.
     Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=3, second=Second.SAME)),
+    # The pruners that can also make weights sparse before.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, pruner=pruner, global_pruning=everywhere))
+        for pruner in Pruner
+        if pruner is not Pruner.META
+        for everywhere in (False, True)
+    ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("bottleneck",), pruning_ratio=Fraction(1, 10))),
+)
+
+#: The plain calls on each family: heads or head dims or both, in both scopes, and with the width left alone.
+FAMILY_CALLS: tuple[Config, ...] = tuple(
+    Config(
+        global_pruning=everywhere,
+        prune_num_heads=heads,
+        prune_head_dims=dims,
+        head_pruning_ratio=Fraction(1, 3) if heads else Fraction(0),
+        ignored_layers=ignored,
+    )
+    for heads, dims, ignored in (
+        (True, False, ()),
+        (True, True, ()),
+        (False, True, ()),
+        (True, False, ("bottleneck",)),
+    )
+    for everywhere in (False, True)
 )
 
 #: The call of upstream issue 410, word for word, on the model it was reported for.
@@ -161,13 +186,38 @@ def _covering_cell(batch: tuple[Mapping[str, Any], ...], row: dict[str, Any]) ->
 @cache
 def default_cells() -> tuple[Cell, ...]:
     """The default matrix for one build, without the full-size cell."""
-    return tuple(dict.fromkeys([*core(), *covering(), *CORNERS]))
+    return tuple(dict.fromkeys([*core(), *covering(), *CORNERS, *families()]))
 
 
 @cache
 def known_cells() -> Mapping[str, Cell]:
     """Every cell that the matrix asks of some build, the full-size one too, by id."""
-    return by_id((*default_cells(), ISSUE_410))
+    return by_id((*every_cell(), ISSUE_410))
+
+
+def family_models() -> list[Model]:
+    """The smallest model of each family, with its classifier and bare."""
+    return list(dict.fromkeys(small(family, bare=bare) for family in FAMILIES for bare in (False, True)))
+
+
+def families(*, everything: bool = False) -> list[Cell]:
+    """Each family's model with a plain call, the next one for the next; or with all of them.
+
+    The first begins with the last call: so every defect of a family shows in one of these.
+    """
+    calls = len(FAMILY_CALLS)
+    return [
+        Cell(model, config)
+        for index, model in enumerate(family_models())
+        for turn, config in enumerate(FAMILY_CALLS)
+        if everything or turn == (index - 1) % calls
+    ]
+
+
+@cache
+def every_cell() -> tuple[Cell, ...]:
+    """The whole matrix for one build, without the full-size cell."""
+    return tuple(dict.fromkeys([*default_cells(), *families(everything=True)]))
 
 
 def by_id(cells: Iterable[Cell]) -> dict[str, Cell]:

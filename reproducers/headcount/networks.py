@@ -15,30 +15,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headcount.models import Model, adapter, planted_channels, planted_heads
+from headcount.models import FAMILIES, Model, adapter, planted_channels, planted_heads
 from headcount.planting import decode, encode
 
 _BASE_SCALE = 0.05
+
+#: The roles of one dimension: side by side, and of equal size, as three projections in one layer are, or two
+#: tokens that a classifier reads; none where nothing may ever be pruned.
+Axis = tuple[str, ...]
 
 
 @cache
 def dense(model: Model) -> nn.Module:
     """The unpruned network with planted weights. Shared: copy it before changing anything."""
     family: Any = adapter(model)
-    with torch.device("meta"):
-        net: nn.Module = family.build(model)
-    assert not list(net.buffers()), "buffers would stay empty"
-    net.to_empty(device="cpu")
-    axes = _axes(net, family)
+    if model.full_size:  # to draw weights that are not kept would take longer than all else
+        with torch.device("meta"):
+            net: nn.Module = family.build(model)
+        assert not list(net.buffers()), "buffers would stay empty"
+        net.to_empty(device="cpu")
+    else:
+        net = family.build(model)
+    axes = _axes(net, model)
     vectors = _planted_vectors(model)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            gain = parameter.dim() == 1 and name.endswith(".weight")
-            # A norm's gains stay near one, to keep its output alive.
+            gain = parameter.dim() == 1 and not name.endswith("bias")
+            # Gains, of norms and of branches, stay near one, to keep what they scale alive.
             values = torch.full(parameter.shape, 1.0 if gain else _BASE_SCALE)
-            for dim, role in enumerate(axes[name]):
-                if role in vectors:
-                    values *= vectors[role].reshape([-1 if d == dim else 1 for d in range(values.dim())])
+            for dim, axis in enumerate(axes[name]):
+                if axis and axis[0] in vectors:
+                    planted = torch.cat([vectors[role] for role in axis])
+                    values *= planted.reshape([-1 if d == dim else 1 for d in range(values.dim())])
             parameter.copy_(encode(values, signed=not gain))
     return net
 
@@ -93,37 +101,62 @@ def _planted_vectors(model: Model) -> dict[str, Tensor]:
     return {role: vector.sqrt() for role, vector in vectors.items()}
 
 
-def _axes(net: nn.Module, family: Any) -> dict[str, tuple[str | None, ...]]:
-    """Parameter name -> the role of each of its dimensions; None where nothing is ever pruned."""
-    layers: dict[nn.Module, tuple[str, str]] = {family.classifier(net): ("labels", "width")}
+def _axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
+    """Parameter name -> the axis of each of its dimensions."""
+    family: Any = adapter(model)
+    layers: dict[nn.Module, tuple[Axis, Axis]] = {}
+
+    def add(layer: nn.Module, rows: str, columns: str) -> None:
+        above = layers.get(layer, ((), ()))[0]
+        layers[layer] = ((*above, rows), (columns,))
+
     for index, block in enumerate(family.blocks(net)):
-        layers |= {
-            layer: (f"{name}.{index}", "width")
-            for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True)
-        }
-        layers |= {
-            block.out: ("width", f"o.{index}"),
-            block.fc1: (f"mlp.{index}", "width"),
-            block.fc2: ("width", f"mlp.{index}"),
-        }
+        for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True):
+            add(layer, f"{name}.{index}", "width")
+        add(block.out, "width", f"o.{index}")
+        add(block.fc1, f"mlp.{index}", "width")
+        add(block.fc2, "width", f"mlp.{index}")
     width = family.blocks(net)[0].query.in_features
-    axes: dict[str, tuple[str | None, ...]] = {}
+    head = family.classifier(net)
+    if head is not None:
+        layers[head] = (("labels",), ("width",) * (head.in_features // width))
+    per_head = {p: index for index, block in enumerate(family.blocks(net)) for p in _per_head(block, model)}
+    axes: dict[str, tuple[Axis, ...]] = {}
     for path, module in net.named_modules():
         for name, parameter in module.named_parameters(prefix=path, recurse=False):
             known = layers.get(module, ())[: parameter.dim()]
-            axes[name] = known or tuple("width" if size == width else None for size in parameter.shape)
+            named = {width: ("width",)}
+            if parameter in per_head:
+                named[model.heads] = (f"heads.{per_head[parameter]}",)
+            axes[name] = known or tuple(named.get(size, ()) for size in parameter.shape)
     return axes
 
 
-@cache
-def _dense_axes(model: Model) -> dict[str, tuple[str | None, ...]]:
-    return _axes(dense(model), adapter(model))
+def _per_head(block: Any, model: Model) -> list[nn.Parameter]:
+    """What each head of a block has of its own besides its channels: biases, a temperature."""
+    if not FAMILIES[model.family].tables:
+        return []
+    layers = (block.query, block.key, block.value, block.out, block.fc1, block.fc2)
+    others = {parameter for layer in layers for parameter in layer.parameters()}
+    return [p for p in block.layer.parameters() if p not in others and model.heads in p.shape]
 
 
 @cache
-def pixels(model: Model) -> Tensor:
-    """One image, (1, 3, image, image)."""
-    return torch.randn(1, 3, model.image, model.image, generator=torch.Generator().manual_seed(1))
+def _dense_axes(model: Model) -> dict[str, tuple[Axis, ...]]:
+    """`_axes` of the dense network, without the parameters that its output does not depend on."""
+    net = template(model).copy()
+    axes = _axes(net, model)
+    if model.full_size:
+        return axes
+    net.requires_grad_(requires_grad=True)
+    adapter(model).call(net, inputs(model)).sum().backward()
+    return {name: axes[name] for name, parameter in net.named_parameters() if parameter.grad is not None}
+
+
+@cache
+def inputs(model: Model) -> Any:
+    """What the network is called with."""
+    return adapter(model).inputs(model)
 
 
 def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], dict[str, int], list[str]]:
@@ -136,22 +169,41 @@ def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], dic
     kept: dict[str, tuple[int, ...]] = {}
     sizes: dict[str, int] = {}
     for name, original in originals.items():
-        if name not in survivors:
+        if name not in survivors or name not in axes:
             continue
         indices, stray = decode(survivors[name].detach(), original.detach())
         if stray:
             strays.append(f"{name}: {stray}")
             continue
-        for role, size, index in zip(axes[name], original.shape, indices, strict=True):
-            if role is None:
-                if len(index) != size:
-                    strays.append(f"{name}: {size - len(index)} of {size} are gone where nothing may be pruned")
-                continue
-            sizes[role] = size
-            if kept.setdefault(role, index) != index:
-                strays.append(f"{name}: keeps other indices of {role} than its neighbours")
+        for axis, size, index in zip(axes[name], original.shape, indices, strict=True):
+            if not axis and len(index) != size:
+                strays.append(f"{name}: {size - len(index)} of {size} are gone where nothing may be pruned")
+            for role, part in zip(axis, _parts(index, size, len(axis)), strict=False):
+                sizes[role] = size // len(axis)
+                if kept.setdefault(role, part) != part:
+                    strays.append(f"{name}: keeps other indices of {role} than its neighbours")
+    strays += _other_heads(kept, model)
     strays += _attribute_strays(net)
     return kept, sizes, sorted(strays)
+
+
+def _other_heads(kept: Mapping[str, tuple[int, ...]], model: Model) -> list[str]:
+    """Blocks in which other heads have a row in a table than have channels."""
+    tables = [role for role in kept if role.startswith("heads.")]
+    left = {role: sorted({row // model.head_dim for row in kept.get(f"q.{role[6:]}", ())}) for role in tables}
+    return [
+        f"block {role[6:]}: a table is of the heads {list(kept[role])}, its channels are of {left[role]}"
+        for role in tables
+        if list(kept[role]) != left[role]
+    ]
+
+
+def _parts(indices: tuple[int, ...], size: int, parts: int) -> list[tuple[int, ...]]:
+    """Indices into `size` channels, dealt out to equal parts of them, each counted from its own start."""
+    if parts <= 1:
+        return [indices] * parts
+    each = size // parts
+    return [tuple(i - start for i in indices if start <= i < start + each) for start in range(0, size, each)]
 
 
 def _attribute_strays(net: nn.Module) -> list[str]:
@@ -169,7 +221,7 @@ def gap(output: Tensor, model: Model, kept: Mapping[str, tuple[int, ...]]) -> fl
     Returns:
         The difference relative to the largest logit, or None if what is left is no network.
     """
-    if kept.keys() != _dense_sizes(model).keys() or len(kept["labels"]) != model.labels:
+    if kept.keys() != _dense_sizes(model).keys() or len(kept.get("labels", ())) != model.labels:
         return None
     reference = _reference(model, tuple(kept.items()))
     if reference is None or reference.shape != output.shape:
@@ -178,76 +230,98 @@ def gap(output: Tensor, model: Model, kept: Mapping[str, tuple[int, ...]]) -> fl
     return math.inf if math.isnan(difference) else difference
 
 
+def runs(model: Model, kept: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the dense weights at these indices make a network that runs, if told its sizes; or none at all."""
+    if kept.keys() != _dense_sizes(model).keys():
+        return True
+    try:
+        _sliced(model, kept)
+    except Exception:  # noqa: BLE001 - a model's own code may raise anything
+        return False
+    return True
+
+
 @cache
 def _dense_sizes(model: Model) -> dict[str, int]:
     """Role -> channels in the dense network."""
     axes = _dense_axes(model)
     parameters = dense(model).named_parameters()
-    return {r: size for name, p in parameters for r, size in zip(axes[name], p.shape, strict=True) if r is not None}
+    return {
+        role: size // len(axis)
+        for name, parameter in parameters
+        if name in axes
+        for axis, size in zip(axes[name], parameter.shape, strict=True)
+        for role in axis
+    }
 
 
 @cache
 def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> Tensor | None:
     """Logits of what should be left. Many calls leave the same, so they are kept.
 
-    Where the width is whole, the removed heads, dims and neurons are masked in the dense network
-    itself. Where it is not, that would change every norm: there a network of the size that is left
-    gets the dense weights at the surviving indices.
+    Where the width is whole, the removed heads and neurons are masked in the dense network itself. Where it
+    is not, that would change every norm, and fewer dims may change what a family divides attention's logits
+    by: there a network of the size that is left gets the dense weights at the surviving indices.
     """
     left = dict(kept)
-    return _masked(model, left) if len(left["width"]) == model.width else _sliced(model, left)
+    rows = [left[f"q.{index}"] for index in range(model.layers)]
+    whole = all(len(q) == model.head_dim * len({row // model.head_dim for row in q}) for q in rows)
+    return _masked(model, left) if whole and len(left["width"]) == model.width else _sliced(model, left)
 
 
 def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
     """Logits of the dense network without what is gone.
 
-    A removed head contributes nothing once its columns of the output projection are zero; a removed
-    head dim, nothing to the attention's logits once its rows of q and k are.
+    A removed head contributes nothing once its columns of the output projection are zero, a neuron likewise.
     """
-    net, family, sizes = dense(model), adapter(model), _dense_sizes(model)
-    names = {parameter: name for name, parameter in net.named_parameters()}
-    masked: dict[str, Tensor] = {}
-    for index, block in enumerate(family.blocks(net)):
-        for parameter, role, dim in (
-            (block.query.weight, f"q.{index}", 0),
-            (block.query.bias, f"q.{index}", 0),
-            (block.key.weight, f"k.{index}", 0),
-            (block.key.bias, f"k.{index}", 0),
-            (block.out.weight, f"o.{index}", 1),
-            (block.fc2.weight, f"mlp.{index}", 1),
-        ):
-            gone = torch.tensor(sorted(set(range(sizes[role])) - set(kept[role])), dtype=torch.long)
-            masked[names[parameter]] = parameter.detach().index_fill(dim, gone, 0.0)
+    net, sizes, masked = dense(model), _dense_sizes(model), {}
+    for name, parameter in net.named_parameters():
+        value = parameter.detach()
+        for dim, axis in enumerate(_dense_axes(model).get(name, ())):
+            gone = [
+                start * sizes[role] + index
+                for start, role in enumerate(axis)
+                if role not in ("width", "labels")
+                for index in set(range(sizes[role])) - set(kept[role])
+            ]
+            if gone:
+                value = value.index_fill(dim, torch.tensor(sorted(gone)), 0.0)
+        masked[name] = value
     return _logits(net, masked, model)
 
 
 def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
     """Logits of a network of the size that is left; None if its blocks have no whole number of heads."""
-    net, family, axes = template(model).copy(), adapter(model), _dense_axes(model)
+    net, family = template(model).copy(), adapter(model)
+    axes = _axes(net, model)  # of what its output does not depend on, too: it is computed all the same
     for index, block in enumerate(family.blocks(net)):
         rows = len(kept[f"q.{index}"])
         heads = len({row // model.head_dim for row in kept[f"q.{index}"]})
         if rows % heads:
             return None
-        block.query.out_features = rows
+        block.out.in_features = rows  # what a family takes for the width of attention
         family.set_heads(block, heads)
     for module in net.modules():
         if isinstance(module, nn.LayerNorm):
             module.normalized_shape = (len(kept["width"]),)
-    left = {}
+    left, sizes = {}, _dense_sizes(model)
     for name, parameter in net.named_parameters():
         value = parameter.detach()
-        for dim, role in enumerate(axes[name]):
-            if role is not None:
-                value = value.index_select(dim, torch.tensor(kept[role]))
+        for dim, axis in enumerate(axes.get(name, ())):
+            if axis:
+                survivors = [start * sizes[role] + index for start, role in enumerate(axis) for index in kept[role]]
+                value = value.index_select(dim, torch.tensor(survivors))
         left[name] = value
     return _logits(net, left, model)
 
 
 def _logits(net: nn.Module, parameters: dict[str, Tensor], model: Model) -> Tensor:
     """What a network says with other parameters in place of its own."""
+    given, family = inputs(model), adapter(model)
     with torch.no_grad():
-        output: Tensor = torch.func.functional_call(net, parameters, (pixels(model),)).logits
+        named = given if isinstance(given, dict) else {}
+        answer = torch.func.functional_call(net, parameters, () if named else (given,), named)
+        output: Tensor = family.output(answer)
     return output
 
 

@@ -93,6 +93,7 @@ class Observation:
         sizes: role -> channels in the dense model.
         strays: weights that are not the dense model's, or disagree with their neighbours. Rule 6.
         output_failure: the forward pass with the head counts updated raised this. Rule 1.
+        cannot_run: so does a network that is made of the same weights without a pruner: its code has sizes fixed.
         output_shape: of the logits after pruning.
         output_gap: largest difference to the dense model with the removed parts masked, relative
             to the largest logit; None where the width was touched. Rule 8.
@@ -112,6 +113,7 @@ class Observation:
     sizes: Mapping[str, int] = field(default_factory=dict)
     strays: tuple[str, ...] = ()
     output_failure: Failure | None = None
+    cannot_run: bool = False
     output_shape: tuple[int, ...] = ()
     output_gap: float | None = None
     effects: tuple[str, ...] = ()

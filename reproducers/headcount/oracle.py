@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cache
 
 from headcount.configs import REDUCED, Config, Criterion, Scope, Second
-from headcount.models import Model, planted_channels, planted_heads
+from headcount.models import FAMILIES, Model, planted_channels, planted_heads
 
 Counts = frozenset[int]
 
@@ -149,12 +149,18 @@ def _heads(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
 def _block_heads(model: Model, config: Config, rounds: int, index: int) -> Counts:
     if not _prunes_heads(config, index):
         return frozenset({model.heads})
-    return _block_heads_pruned(model, config, rounds, index) | _unlisted(config, model.heads)
+    stays = _unlisted(config, model.heads) | _untold(model, model.heads)
+    return _block_heads_pruned(model, config, rounds, index) | stays
 
 
 def _unlisted(config: Config, count: int) -> Counts:
     """Upstream's examples list q, k and v; whether attention with fewer listed is pruned at all, no sentence says."""
     return frozenset() if config.num_heads == "qkv" else frozenset({count})
+
+
+def _untold(model: Model, count: int) -> Counts:
+    """A table with numbers for each head is no layer: that its heads go with those of others, no sentence says."""
+    return frozenset({count}) if FAMILIES[model.family].tables else frozenset()
 
 
 def _block_heads_pruned(model: Model, config: Config, rounds: int, index: int) -> Counts:
@@ -198,7 +204,7 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
     free = kept_from({total}, config.head_pruning_ratio, len(ranked), rounds)
     capped = kept_from({total}, min(config.head_pruning_ratio, config.max_pruning_ratio), len(ranked), rounds)
     allowed = span(free | capped) if free != capped or config.head_pruning_ratio == 1 else free
-    if config.num_heads != "qkv":
+    if config.num_heads != "qkv" or FAMILIES[model.family].tables:
         allowed = span(allowed | {total})
     return Total("heads", tuple(f"heads.{index}" for index in ranked), allowed)
 
@@ -216,12 +222,15 @@ def _head_dims(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
 
 
 def _channels(model: Model, config: Config, rounds: int) -> dict[str, Counts]:
-    channels = {"labels": frozenset({model.labels})}
+    channels = {"labels": frozenset({model.labels})} if model.labels else {}
     # Ignored layers keep their outputs; the output projection and the second MLP layer write the width.
     bottleneck = "bottleneck" in config.ignored_layers
     channels["width"] = (
         frozenset({model.width}) if bottleneck else _channel_counts(model.width, config, rounds, "width")
     )
+    if not model.labels:
+        # A bare backbone's output is its width: whether a model's own outputs may go, no sentence says.
+        channels["width"] |= {model.width}
     for index in range(model.layers):
         channels[f"mlp.{index}"] = _channel_counts(model.mlp, config, rounds, f"mlp.{index}")
     return channels
@@ -292,8 +301,17 @@ def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, .
         scopes = [{role: size for role, size in default.items() if role.partition(".")[0] == kind} for kind in kinds]
     else:
         scopes = [default] if default else []
-    totals += [_total("all channels", scope, config.pruning_ratio, config, rounds) for scope in scopes]
+    totals += [_default_total(model, scope, config, rounds) for scope in scopes]
     return tuple(total for total in totals if total.roles)
+
+
+def _default_total(model: Model, sizes: dict[str, int], config: Config, rounds: int) -> Total:
+    """The total of what has no ratio of its own; a bare backbone's width may be in it, or stay as it is."""
+    total = _total("all channels", sizes, config.pruning_ratio, config, rounds)
+    if model.labels or "width" not in sizes:
+        return total
+    others = _total("all channels", sizes, config.pruning_ratio, config, rounds, stays=frozenset({"width"}))
+    return replace(total, kept=total.kept | {left + model.width for left in others.kept})
 
 
 def _ranked_sizes(model: Model, config: Config) -> dict[str, int]:
@@ -306,13 +324,21 @@ def _ranked_sizes(model: Model, config: Config) -> dict[str, int]:
     return sizes
 
 
-def _total(name: str, sizes: dict[str, int], ratio: Fraction, config: Config, rounds: int) -> Total:
-    """What may be left of channels that are ranked together.
+def _total(  # noqa: PLR0913 - what is ranked, and how
+    name: str,
+    sizes: dict[str, int],
+    ratio: Fraction,
+    config: Config,
+    rounds: int,
+    *,
+    stays: frozenset[str] = frozenset(),
+) -> Total:
+    """What may be left of channels that are ranked together, but for roles that stay whole.
 
     With `prune_head_dims=False` the head dims may be in the ranking without ever going, or not be
     in it: "global channel sparsity" does not say. Rounding moves each role by less than a multiple.
     """
-    bystanders = {role for role in sizes if role.startswith("dims.") and not config.prune_head_dims}
+    bystanders = stays | {role for role in sizes if role.startswith("dims.") and not config.prune_head_dims}
     prunable = {role: size for role, size in sizes.items() if role not in bystanders}
     count, idle = sum(prunable.values()), sum(sizes[role] for role in bystanders)
     at_least = len(prunable)

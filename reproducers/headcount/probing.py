@@ -12,7 +12,8 @@ from headcount.builds import RELEASES, Overlay
 from headcount.defects import Defect, catalogue
 from headcount.engine import Engine, unpromised
 from headcount.environment import environment
-from headcount.matrix import Cell, default_cells
+from headcount.matrix import Cell, every_cell
+from headcount.models import Model
 from headcount.observations import CANNOT_BE_TESTED, MACHINES_FAULT, ScriptRun
 from headcount.oracle import expect
 from headcount.verdicts import Kind, Signature, Verdict, judge, normalised
@@ -189,8 +190,8 @@ def telling_cells(defect: Defect) -> tuple[Cell, ...]:
     A cell in which another defect fails first, on whatever release, says nothing about this one there.
     """
     ranked = sorted(
-        (cell for cell in default_cells() if any(shows.covers(cell) for shows in defect.shows)),
-        key=lambda c: (_hidden(defect, c), c.id),
+        (cell for cell in every_cell() if any(shows.covers(cell) for shows in defect.shows)),
+        key=lambda c: (_hidden(defect, c), _unlike(c), c.id),
     )
     chosen: list[Cell] = []
     for release in RELEASES:
@@ -198,6 +199,12 @@ def telling_cells(defect: Defect) -> tuple[Cell, ...]:
         if clear and not any(cell in clear for cell in chosen):
             chosen.append(clear[0])
     return tuple(chosen or ranked[:1])
+
+
+def _unlike(cell: Cell) -> int:
+    """How far from the plainest model that a cell could be about: not every line runs every family's pruned heads."""
+    plain = cell.model.family == Model.family and cell.model.labels
+    return 0 if plain else 1 + cell.config.prune_num_heads + cell.config.global_pruning
 
 
 def _hidden(defect: Defect, cell: Cell, releases: tuple[str, ...] = RELEASES) -> int:

@@ -21,7 +21,7 @@ from headcount.defects import Defect
 from headcount.environment import environment
 from headcount.errors import UsageError
 from headcount.matrix import Cell
-from headcount.models import planted_heads
+from headcount.models import Model, planted_heads
 from headcount.observations import ScriptRun
 from headcount.oracle import Counts, Expectation, expect
 from headcount.verdicts import OUTPUT_TOLERANCE, Kind, Verdict, normalised, said
@@ -70,8 +70,8 @@ def write(  # noqa: PLR0913 - what a file is made of
     Raises:
         UsageError: a file cannot be written for such a verdict, or such a model.
     """
-    if cell.model.family != "vit":
-        raise UsageError(f"{cell.id}: reproducers of {cell.model.family} cannot be written yet")
+    if not is_writable(cell):
+        raise UsageError(f"{cell.id}: files are written of ViT with a classifier only", "show it with --model and -k")
     check = _check(cell, verdict)
     images = f"torch.randn(1, 3, {cell.model.image}, {cell.model.image})"
     code = [
@@ -91,6 +91,11 @@ def write(  # noqa: PLR0913 - what a file is made of
         *code,
     ]
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
+
+
+def is_writable(cell: Cell) -> bool:
+    """Whether a file can be written for such a model."""
+    return cell.model.family == Model.family and cell.model.labels > 0
 
 
 def unproven(verdict: Verdict, status: int | None, printed: str) -> str:
@@ -267,7 +272,7 @@ def _pruner(config: Config, heads: str, model: str = "model", blocks: str = "blo
     importance, named = _importance(config.importance), config.importance in _FEEDING
     return [
         *([f"importance = {importance}"] if named else []),
-        "pruner = tp.pruner.MetaPruner(",
+        f"pruner = tp.pruner.{config.pruner}(",
         f"    {model},",
         "    images,",
         f"    importance={'importance' if named else importance},",

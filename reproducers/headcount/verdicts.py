@@ -86,6 +86,7 @@ def judge(expectation: Expectation, observation: Observation) -> Verdict:
         _first_broken(_rules(expectation, observation), expectation, observation)
         or _broken_forward(observation)
         or _first_broken(_LATER_RULES, expectation, observation)
+        or _cannot_run(observation)
         or _OK
     )
 
@@ -96,7 +97,7 @@ def broken(expectation: Expectation, observation: Observation) -> frozenset[Kind
         return frozenset({judge(expectation, observation).kind} - {Kind.OK})
     rules = (*_rules(expectation, observation), *_LATER_RULES)
     found = {finding[0] for rule in rules if (finding := rule(expectation, observation)) is not None}
-    return frozenset(found | ({Kind.BROKEN_FORWARD} if observation.output_failure is not None else set()))
+    return frozenset(found | ({Kind.BROKEN_FORWARD} if _broken_forward(observation) is not None else set()))
 
 
 def _rules(expectation: Expectation, observation: Observation) -> tuple["Rule", ...]:
@@ -111,9 +112,18 @@ def _first_broken(rules: Iterable["Rule"], expectation: Expectation, observation
 
 
 def _broken_forward(observation: Observation) -> Verdict | None:
-    """Rule 1, its other half: a forward pass with the head counts updated."""
+    """Rule 1, its other half: a forward pass with the head counts updated, where the model's own code allows one."""
     failure = observation.output_failure
-    return None if failure is None else _raised(Kind.BROKEN_FORWARD, failure, Phase.FORWARD)
+    if failure is None or observation.cannot_run:
+        return None
+    return _raised(Kind.BROKEN_FORWARD, failure, Phase.FORWARD)
+
+
+def _cannot_run(observation: Observation) -> Verdict | None:
+    """All that can be asked of the weights is fine, and no pruner could do more."""
+    if not observation.cannot_run:
+        return None
+    return _found(Kind.NOT_APPLICABLE, "whoever prunes it, this model cannot run so: its own code has sizes fixed")
 
 
 def _found(kind: Kind, reason: str) -> Verdict:

@@ -6,15 +6,20 @@ sixth of a second, in each process, and its pages would no longer be shared.
 
 import gc
 import signal
+from contextlib import suppress
 
 gc.disable()
 # The server leaves Ctrl-C to those who called it, but says so only after these imports.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from headcount import worker  # noqa: E402 - after the collector is off
-from headcount.models import vit  # noqa: E402 - likewise
+from headcount.models import FAMILIES, Model, adapter  # noqa: E402 - likewise
 
-__all__ = ["vit", "worker"]
+__all__ = ["worker"]
+
+for _family in FAMILIES:
+    with suppress(ImportError):  # this transformers has none
+        adapter(Model(_family))
 
 gc.collect()
 gc.freeze()

@@ -9,6 +9,7 @@ import atexit
 import gc
 import importlib.metadata
 import inspect
+import itertools
 import json
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -34,11 +35,11 @@ from torch import Tensor, nn
 
 from headcount import calls, networks, redirect
 from headcount.builds import Overlay
-from headcount.configs import Second
+from headcount.configs import Pruner, Second
 from headcount.confinement import confine
 from headcount.foreign import placeless
 from headcount.matrix import Cell
-from headcount.models import adapter
+from headcount.models import FAMILIES, adapter
 from headcount.observations import CANNOT_BE_TESTED, END, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
@@ -179,16 +180,24 @@ def _tells_nothing(error: BaseException, overlay: Overlay) -> bool:
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:
     """Prune one cell with an imported torch_pruning. Never raises."""
-    return _Run(pruning, cell).observation()
+    try:
+        run = _Run(pruning, cell)
+    except ImportError:
+        family = FAMILIES[cell.model.family]
+        installed = importlib.metadata.version("transformers")
+        missing = f"{family.title} came with transformers {family.since}, this is {installed}"
+        return Observation(Ending.NOT_APPLICABLE, detail=missing)
+    return run.observation()
 
 
 def forget(pruning: ModuleType) -> None:
-    """Empty the default dictionaries of the pruner's constructor.
+    """Empty the default dictionaries of the pruners' constructors.
 
     Every release writes into them (`out_channel_groups.update(num_heads)`), so one cell would see
     the modules of the one before, and all models would stay in memory.
     """
-    for parameter in _parameters(pruning.pruner.MetaPruner):
+    classes = [getattr(pruning.pruner, name) for name in Pruner if hasattr(pruning.pruner, name)]
+    for parameter in itertools.chain.from_iterable(map(_parameters, classes)):
         if isinstance(parameter.default, dict):
             parameter.default.clear()
 
@@ -241,6 +250,7 @@ class _Run:
         self.phase = Phase.MEASURE
         kept, sizes, strays = networks.trace(net, self.model)
         output_failure, output = self._forward(net, reported)
+        cannot_run = output is None and not strays and not networks.runs(self.model, kept)
         return self._ended(
             Ending.FINISHED,
             reported=reported,
@@ -248,6 +258,7 @@ class _Run:
             sizes=sizes,
             strays=tuple(strays),
             output_failure=output_failure,
+            cannot_run=cannot_run,
             output_shape=() if output is None else tuple(output.shape),
             output_gap=None if output is None else networks.gap(output, self.model, kept),
         )
@@ -286,11 +297,11 @@ class _Run:
     def _construct(self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...] = ()) -> Any:
         with self._timed(Phase.CONSTRUCT):
             self.importance = calls.criterion(self.pruning, self.config.importance, self.model)
-            return self.pruning.pruner.MetaPruner(
+            return getattr(self.pruning.pruner, self.config.pruner)(
                 net,
-                networks.pixels(self.model),
+                networks.inputs(self.model),
                 importance=self.importance,
-                **calls.arguments(self.config, self.blocks, self.adapter.classifier(net), self._num_heads(reported)),
+                **calls.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported)),
             )
 
     def _num_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:
@@ -319,7 +330,7 @@ class _Run:
         with self._timed(Phase.STEP):
             feed = calls.FEEDERS.get(self.config.importance)
             if feed is not None:
-                feed(self.importance, pruner, net, networks.pixels(self.model), self.adapter)
+                feed(self.importance, pruner, net, networks.inputs(self.model), self.adapter)
 
     def _reported(self, pruner: Any) -> tuple[tuple[int | None, ...], ...]:
         return tuple(
@@ -359,7 +370,7 @@ class _Run:
             for block, row in zip(self.blocks, reported, strict=True):
                 self.adapter.set_heads(block, max(c for c in row if c is not None))
             with self._timed(Phase.FORWARD), torch.no_grad():
-                output: Tensor = self.adapter.logits(net.eval(), networks.pixels(self.model))
+                output: Tensor = self.adapter.call(net.eval(), networks.inputs(self.model))
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
             return _failure(error), None
         return None, output

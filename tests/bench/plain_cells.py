@@ -26,12 +26,12 @@ def test_cell(cell: matrix.Cell) -> None:
             net,
             pixels,
             importance=calls.criterion(torch_pruning, cell.config.importance, cell.model),
-            **calls.arguments(cell.config, blocks, family.classifier(net), heads),
+            **calls.arguments(cell.config, blocks, family.ignored(net), heads),
         )
         for _ in range(cell.config.iterative_steps):
             pruner.step()
         for block in blocks:
             family.set_heads(block, pruner.num_heads[block.query])
-        family.logits(net, pixels)
+        family.call(net, pixels)
     except Exception as error:  # noqa: BLE001 - here too a known defect is no news
         pytest.xfail(str(error))

@@ -43,7 +43,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="append",
         default=[],
         metavar="MODEL",
-        help="only cells of this model, as in the test ids: vit, vit12h, … ; may be given several times",
+        help="only cells of this family, or this model as in the test ids: dinov2, vit12h, … ; may be given several "
+        "times",
+    )
+    group.addoption(
+        "--all", action="store_true", help="every plain call on every family, where the default takes one of each"
     )
     group.addoption(
         "--fresh", action="store_true", help="observe every cell anew, though the same build was seen with it before"
@@ -89,7 +93,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def _prepare(config: pytest.Config) -> list[Overlay]:
-    models = {cell.model.id for cell in (*matrix.default_cells(), matrix.ISSUE_410)}
+    models = {name for cell in matrix.known_cells().values() for name in (cell.model.id, cell.model.family)}
     if unknown := set(config.option.model) - models:
         raise UsageError(f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}")
     wanted = builds.parse_all(config.option.build or builds.RELEASES)
@@ -132,11 +136,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
-    cells = list(matrix.default_cells())
+    cells = list(matrix.every_cell() if config.option.all else matrix.default_cells())
     if config.option.build or overlay.version in FULL_SIZE_RELEASES:
         cells.append(matrix.ISSUE_410)
-    wanted = config.option.model
-    return [cell for cell in cells if not wanted or cell.model.id in wanted]
+    wanted = set(config.option.model)
+    return [cell for cell in cells if not wanted or wanted & {cell.model.id, cell.model.family}]
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from types import ModuleType
+from typing import Any
 
-#: Family -> the module with its adapter. To add a family, add a file and a line here.
-FAMILIES: Mapping[str, str] = {"vit": "headcount.models.vit"}
+
+@dataclass(frozen=True)
+class Family:
+    """What must be known of a family without building one; a test holds it to the networks themselves.
+
+    Attributes:
+        title: its name in tables.
+        since: the transformers that brought it; "" for a model of our own.
+        head: whether it comes with an image classifier, too.
+        tables: whether each head has numbers of its own in a table, which no layer is.
+        heads_fixed, dims_fixed: the transformers, as a PEP 440 specifier, whose code runs no such model with fewer
+            heads, with fewer channels a head, whoever prunes it; "" for none.
+    """
+
+    title: str
+    since: str = ""
+    head: bool = True
+    tables: bool = False
+    heads_fixed: str = ""
+    dims_fixed: str = ""
+
+
+#: The families, each with a module of its name here. To add one, add a file and a line.
+FAMILIES: Mapping[str, Family] = {
+    "vit": Family("ViT", "4.5"),
+    "deit": Family("DeiT", "4.6"),
+    "vit_msn": Family("ViT-MSN", "4.23"),
+    "vit_mae": Family("ViT-MAE", "4.16", head=False),
+    "ijepa": Family("I-JEPA", "4.47"),
+    "yolos": Family("YOLOS", "4.19", head=False),
+    "data2vec_vision": Family("Data2Vec-Vision", "4.18"),
+    "beit": Family("BEiT, absolute positions", "4.9"),
+    "beit_relative": Family("BEiT, relative positions", "4.9", tables=True),
+    "dinov2": Family("DINOv2", "4.31"),
+    "dinov2_registers": Family("DINOv2 with registers", "4.48"),
+    "dinov3": Family("DINOv3", "4.56", head=False, dims_fixed=">=4"),
+    "clip": Family("CLIP", "4.5", heads_fixed="<5", dims_fixed="<5"),
+    "siglip": Family("SigLIP", "4.37", heads_fixed="<5", dims_fixed="<5"),
+    "swin": Family("Swin", "4.16", tables=True),
+    "swinv2": Family("Swin v2", "4.22", tables=True),
+    "pvt": Family("PVT", "4.32"),
+    "fused_unbind": Family("fused qkv, unbind"),
+    "fused_index": Family("fused qkv, qkv[0]"),
+    "fused_chunk": Family("fused qkv, chunk"),
+}
 
 #: The least important head's share of the most important one's. Wide enough that the ranking of
 #: the planted heads survives every criterion's normalisation.
@@ -22,7 +65,7 @@ PLANTED_RANGE = 64.0
 
 @dataclass(frozen=True)
 class Model:
-    """The shape of a ViT with an image classifier on top.
+    """The shape of a ViT, with an image classifier on top or bare.
 
     Attributes:
         family: which adapter builds it; a key of `FAMILIES`.
@@ -30,7 +73,7 @@ class Model:
         heads: attention heads per block.
         head_dim: channels per head; `width` is `heads * head_dim`.
         mlp: hidden channels of each block's MLP.
-        labels: outputs of the classifier.
+        labels: outputs of the classifier; 0 for a bare backbone, which has none.
         image, patch: pixels along one side.
         full_size: whether this is a model of everyday size, which costs seconds and a gigabyte.
     """
@@ -55,16 +98,27 @@ class Model:
         """The name in cell ids: `vit`, `vit12h`, `vit_base`."""
         if self.full_size:
             return f"{self.family}_base"
-        return self.family if self.heads == Model.heads else f"{self.family}{self.heads}h"
+        name = self.family + ("" if self.labels or not FAMILIES[self.family].head else "_bare")
+        return name if self.heads == Model.heads else f"{name}{self.heads}h"
 
 
 #: ViT-B/16 at 224 px with the default 1000 ImageNet labels replaced by upstream issue 410's 100.
 VIT_BASE = Model(layers=12, heads=12, head_dim=64, mlp=3072, labels=100, image=224, patch=16, full_size=True)
 
 
-def adapter(model: Model) -> ModuleType:
-    """The adapter module of a model's family. Imports torch and transformers: workers only."""
-    return import_module(FAMILIES[model.family])
+def adapter(model: Model) -> Any:
+    """The `ADAPTER` of a model's family. Imports torch and transformers: workers only.
+
+    Raises:
+        ImportError: the transformers that is installed does not have the family.
+    """
+    return import_module(f"headcount.models.{model.family}").ADAPTER
+
+
+def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model:
+    """The smallest model of a family. Some have an MLP of a whole multiple of the width only."""
+    mlp = Model.mlp if family == "vit" else 2 * heads * Model.head_dim
+    return Model(family, heads=heads, mlp=mlp, labels=0 if bare or not FAMILIES[family].head else Model.labels)
 
 
 @cache

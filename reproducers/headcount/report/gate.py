@@ -34,6 +34,8 @@ def text(verdict: Verdict) -> str:
             lines += ["", f"{sort.value.upper()}: {what}", *(f"  {cell}" for cell in _some(cells))]
     if verdict.breaches:
         lines += ["", f"{_interface(verdict)}:", *(f"  {line}" for line in _breaches(verdict))]
+        if any(breach.lost for breach in verdict.breaches):
+            lines += ["  (--allow-api NAME, a name as above or its last part, says that one is meant to go)"]
     lines += [f"\nDOUBT: {clean(doubt)}" for doubt in verdict.doubts]
     return "\n".join(lines)
 
@@ -42,7 +44,17 @@ def headline(verdict: Verdict) -> str:
     """The answer in one line."""
     base, candidate = verdict.base["label"], verdict.candidate["label"]
     line = f"transformers {verdict.environment['transformers']}"
-    return f"{candidate}, against {base}, {line}: {_HEADLINES[verdict.exit_code]}"
+    return f"{candidate}, against {base}, {line}: {_HEADLINES[verdict.exit_code]}{_why(verdict)}"
+
+
+def _why(verdict: Verdict) -> str:
+    """What makes it unfit."""
+    if verdict.exit_code is not ExitCode.REGRESSION:
+        return ""
+    gone = sum(breach.lost for breach in verdict.breaches)
+    worse = verdict.counts.get(Sort.REGRESSED, 0)
+    counted = [f"{worse} cells got worse"] * bool(worse) + [f"{gone} public names or parameters are gone"] * bool(gone)
+    return f": {', '.join(counted or ['cells changed, which --strict forbids'])}"
 
 
 def markdown(verdict: Verdict, commands: Mapping[str, str], reproducers: Mapping[str, str]) -> str:
@@ -122,9 +134,10 @@ def in_words(counts: Mapping[Sort, int]) -> str:
 
 def _groups(differences: Iterable[Difference]) -> list[tuple[str, list[str]]]:
     """Cells that went the same way, the largest group first: what happened in the first of them, all cells."""
-    groups: dict[tuple[str, str], list[Difference]] = {}
+    groups: dict[tuple[str, ...], list[Difference]] = {}
     for difference in differences:
-        groups.setdefault((failure(difference.base), failure(difference.candidate)), []).append(difference)
+        both = (failure(difference.base), failure(difference.candidate))
+        groups.setdefault((difference.what,) if difference.is_untestable else both, []).append(difference)
     ordered = sorted(groups.values(), key=len, reverse=True)
     return [(clean(group[0].what), [d.cell for d in group]) for group in ordered]
 

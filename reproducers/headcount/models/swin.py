@@ -1,0 +1,28 @@
+"""Swin, of one stage: attention in windows, with a table of biases for each head."""
+
+from typing import Any
+
+from transformers import SwinConfig, SwinForImageClassification, SwinModel
+
+from headcount.models import Model
+from headcount.models.isotropic import Isotropic
+
+
+class Windowed(Isotropic):
+    """A family with stages, of which there is one, and two windows to a side."""
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """A model's numbers under the names that the config has for them."""
+        named = {
+            "image_size": model.image,
+            "patch_size": model.patch // 2,
+            "embed_dim": model.width,
+            "depths": [model.layers],
+            "num_heads": [model.heads],
+            "window_size": 2,
+            "mlp_ratio": model.mlp / model.width,
+        }
+        return named | ({"num_labels": model.labels} if model.labels else {})
+
+
+ADAPTER = Windowed(SwinConfig, SwinForImageClassification, SwinModel)

@@ -1,0 +1,146 @@
+"""Which family works with which release: what the catalogue says of the plain calls on each, without running any.
+
+The matrix holds the catalogue to be exact in every cell, so that what is said here is what it measures.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from headcount.builds import RELEASES
+from headcount.defects import Defect, catalogue
+from headcount.matrix import FAMILY_CALLS, Cell, family_models
+from headcount.models import FAMILIES, Family, Model
+from headcount.verdicts import Kind
+
+#: The lines of transformers that nox has environments for.
+LINES = ("4.57.6", "5.23.0")
+
+#: Where a release fails that cannot make out a model's structure at all.
+_TRACING = ("_trace_computational_graph", "infer_out_channels")
+
+
+class State(StrEnum):
+    """How a family fares with a release."""
+
+    WORKS = "works"
+    EXTRA = "extra"  # with the width in ignored_layers, as upstream's examples have it
+    BROKEN = "broken"
+    UNTRACED = "untraced"
+    FIXED = "fixed"  # the family's own code runs no pruned model
+    MISSING = "missing"  # this transformers does not have the family
+
+
+@dataclass(frozen=True)
+class Support:
+    """One model with one release: `defects` are those that any of the plain calls shows."""
+
+    state: State
+    defects: tuple[str, ...] = ()
+
+
+def support(model: Model, release: str, transformers: str) -> Support:
+    """What the catalogue says of a family's plain calls."""
+    family = FAMILIES[model.family]
+    if Version(transformers) < Version(family.since or "0"):
+        return Support(State.MISSING)
+    cells = [Cell(model, config) for config in FAMILY_CALLS]
+    runs = [cell for cell in cells if not _is_fixed(family, cell, transformers)]
+    if not runs:
+        return Support(State.FIXED)
+    shown = {cell: catalogue().foretells(cell, release, transformers) for cell in runs}
+    found = tuple(dict.fromkeys(defect.id for defects in shown.values() for defect in defects))
+    if not found:
+        return Support(State.WORKS)
+    if all(any(_is_tracing(defect) for defect in defects) for defects in shown.values()):
+        return Support(State.UNTRACED, found)
+    extra = [defects for cell, defects in shown.items() if "bottleneck" in cell.config.ignored_layers]
+    # Where heads may stay for their tables, that they do is no working.
+    works = bool(extra) and not any(extra) and not family.tables
+    return Support(State.EXTRA if works else State.BROKEN, found)
+
+
+def tables(lines: Sequence[str] = LINES) -> str:
+    """For each line of transformers a row for each family, with its classifier and bare; then what the marks say.
+
+    A column stands for releases that are alike in all rows.
+    """
+    every = {line: {model: _states(model, line) for model in family_models()} for line in lines}
+    rows = [states for by_model in every.values() for states in by_model.values()]
+    marks = _marks(rows)
+    return "\n\n".join([*(_table(line, by_model, marks) for line, by_model in every.items()), _legend(rows, marks)])
+
+
+def plain(transformers: str) -> dict[str, dict[str, dict[str, object]]]:
+    """The same as plain values: model -> release -> its state and defects."""
+    return {
+        model.id: {r: {"state": s.state, "defects": list(s.defects)} for r, s in _states(model, transformers).items()}
+        for model in family_models()
+    }
+
+
+def _table(line: str, rows: Mapping[Model, Mapping[str, Support]], marks: Mapping[str, str]) -> str:
+    alike = groupby(RELEASES, lambda release: [states[release] for states in rows.values()])
+    columns = [tuple(run) for _, run in alike]
+    head = ["", *(run[0] if len(run) == 1 else f"{run[0]}+" for run in columns)]
+    cells = [[_title(model), *(_mark(states[run[0]], marks) for run in columns)] for model, states in rows.items()]
+    widths = [max(len(row[index]) for row in [head, *cells]) for index in range(len(head))]
+    printed = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
+    return "\n".join([f"transformers {line}", *(row.rstrip() for row in printed)])
+
+
+def _states(model: Model, transformers: str) -> dict[str, Support]:
+    return {release: support(model, release, transformers) for release in RELEASES}
+
+
+def _is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
+    """Whether the family's own code keeps the call from running."""
+    fixed = family.heads_fixed or (family.dims_fixed if cell.config.prune_head_dims else "")
+    return bool(fixed) and SpecifierSet(fixed).contains(Version(transformers), prereleases=True)
+
+
+def _is_tracing(defect: Defect) -> bool:
+    return Kind.CRASH in defect.kinds and any(name in defect.frame for name in _TRACING)
+
+
+def _title(model: Model) -> str:
+    family = FAMILIES[model.family]
+    return family.title + (", bare" if not model.labels and family.head else "")
+
+
+def _marks(rows: Iterable[Mapping[str, Support]]) -> dict[str, str]:
+    """Defect -> its letter, in the order in which they come."""
+    found = dict.fromkeys(defect for states in rows for state in states.values() for defect in state.defects)
+    return {defect: chr(ord("a") + index) for index, defect in enumerate(found)}
+
+
+def _mark(support: Support, marks: Mapping[str, str]) -> str:
+    letters = "".join(sorted(marks[defect] for defect in support.defects))
+    return {
+        State.WORKS: "works",
+        State.EXTRA: f"+{letters}",
+        State.BROKEN: letters,
+        State.UNTRACED: f"!{letters}",
+        State.FIXED: "-",
+        State.MISSING: "",
+    }[support.state]
+
+
+def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str]) -> str:
+    states = {support.state for row in rows for support in row.values()}
+    titles = {defect.id: defect.title for defect in catalogue().defects}
+    told = [words for state, words in _WORDS.items() if state in states]
+    return "\n".join([*told, *(f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())])
+
+
+_WORDS = {
+    State.WORKS: "works: heads, head dims or both, in both scopes, as the documentation says",
+    State.EXTRA: "+  works if the width is left alone: attention's and the MLP's outputs in ignored_layers",
+    State.UNTRACED: "!  cannot be traced",
+    State.FIXED: "-  cannot run pruned, whoever prunes it: the family's own code has sizes fixed",
+    State.MISSING: "   empty: this transformers does not have the family",
+}
