@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.3.0"]
 # ///
-"""Global pruning with pruning_ratio=0 crashes on a threshold that was never set.
+"""Global pruning with no channel to remove, as with pruning_ratio=0, crashes on a threshold never set.
 
 Symptom: with 1.3.0, UnboundLocalError at step in pruner.algorithms.metapruner.prune_global: cannot access
 local variable 'thres' where it is not associated with a value.

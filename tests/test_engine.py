@@ -17,7 +17,7 @@ from headcount.configs import Config, Criterion
 from headcount.confinement import SIGNALS_SINCE
 from headcount.engine import Engine, unpromised
 from headcount.matrix import Cell
-from headcount.models import Model
+from headcount.models import Model, small
 from headcount.observations import Ending, Phase
 
 CELL = matrix.CORNERS[0]
@@ -179,3 +179,13 @@ def test_what_a_release_never_promised_is_not_asked() -> None:
     assert unpromised("1.4.1", config) == ""
     cell = Cell(Model(), config)
     assert Engine().run(Overlay("old", Path("nowhere"), "1.3.7", ""), cell).ending is Ending.NOT_APPLICABLE
+
+
+def test_a_family_that_this_transformers_does_not_have(
+    engine: Engine, miniature: Callable[[str], Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said which one has it, and no process is asked."""
+    monkeypatch.setattr("headcount.engine.environment", lambda: {"transformers": "4.40.0"})
+    observation = engine.run(miniature("correct"), Cell(small("dinov3"), Config()))
+    assert observation.ending is Ending.NOT_APPLICABLE
+    assert observation.detail == "DINOv3 came with transformers 4.56, this is 4.40.0"

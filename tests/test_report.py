@@ -231,7 +231,7 @@ def test_a_gate_s_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     worse = gate_of(tmp_path, "correct", "wrong-heads")
     assert main(["report", str(worse), "--format", "json", "-o", "-"]) == ExitCode.CLEAN
     said = capsys.readouterr()
-    assert "NOT fit for release: 1 regressed, 1 still ok" in said.err
+    assert "NOT fit for release; cells that got worse: 1: 1 regressed, 1 still ok" in said.err
     found = json.loads(said.out)
     jsonschema.validate(found, SCHEMA)
     answer = found["comparisons"][0]["gate"]

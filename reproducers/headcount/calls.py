@@ -41,10 +41,17 @@ def arguments(
     arguments: dict[str, Any] = {name: _number(value) for name, value in config.departures().items()}
     ignored = [layer for role in config.ignored_layers for layer in modules(role)]
     arguments |= {"ignored_layers": [*always, *ignored], "num_heads": num_heads}
+    if config.eager:
+        arguments["iterative_pruning_ratio_scheduler"] = eager
     for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
         if getattr(config, name):
             arguments[name] = keyed(getattr(config, name))
     return arguments
+
+
+def eager(ratio: float, steps: int) -> list[float]:
+    """Each step's share of the whole, the state before the first included: all of it at once."""
+    return [0.0, *[ratio] * steps]
 
 
 def _number(value: Any) -> Any:

@@ -70,6 +70,7 @@ class Config:
         frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
         pruner: the class that is called.
+        eager: a scheduler of the user's own, which wants all of it in the first step.
     """
 
     global_pruning: bool = False
@@ -91,6 +92,7 @@ class Config:
     frozen: bool = False
     training: bool = False
     pruner: Pruner = Pruner.META
+    eager: bool = False
 
     @property
     def id(self) -> str:
@@ -122,6 +124,7 @@ class Config:
             "second_": self.second if self.second is not Second.NONE else "",
             "frozen": "" if not self.frozen else "on",
             "training": "" if not self.training else "on",
+            "eager": "" if not self.eager else "on",
             "with_": self.pruner if self.pruner is not Pruner.META else "",
         }
         return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in words.items() if value)

@@ -20,7 +20,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from headcount.configs import Second
+from headcount.configs import Config, Second
 from headcount.matrix import Cell
 from headcount.models import FAMILIES
 from headcount.oracle import prunes_heads
@@ -246,8 +246,8 @@ def _names(cell: Cell) -> dict[str, Any]:
         "prunes_heads": prunes_heads(cell.config),
         "compounded": partial(_compounded, cell, ratio),
         "targets": _targets(cell, ratio),
-        "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config.iterative_steps),
-        "busy_steps_in_all": _busy_steps(cell.model.heads * cell.model.layers, ratio, cell.config.iterative_steps),
+        "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config),
+        "busy_steps_in_all": _busy_steps(cell.model.heads * cell.model.layers, ratio, cell.config),
         "ratio": Fraction,
         "floor": math.floor,
         "ceil": math.ceil,
@@ -263,12 +263,11 @@ def _compounded(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]
     Args:
         overdone: whether a step goes on when the model has no more heads left than it should.
     """
-    model, steps = cell.model, cell.config.iterative_steps
-    left = model.heads
+    model, left = cell.model, cell.model.heads
     for _ in range(_pruners(cell)):
         whole = left
-        for step in range(1, steps + 1):
-            share = ratio * step / steps
+        for part in _schedule(cell.config):
+            share = ratio * part
             if overdone or left * model.layers > math.floor(whole * model.layers * (1 - share)):
                 left -= rounding(share * left)
     return left
@@ -287,7 +286,13 @@ def _pruners(cell: Cell) -> int:
     return 2 if cell.config.second is Second.SAME else 1
 
 
-def _busy_steps(count: int, ratio: Fraction, steps: int) -> int:
-    """In how many of n steps a head goes, where step i leaves floor((1 - i / n * ratio) * count)."""
-    targets = [count, *(math.floor(count * (1 - ratio * step / steps)) for step in range(1, steps + 1))]
+def _schedule(config: Config) -> list[Fraction]:
+    """What share of the ratio is to be reached by the end of each step."""
+    steps = config.iterative_steps
+    return [Fraction(1) if config.eager else Fraction(step, steps) for step in range(1, steps + 1)]
+
+
+def _busy_steps(count: int, ratio: Fraction, config: Config) -> int:
+    """In how many steps a head goes, where one with share s of the ratio leaves floor((1 - s * ratio) * count)."""
+    targets = [count, *(math.floor(count * (1 - ratio * share)) for share in _schedule(config))]
     return sum(before > after for before, after in pairwise(targets))

@@ -28,10 +28,11 @@ from packaging.version import Version
 from headcount.builds import Overlay
 from headcount.configs import Config
 from headcount.confinement import strays
-from headcount.environment import harmless_environment
+from headcount.environment import environment, harmless_environment
 from headcount.errors import SetupError
 from headcount.foreign import placeless
 from headcount.matrix import Cell
+from headcount.models import FAMILIES, Model
 from headcount.observations import END, LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
 from headcount.store import Store
 
@@ -125,7 +126,7 @@ class Engine:
             fresh: look at no store, and use a process that has run nothing before.
             recall: look at the store first.
         """
-        missing = unpromised(overlay.version, cell.config)
+        missing = absent(cell.model) or unpromised(overlay.version, cell.config)
         if missing:
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
         if self._store is None:
@@ -347,6 +348,14 @@ def _read(answer: bytes, asked: int) -> Observation:
     if observation.recalled:
         raise ValueError("a process cannot say of itself: recalled")
     return observation
+
+
+def absent(model: Model) -> str:
+    """The transformers that a model's family needs, if the one that is installed is older; "" if it is not."""
+    family, installed = FAMILIES[model.family], environment()["transformers"]
+    if Version(installed) >= Version(family.since or "0"):
+        return ""
+    return f"{family.title} came with transformers {family.since}, this is {installed}"
 
 
 def unpromised(version: str, config: Config) -> str:

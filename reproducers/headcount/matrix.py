@@ -114,6 +114,12 @@ CORNERS: tuple[Cell, ...] = (
     ),
     # Twice three steps.
     Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=3, second=Second.SAME)),
+    # A scheduler of the user's own: the steps after the first find nothing left to do.
+    *(
+        Cell(Model(), replace(call, iterative_steps=3, eager=True, global_pruning=everywhere))
+        for call in (_PLAIN_HEADS, Config(prune_num_heads=False))
+        for everywhere in (False, True)
+    ),
     # The pruners that can also make weights sparse before.
     *(
         Cell(Model(), replace(_PLAIN_HEADS, pruner=pruner, global_pruning=everywhere))

@@ -282,6 +282,11 @@ def _pruner(config: Config, heads: str, model: str = "model", blocks: str = "blo
             for name in ("head_pruning_ratio_dict", "pruning_ratio_dict")
             if getattr(config, name)
         ),
+        *(
+            ["    iterative_pruning_ratio_scheduler=lambda ratio, steps: [0.0, *[ratio] * steps],"]
+            if config.eager
+            else []
+        ),
         f"    ignored_layers=[{', '.join([f'{model}.classifier', *ignored])}],",
         f"    num_heads={{layer: {heads} for block in {blocks} for layer in block{listed}}},",
         ")",

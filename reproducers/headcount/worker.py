@@ -39,7 +39,7 @@ from headcount.configs import Pruner, Second
 from headcount.confinement import confine
 from headcount.foreign import placeless
 from headcount.matrix import Cell
-from headcount.models import FAMILIES, adapter
+from headcount.models import adapter
 from headcount.observations import CANNOT_BE_TESTED, END, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
@@ -180,14 +180,7 @@ def _tells_nothing(error: BaseException, overlay: Overlay) -> bool:
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:
     """Prune one cell with an imported torch_pruning. Never raises."""
-    try:
-        run = _Run(pruning, cell)
-    except ImportError:
-        family = FAMILIES[cell.model.family]
-        installed = importlib.metadata.version("transformers")
-        missing = f"{family.title} came with transformers {family.since}, this is {installed}"
-        return Observation(Ending.NOT_APPLICABLE, detail=missing)
-    return run.observation()
+    return _Run(pruning, cell).observation()
 
 
 def forget(pruning: ModuleType) -> None:

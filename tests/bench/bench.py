@@ -28,6 +28,9 @@ CORES = 2
 #: How the ids of a small selection end: one step, channels by half, no extras.
 FEW = "chan1of2-steps1"
 
+#: The cells that the plain sessions run: see plain_cells.py.
+_VIT = ["--model", "vit", "-m", "not full_size"]
+
 #: What the harness itself needs to say what the cells are; no torch, no transformers.
 _HARNESS = ["covertable", "filelock", "packaging", "platformdirs", "rich"]
 
@@ -72,13 +75,13 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: 
     _say(f"ours, {len(builds.RELEASES)} releases, all cells", full)
     recalled, _, _ = _ours(scratch, [], fresh=False)
     _say("ours, the same again, from the store", recalled)
-    same, _, same_rows = _ours(scratch, ["--model", "vit"])
+    same, _, same_rows = _ours(scratch, _VIT)
     _say("ours, all releases, the cells that the plain sessions run", same)
-    one, _, one_rows = _ours(scratch, ["--model", "vit", "--build", builds.RELEASES[-1]])
+    one, _, one_rows = _ours(scratch, [*_VIT, "--build", builds.RELEASES[-1]])
     cells = (sum(row["seconds"] for row in rows_) for rows_ in (same_rows, one_rows))
     work = [seconds / CORES for seconds in cells]
     extra = (same - one - (work[0] - work[1])) / (len(builds.RELEASES) - 1)
-    few, _, few_rows = _ours(scratch, ["--model", "vit", "-k", f"{FEW}]"])
+    few, _, few_rows = _ours(scratch, [*_VIT, "-k", f"{FEW}]"])
     _say(f"ours, all releases, {len(few_rows) // len(builds.RELEASES)} cells each", few)
     gated = _gate(scratch)
     plain = {"uv": _plain("uv", releases, scratch)}

@@ -11,7 +11,7 @@ import torch_pruning  # type: ignore[import-not-found]
 from headcount import calls, matrix
 from headcount.models import adapter
 
-CELLS = [cell for cell in matrix.default_cells() if cell.model.id == "vit"]
+CELLS = [cell for cell in matrix.default_cells() if cell.model.family == "vit"]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)

@@ -12,6 +12,7 @@ from headcount.environment import environment
 from headcount.matrix import Cell
 from headcount.oracle import expect
 from headcount.results import Row, row
+from headcount.scripts import is_writable
 from headcount.verdicts import Kind, Verdict, judge
 
 
@@ -25,7 +26,9 @@ def test_cell(engine: Engine, overlay: Overlay, cell: Cell, keep: Callable[[Row]
 
 
 def _emit(overlay: Overlay, cell: Cell) -> str:
-    """The command that writes a cell as a file that stands alone."""
+    """The command that writes a cell as a file that stands alone, if one can be written."""
+    if not is_writable(cell):
+        return f"on {cell.model.family}, of which no file can be written"
     session = f"headcount(transformers='{environment()['transformers']}')"
     return f'nox -s "{session}" -- emit {cell.id} --build {shlex.quote(overlay.spec or overlay.label)}'
 

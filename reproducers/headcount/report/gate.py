@@ -53,8 +53,10 @@ def _why(verdict: Verdict) -> str:
         return ""
     gone = sum(breach.lost for breach in verdict.breaches)
     worse = verdict.counts.get(Sort.REGRESSED, 0)
-    counted = [f"{worse} cells got worse"] * bool(worse) + [f"{gone} public names or parameters are gone"] * bool(gone)
-    return f": {', '.join(counted or ['cells changed, which --strict forbids'])}"
+    counted = [f"cells that got worse: {worse}"] * bool(worse) + [f"names or parameters that are gone: {gone}"] * bool(
+        gone
+    )
+    return f"; {', '.join(counted or ['cells changed, which --strict forbids'])}"
 
 
 def markdown(verdict: Verdict, commands: Mapping[str, str], reproducers: Mapping[str, str]) -> str:
