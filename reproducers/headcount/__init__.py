@@ -16,7 +16,7 @@ planting      weights that say where they come from
 networks      the ViTs themselves: planted, copied, traced
 calls         a config's arguments, with modules for roles
 worker        in the isolated process: prune one cell, observe
-warm          what the fork server imports
+warm, planted what the fork server imports
 store         observations, kept
 engine        the isolated processes
 oracle        what the documentation promises, by arithmetic

@@ -65,6 +65,7 @@ _STARTING = Lock()
 _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
 
 _PRELOADED = ["headcount.warm"]
+_MANY = ["headcount.planted"]
 
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -87,7 +88,7 @@ class Engine:
     One process is kept, for the build used last: ask build by build.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each by its name
         self,
         cell_timeout: float = CELL_TIMEOUT,
         import_timeout: float = IMPORT_TIMEOUT,
@@ -95,10 +96,12 @@ class Engine:
         store: Store | None = None,
         *,
         fresh: bool = False,
+        many: bool = False,
     ) -> None:
         """Start nothing yet.
 
         Args:
+            many: many cells are to come, of all families: their networks are made once, before the first.
             store: where observations are looked for before a build is asked, and kept.
             fresh: look for none there, only keep them.
         """
@@ -110,7 +113,7 @@ class Engine:
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
         self._hung: Counter[Path] = Counter()
-        self._context = _context()
+        self._context = _context(_PRELOADED + _MANY * many)
         atexit.register(self.close)
 
     def __enter__(self) -> Self:
@@ -365,14 +368,14 @@ def unpromised(version: str, config: Config) -> str:
     return "; ".join(lacking)
 
 
-def _context() -> BaseContext:
+def _context(preloaded: list[str]) -> BaseContext:
     """Fork from a server where there is fork, spawn where there is none."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     # A name in place of a file: what is confined cannot reach it, nor have the server start what is not.
     multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload(preloaded)
     return context
 
 

@@ -279,7 +279,7 @@ class _Pool:
 
     def __init__(self, cores: int = os.cpu_count() or 1) -> None:
         self._stores = [Store() for _ in range(cores)]
-        self._all = [Engine(store=store) for store in self._stores]
+        self._all = [Engine(store=store, many=True) for store in self._stores]
         self._free: SimpleQueue[Engine] = SimpleQueue()
         for engine in self._all:
             self._free.put(engine)

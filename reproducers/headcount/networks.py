@@ -149,8 +149,26 @@ def _dense_axes(model: Model) -> dict[str, tuple[Axis, ...]]:
     if model.full_size:
         return axes
     net.requires_grad_(requires_grad=True)
-    adapter(model).call(net, inputs(model)).sum().backward()
-    return {name: axes[name] for name, parameter in net.named_parameters() if parameter.grad is not None}
+    read = _leaves(adapter(model).call(net, inputs(model)))
+    return {name: axes[name] for name, parameter in net.named_parameters() if parameter in read}
+
+
+def _leaves(output: Tensor) -> set[Tensor]:
+    """What a tensor was computed from, by the graph that autograd has kept."""
+    found, seen, ahead = set(), set(), [output.grad_fn]
+    while ahead:
+        step = ahead.pop()
+        if step is None or step in seen:
+            continue
+        seen.add(step)
+        found |= {step.variable} if hasattr(step, "variable") else set()
+        ahead += [before for before, _ in step.next_functions]
+    return found
+
+
+def prepare(model: Model) -> None:
+    """Make all that is kept of a model, before it is asked for."""
+    _dense_sizes(model)
 
 
 @cache

@@ -145,7 +145,7 @@ def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
 
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
-    with Store() as store, Engine(store=store, fresh=pytestconfig.option.fresh) as running:
+    with Store() as store, Engine(store=store, fresh=pytestconfig.option.fresh, many=True) as running:
         yield running
 
 
