@@ -19,7 +19,8 @@ from headcount.engine import Engine
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Breach, Sort, Verdict
 from headcount.report import gate as report
-from headcount.results import Writer
+from headcount.results import Row, Writer
+from headcount.verdicts import Kind
 from test_runner import ISSUE_410, PLAIN
 
 EVERY = gating.every_cell()
@@ -79,6 +80,34 @@ def test_what_became_of_a_cell(
 ) -> None:
     verdict = judged(tmp_path, made(base, "1.6.1"), made(candidate))
     assert (sorts(verdict)[ISSUE_410], verdict.exit_code) == (sort, code)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sort"),
+    [
+        ("cannot run", "crash", Sort.REGRESSED),
+        ("crash", "cannot run", Sort.FIXED),
+        ("cannot run", "cannot run", Sort.STILL_OK),
+        ("no such parameter", "crash", Sort.NOT_COMPARED),
+        ("cannot run", "no such parameter", Sort.INDETERMINATE),
+    ],
+)
+def test_a_model_that_cannot_run_is_compared_all_the_same(before: str, after: str, sort: Sort) -> None:
+    """What the pruner did to it was right, or was not: only the forward pass is no one's fault."""
+    kinds = {"cannot run": Kind.NOT_APPLICABLE, "no such parameter": Kind.NOT_APPLICABLE, "crash": Kind.CRASH}
+
+    def row(what: str) -> Row:
+        observation = {"ending": "finished", "cannot_run": True} if what == "cannot run" else {"ending": "raised"}
+        return {
+            "cell": "one",
+            "verdict": kinds[what],
+            "reason": "",
+            "signature": what,
+            "defect": None,
+            "observation": observation,
+        }
+
+    assert gate.sort(row(before), row(after)) is sort
 
 
 def test_a_change_fails_if_asked(tmp_path: Path, made: Callable[..., Overlay]) -> None:

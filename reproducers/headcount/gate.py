@@ -161,15 +161,15 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
     kinds = (base["verdict"], candidate["verdict"])
     if Kind.UNTESTABLE in kinds:
         return Sort.INDETERMINATE
-    if kinds[0] == Kind.NOT_APPLICABLE:
+    was_ok, is_ok = map(_is_fine, (base, candidate))
+    if kinds[0] == Kind.NOT_APPLICABLE and not was_ok:
         return Sort.NOT_COMPARED
-    if kinds[1] == Kind.NOT_APPLICABLE:
+    if kinds[1] == Kind.NOT_APPLICABLE and not is_ok:
         return Sort.INDETERMINATE  # by its version it is older than the base
     if not base.get("repeats", True):
         return Sort.FLAKY
     if is_machines(base):
         return Sort.INDETERMINATE
-    was_ok, is_ok = (kind == Kind.OK for kind in kinds)
     if not is_ok and (was_ok or _breaks_more(base, candidate)):
         return Sort.REGRESSED if candidate.get("repeats", True) else Sort.FLAKY
     if is_ok and not was_ok:
@@ -177,6 +177,11 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
     if not same(base, candidate):
         return Sort.CHANGED
     return Sort.STILL_OK if is_ok else Sort.STILL_FAILING
+
+
+def _is_fine(row: Row) -> bool:
+    """Whether a build did all that can be asked of it, though the model's own code may then not run."""
+    return row["verdict"] == Kind.OK or (row["verdict"] == Kind.NOT_APPLICABLE and "cannot_run" in row["observation"])
 
 
 def _breaks_more(base: Row, candidate: Row) -> bool:

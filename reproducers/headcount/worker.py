@@ -39,7 +39,7 @@ from headcount.configs import Pruner, Second
 from headcount.confinement import confine
 from headcount.foreign import placeless
 from headcount.matrix import Cell
-from headcount.models import adapter
+from headcount.models import FAMILIES, adapter
 from headcount.observations import CANNOT_BE_TESTED, END, LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
 
 #: Largest file that a build may write, its log included, in bytes; and a script, which may have work to do.
@@ -243,7 +243,9 @@ class _Run:
         self.phase = Phase.MEASURE
         kept, sizes, strays = networks.trace(net, self.model)
         output_failure, output = self._forward(net, reported)
-        cannot_run = output is None and not strays and not networks.runs(self.model, kept)
+        family = FAMILIES[self.model.family]
+        asked = output is None and not strays and bool(family.heads_fixed or family.dims_fixed)
+        cannot_run = asked and not networks.runs(self.model, kept)
         return self._ended(
             Ending.FINISHED,
             reported=reported,
