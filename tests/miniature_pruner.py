@@ -86,6 +86,7 @@ class MetaPruner:
         pruning_ratio_dict=None,
         max_pruning_ratio=1.0,
         iterative_steps=1,
+        iterative_pruning_ratio_scheduler=None,  # where it ends is the ratio, by whatever way
         ignored_layers=None,
         round_to=None,
         isomorphic=False,
