@@ -236,7 +236,7 @@ def test_a_gate_s_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     jsonschema.validate(found, SCHEMA)
     answer = found["comparisons"][0]["gate"]
     assert answer["exit_code"] == 1
-    assert "NOT fit for release" in answer["headline"]
+    assert answer["headline"].partition("transformers 4.57.6: ")[2] == "NOT fit for release; cells that got worse: 1"
     header = json.loads(worse.read_text().splitlines()[0])
     lost = {"path": "torch_pruning.gone", "removed": True, "what": "public name removed", "allowed": False}
     header["gate"] |= {"breaches": [lost], "doubts": [HOSTILE]}

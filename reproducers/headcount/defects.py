@@ -56,7 +56,7 @@ class Shows:
         Raises:
             NameError: `when` names something that is no field.
         """
-        return _contains(self.releases, version) and self.covers(cell)
+        return contains(self.releases, version) and self.covers(cell)
 
     def covers(self, cell: Cell) -> bool:
         """Whether `when` is true for a cell."""
@@ -111,7 +111,7 @@ class Defect:
 
     def affects(self, version: str, transformers: str) -> bool:
         """Whether a release shows it on a line of transformers."""
-        return _contains(self.transformers, transformers) and any(_contains(s.releases, version) for s in self.shows)
+        return contains(self.transformers, transformers) and any(contains(s.releases, version) for s in self.shows)
 
     def hits(self, cell: Cell, version: str) -> bool:
         """Whether a cell shows it on a release.
@@ -123,7 +123,7 @@ class Defect:
 
     def could_show(self, cell: Cell, transformers: str) -> bool:
         """Whether a cell would show it on some release, on a line of transformers."""
-        return _contains(self.transformers, transformers) and any(shows.covers(cell) for shows in self.shows)
+        return contains(self.transformers, transformers) and any(shows.covers(cell) for shows in self.shows)
 
     def explains(self, verdict: Verdict, cell: Cell, version: str) -> bool:
         """Whether a cell's verdict on a release bears its signature."""
@@ -215,7 +215,8 @@ def _defect(entry: dict[str, Any]) -> Defect:
 
 
 @cache
-def _contains(specifier: str, version: str) -> bool:
+def contains(specifier: str, version: str) -> bool:
+    """Whether a version, a pre-release too, is one of those that a PEP 440 specifier names; "" names all."""
     return SpecifierSet(specifier).contains(Version(version), prereleases=True)
 
 

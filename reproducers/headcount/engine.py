@@ -356,7 +356,7 @@ def _read(answer: bytes, asked: int) -> Observation:
 def absent(model: Model) -> str:
     """The transformers that a model's family needs, if the one that is installed is older; "" if it is not."""
     family, installed = FAMILIES[model.family], environment()["transformers"]
-    if Version(installed) >= Version(family.since or "0"):
+    if family.is_in(installed):
         return ""
     return f"{family.title} came with transformers {family.since}, this is {installed}"
 

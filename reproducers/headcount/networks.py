@@ -110,17 +110,18 @@ def _axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
         above = layers.get(layer, ((), ()))[0]
         layers[layer] = ((*above, rows), (columns,))
 
-    for index, block in enumerate(family.blocks(net)):
+    blocks = family.blocks(net)
+    for index, block in enumerate(blocks):
         for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True):
             add(layer, f"{name}.{index}", "width")
         add(block.out, "width", f"o.{index}")
         add(block.fc1, f"mlp.{index}", "width")
         add(block.fc2, "width", f"mlp.{index}")
-    width = family.blocks(net)[0].query.in_features
+    width = blocks[0].query.in_features
     head = family.classifier(net)
     if head is not None:
         layers[head] = (("labels",), ("width",) * (head.in_features // width))
-    per_head = {p: index for index, block in enumerate(family.blocks(net)) for p in _per_head(block, model)}
+    per_head = {p: index for index, block in enumerate(blocks) for p in _per_head(block, model)}
     axes: dict[str, tuple[Axis, ...]] = {}
     for path, module in net.named_modules():
         for name, parameter in module.named_parameters(prefix=path, recurse=False):
@@ -142,10 +143,15 @@ def _per_head(block: Any, model: Model) -> list[nn.Parameter]:
 
 
 @cache
+def _every_axis(model: Model) -> dict[str, tuple[Axis, ...]]:
+    """`_axes` of the dense network."""
+    return _axes(dense(model), model)
+
+
+@cache
 def _dense_axes(model: Model) -> dict[str, tuple[Axis, ...]]:
-    """`_axes` of the dense network, without the parameters that its output does not depend on."""
-    net = template(model).copy()
-    axes = _axes(net, model)
+    """Likewise, without the parameters that its output does not depend on."""
+    net, axes = template(model).copy(), _every_axis(model)
     if model.full_size:
         return axes
     net.requires_grad_(requires_grad=True)
@@ -311,7 +317,7 @@ def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
 def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
     """Logits of a network of the size that is left; None if its blocks have no whole number of heads."""
     net, family = template(model).copy(), adapter(model)
-    axes = _axes(net, model)  # of what its output does not depend on, too: it is computed all the same
+    axes = _every_axis(model)  # of what its output does not depend on, too: it is computed all the same
     for index, block in enumerate(family.blocks(net)):
         rows = len(kept[f"q.{index}"])
         heads = len({row // model.head_dim for row in kept[f"q.{index}"]})

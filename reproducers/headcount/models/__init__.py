@@ -12,6 +12,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from packaging.version import Version
+
 
 @dataclass(frozen=True)
 class Family:
@@ -32,6 +34,10 @@ class Family:
     tables: bool = False
     heads_fixed: str = ""
     dims_fixed: str = ""
+
+    def is_in(self, transformers: str) -> bool:
+        """Whether a version of transformers has it."""
+        return Version(transformers) >= Version(self.since or "0")
 
 
 #: The families, each with a module of its name here. To add one, add a file and a line.

@@ -25,8 +25,8 @@ class OfTwo(Isotropic):
         if not model.labels:
             return super().build(model)
         numbers = self.numbers(model) | self._fixed
-        labels = numbers.pop("num_labels")
-        return evaluating(self._classifier(self._both(vision_config=numbers, text_config=_TEXT, num_labels=labels)))
+        config = self._both(vision_config=numbers, text_config=_TEXT, num_labels=model.labels)
+        return evaluating(self._classifier(config))
 
 
 ADAPTER = OfTwo(CLIPConfig, CLIPForImageClassification, CLIPVisionConfig, CLIPVisionModel)

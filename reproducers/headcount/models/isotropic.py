@@ -55,8 +55,8 @@ class Isotropic:
         self._config, self._classifier, self._bare, self._fixed = config, classifier, bare, fixed
 
     def numbers(self, model: Model) -> dict[str, Any]:
-        """A model's numbers under the names that the config has for them."""
-        named = {
+        """A model's numbers under the names that the config has for them, the labels aside."""
+        return {
             "hidden_size": model.width,
             "num_hidden_layers": model.layers,
             "num_attention_heads": model.heads,
@@ -64,13 +64,13 @@ class Isotropic:
             "image_size": model.image,
             "patch_size": model.patch,
         }
-        return named | ({"num_labels": model.labels} if model.labels else {})
 
     def build(self, model: Model) -> nn.Module:
         """The network, in evaluation mode, with whatever weights transformers draws."""
-        config = self._config(**self.numbers(model), **self._fixed)
+        numbers = self.numbers(model) | self._fixed
         if model.labels:
-            return evaluating(self._classifier(config))
+            return evaluating(self._classifier(self._config(**numbers, num_labels=model.labels)))
+        config = self._config(**numbers)
         pools = "add_pooling_layer" in inspect.signature(self._bare).parameters
         return evaluating(self._bare(config, add_pooling_layer=False) if pools else self._bare(config))
 

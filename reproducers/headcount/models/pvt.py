@@ -10,7 +10,7 @@ from headcount.models.isotropic import Isotropic
 
 class _Pyramid(Isotropic):
     def numbers(self, model: Model) -> dict[str, Any]:
-        named = {
+        return {
             "image_size": model.image,
             "num_encoder_blocks": 1,
             "depths": [model.layers],
@@ -21,7 +21,6 @@ class _Pyramid(Isotropic):
             "num_attention_heads": [model.heads],
             "mlp_ratios": [model.mlp // model.width],
         }
-        return named | ({"num_labels": model.labels} if model.labels else {})
 
 
 ADAPTER = _Pyramid(PvtConfig, PvtForImageClassification, PvtModel)

@@ -13,7 +13,7 @@ class Windowed(Isotropic):
 
     def numbers(self, model: Model) -> dict[str, Any]:
         """A model's numbers under the names that the config has for them."""
-        named = {
+        return {
             "image_size": model.image,
             "patch_size": model.patch // 2,
             "embed_dim": model.width,
@@ -22,7 +22,6 @@ class Windowed(Isotropic):
             "window_size": 2,
             "mlp_ratio": model.mlp / model.width,
         }
-        return named | ({"num_labels": model.labels} if model.labels else {})
 
 
 ADAPTER = Windowed(SwinConfig, SwinForImageClassification, SwinModel)

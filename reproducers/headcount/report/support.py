@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
 from headcount.builds import RELEASES
-from headcount.defects import Defect, catalogue
+from headcount.defects import Defect, catalogue, contains
 from headcount.matrix import FAMILY_CALLS, Cell, family_models
 from headcount.models import FAMILIES, Family, Model
 from headcount.verdicts import Kind
@@ -46,7 +43,7 @@ class Support:
 def support(model: Model, release: str, transformers: str) -> Support:
     """What the catalogue says of a family's plain calls."""
     family = FAMILIES[model.family]
-    if Version(transformers) < Version(family.since or "0"):
+    if not family.is_in(transformers):
         return Support(State.MISSING)
     cells = [Cell(model, config) for config in FAMILY_CALLS]
     runs = [cell for cell in cells if not _is_fixed(family, cell, transformers)]
@@ -100,7 +97,7 @@ def _states(model: Model, transformers: str) -> dict[str, Support]:
 def _is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
     """Whether the family's own code keeps the call from running."""
     fixed = family.heads_fixed or (family.dims_fixed if cell.config.prune_head_dims else "")
-    return bool(fixed) and SpecifierSet(fixed).contains(Version(transformers), prereleases=True)
+    return bool(fixed) and contains(fixed, transformers)
 
 
 def _is_tracing(defect: Defect) -> bool:
