@@ -110,6 +110,19 @@ def test_a_model_that_cannot_run_is_compared_all_the_same(before: str, after: st
     assert gate.sort(row(before), row(after)) is sort
 
 
+def test_a_model_that_cannot_run_is_asked_once(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing failed that a machine could be at fault for; a full-size process each would take half the time."""
+    fixed = next(cell for cell in EVERY if cell.model.family == "siglip" and cell.config.pruning_ratio)
+    monkeypatch.setattr("headcount.gating.every_cell", lambda: [fixed])
+    build, again = made("correct", "1.6.1"), list[int]()
+    asked = gating.request(build, build)
+    with Writer(tmp_path / "one.jsonl", (asked.base, asked.candidate), more={"gate": gating.header(asked)}) as writer:
+        gating.run(asked, writer, lambda row: again.append(row["verdict"] != Kind.NOT_APPLICABLE), again.append)
+    assert again == [False, False, 0, 0]
+
+
 def test_a_change_fails_if_asked(tmp_path: Path, made: Callable[..., Overlay]) -> None:
     verdict = judged(tmp_path, made("crash-step", "1.6.1"), made("wrong-heads"), strict=True)
     assert (verdict.of(Sort.REGRESSED), verdict.exit_code) == ((), ExitCode.REGRESSION)

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -377,6 +378,13 @@ def _context(preloaded: list[str]) -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(preloaded)
     return context
+
+
+def warm_up() -> None:
+    """Start the server now, for many cells, where something else takes time first: it imports meanwhile."""
+    if isinstance(_context(_PRELOADED + _MANY), multiprocessing.context.ForkServerContext):
+        with _STARTING, _scrubbed():
+            forkserver.ensure_running()
 
 
 def _address(family: str) -> str | tuple[str, int]:

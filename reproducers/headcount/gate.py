@@ -161,7 +161,7 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
     kinds = (base["verdict"], candidate["verdict"])
     if Kind.UNTESTABLE in kinds:
         return Sort.INDETERMINATE
-    was_ok, is_ok = map(_is_fine, (base, candidate))
+    was_ok, is_ok = map(is_fine, (base, candidate))
     if kinds[0] == Kind.NOT_APPLICABLE and not was_ok:
         return Sort.NOT_COMPARED
     if kinds[1] == Kind.NOT_APPLICABLE and not is_ok:
@@ -179,7 +179,7 @@ def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sor
     return Sort.STILL_OK if is_ok else Sort.STILL_FAILING
 
 
-def _is_fine(row: Row) -> bool:
+def is_fine(row: Row) -> bool:
     """Whether a build did all that can be asked of it, though the model's own code may then not run."""
     return row["verdict"] == Kind.OK or (row["verdict"] == Kind.NOT_APPLICABLE and "cannot_run" in row["observation"])
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from headcount import builds, gating, reproduction, results
-from headcount.engine import Engine
+from headcount.engine import Engine, warm_up
 from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
 from headcount.gate import Sort, Verdict
@@ -92,7 +92,7 @@ def _request(options: argparse.Namespace) -> Request:
         raise UsageError("--ref is of a clone", "name it with --repo")
     if not spec:
         raise UsageError("there is no candidate", "name a release, wheel, sdist, checkout, CLONE@REF or URL")
-    base, candidate = (builds.prepare(builds.parse(name), say=say) for name in (options.base, spec))
+    base, candidate = (builds.prepare(builds.parse(name), say=_installing) for name in (options.base, spec))
     return gating.request(
         base,
         candidate,
@@ -103,6 +103,12 @@ def _request(options: argparse.Namespace) -> Request:
         shard=options.shard,
         fresh=options.fresh,
     )
+
+
+def _installing(line: str) -> None:
+    """What has to be installed has not been observed, and is to be asked."""
+    say(line)
+    warm_up()
 
 
 def _observed(request: Request, path: Path) -> Results:

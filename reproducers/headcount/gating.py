@@ -232,7 +232,7 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
 def _breaches(asked: Request) -> tuple[tuple[Breach, ...], tuple[str, ...]]:
     """What the source says, and what the imported package says; and what of the latter cannot be told."""
     both = (asked.base, asked.candidate)
-    with Store() as store, Engine(store=store) as engine:
+    with Store() as store, Engine(store=store, many=True) as engine:
         offered, offers = (interface.listed(engine.run_script(o, interface.LISTING, recall=True).answer) for o in both)
     if offers and (unlisted := offered.keys() - offers.keys()):
         with Engine() as engine:
@@ -255,7 +255,7 @@ def _is_the_calls(breach: Breach) -> bool:
 
 def _is_odd(row: Row) -> bool:
     """Whether it fails, and no known defect says why."""
-    return row["verdict"] != Kind.OK and row["defect"] is None
+    return not gate.is_fine(row) and row["defect"] is None
 
 
 def _doubts(asked: Request) -> list[str]:

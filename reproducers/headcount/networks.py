@@ -47,7 +47,7 @@ def dense(model: Model) -> nn.Module:
                 if axis and axis[0] in vectors:
                     planted = torch.cat([vectors[role] for role in axis])
                     values *= planted.reshape([-1 if d == dim else 1 for d in range(values.dim())])
-            parameter.copy_(encode(values, signed=not gain))
+            parameter.data = encode(values, signed=not gain)
     return net
 
 
@@ -64,9 +64,15 @@ class Template:
 
     def copy(self) -> nn.Module:
         """A network that shares nothing with the others."""
-        fresh = [self._fresh(tensor) for tensor in self._tensors]
+        return self._with([self._fresh(tensor) for tensor in self._tensors])
+
+    def shell(self) -> nn.Module:
+        """A network of its own modules and everyone's tensors: to be called with others in their place."""
+        return self._with(self._tensors)
+
+    def _with(self, tensors: list[Tensor]) -> nn.Module:
         unpickler = pickle.Unpickler(io.BytesIO(self._modules))  # noqa: S301 - pickled by this process
-        unpickler.persistent_load = fresh.__getitem__  # type: ignore[method-assign]
+        unpickler.persistent_load = tensors.__getitem__  # type: ignore[method-assign]
         net: nn.Module = unpickler.load()
         return net
 
@@ -151,9 +157,10 @@ def _every_axis(model: Model) -> dict[str, tuple[Axis, ...]]:
 @cache
 def _dense_axes(model: Model) -> dict[str, tuple[Axis, ...]]:
     """Likewise, without the parameters that its output does not depend on."""
-    net, axes = template(model).copy(), _every_axis(model)
-    if model.full_size:
+    axes = _every_axis(model)
+    if model.full_size:  # a ViT, and it depends on all
         return axes
+    net = template(model).copy()
     net.requires_grad_(requires_grad=True)
     read = _leaves(adapter(model).call(net, inputs(model)))
     return {name: axes[name] for name, parameter in net.named_parameters() if parameter in read}
@@ -316,7 +323,7 @@ def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
 
 def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
     """Logits of a network of the size that is left; None if its blocks have no whole number of heads."""
-    net, family = template(model).copy(), adapter(model)
+    net, family = template(model).shell(), adapter(model)
     axes = _every_axis(model)  # of what its output does not depend on, too: it is computed all the same
     for index, block in enumerate(family.blocks(net)):
         rows = len(kept[f"q.{index}"])

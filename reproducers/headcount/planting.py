@@ -29,10 +29,11 @@ def encode(values: Tensor, *, signed: bool = True) -> Tensor:
     """
     mask = _mask(values.numel())
     # 32-bit products wrap, and their low bits are all that is asked for.
-    codes = torch.arange(values.numel(), dtype=torch.int32) * _wrapped(_MULTIPLIER)
-    bits = (values.flatten().view(torch.int32) & ~mask) | (codes & mask)
+    codes = torch.arange(values.numel(), dtype=torch.int32).mul_(_wrapped(_MULTIPLIER))
+    # A full-size model has 86 million: each further copy of them is felt.
+    bits = (values.flatten().view(torch.int32) & ~mask).bitwise_or_(codes & mask)
     if signed:
-        bits |= (codes * _wrapped(_SIGN_MULTIPLIER)) & _wrapped(1 << 31)
+        bits |= codes.mul_(_wrapped(_SIGN_MULTIPLIER)).bitwise_and_(_wrapped(1 << 31))
     return bits.view(torch.float32).view(values.shape)
 
 

@@ -6,6 +6,7 @@ only inside a worker.
 """
 
 import math
+from bisect import bisect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -135,10 +136,9 @@ def planted_heads(model: Model) -> tuple[tuple[float, ...], ...]:
     that. But the layers spread unlike each other, the first the most, so that the least important
     heads of all are not the least important of each: global pruning differs from local.
     """
-    spreads = _spreads(model)
     return tuple(
         tuple(_levels(model.heads, spread)[i] for i in shuffled(model.heads, salt=layer))
-        for layer, spread in enumerate(spreads)
+        for layer, spread in enumerate(_spreads(model.layers, model.heads))
     )
 
 
@@ -148,25 +148,29 @@ def _levels(count: int, spread: float) -> tuple[float, ...]:
     return tuple(level * count / sum(raw) for level in raw)
 
 
-def _spreads(model: Model) -> tuple[float, ...]:
+@cache
+def _spreads(layers: int, heads: int) -> tuple[float, ...]:
     """Each layer's spread: `PLANTED_RANGE`, then about its square root, its cube root, and so on.
 
     Each is nudged until none of its levels comes close to one of the layers before.
     """
     chosen: list[float] = []
     taken: list[float] = []
-    for layer in range(model.layers):
+    for layer in range(layers):
         exponent = 1 / (layer + 1)
         nudges = [PLANTED_RANGE ** (exponent * (1 + nudge / 100)) for nudge in range(30 if taken else 1)]
-        best = max(nudges, key=lambda spread: _clearance(_levels(model.heads, spread), taken))
+        best = max(nudges, key=lambda spread: _clearance(_levels(heads, spread), taken))
         chosen.append(best)
-        taken += _levels(model.heads, best)
+        taken = sorted((*taken, *_levels(heads, best)))
     return tuple(chosen)
 
 
 def _clearance(levels: tuple[float, ...], taken: list[float]) -> float:
-    """The smallest ratio between a level and one that is taken."""
-    return min((max(a, b) / min(a, b) for a in levels for b in taken), default=math.inf)
+    """The smallest ratio between a level and one that is taken; these are sorted."""
+    places = [(level, bisect(taken, level)) for level in levels]
+    above = [taken[place] / level for level, place in places if place < len(taken)]
+    below = [level / taken[place - 1] for level, place in places if place]
+    return min(above + below, default=math.inf)
 
 
 @cache
