@@ -381,8 +381,8 @@ def _context(preloaded: list[str]) -> BaseContext:
 
 
 def warm_up() -> None:
-    """Start the server now, for many cells, where something else takes time first: it imports meanwhile."""
-    if isinstance(_context(_PRELOADED + _MANY), multiprocessing.context.ForkServerContext):
+    """Start the server now, where something else takes time first: it imports meanwhile."""
+    if isinstance(_context(_PRELOADED), multiprocessing.context.ForkServerContext):
         with _STARTING, _scrubbed():
             forkserver.ensure_running()
 

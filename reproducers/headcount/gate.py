@@ -203,7 +203,7 @@ def is_machines(row: Row) -> bool:
 def same(one: Row, other: Row) -> bool:
     """Whether two builds did the same with a cell: the same failure, the same survivors."""
     return failure(one) == failure(other) and all(
-        _plain(one["observation"].get(name)) == _plain(other["observation"].get(name)) for name in _SURVIVORS
+        _alike(one["observation"].get(name), other["observation"].get(name)) for name in _SURVIVORS
     )
 
 
@@ -223,6 +223,10 @@ def was_asked(row: Row) -> bool:
 
 def _missing(cell: str) -> Row:
     return {"cell": cell, "verdict": Kind.UNTESTABLE, "reason": "it was not asked", "signature": "", "observation": {}}
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return one == other or _plain(one) == _plain(other)
 
 
 def _plain(value: Any) -> Any:

@@ -232,7 +232,7 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
 def _breaches(asked: Request) -> tuple[tuple[Breach, ...], tuple[str, ...]]:
     """What the source says, and what the imported package says; and what of the latter cannot be told."""
     both = (asked.base, asked.candidate)
-    with Store() as store, Engine(store=store, many=True) as engine:
+    with Store() as store, Engine(store=store) as engine:
         offered, offers = (interface.listed(engine.run_script(o, interface.LISTING, recall=True).answer) for o in both)
     if offers and (unlisted := offered.keys() - offers.keys()):
         with Engine() as engine:
@@ -279,7 +279,7 @@ class _Pool:
 
     def __init__(self, cores: int = os.cpu_count() or 1) -> None:
         self._stores = [Store() for _ in range(cores)]
-        self._all = [Engine(store=store, many=True) for store in self._stores]
+        self._all = [Engine(store=store) for store in self._stores]
         self._free: SimpleQueue[Engine] = SimpleQueue()
         for engine in self._all:
             self._free.put(engine)

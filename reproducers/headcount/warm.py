@@ -1,7 +1,8 @@
 """Imported once, by the server that processes are forked from: what all of them need, and nothing more.
 
 The garbage collector is off meanwhile, and then told to leave all this alone: to go through it costs a
-sixth of a second, in each process, and its pages would no longer be shared.
+sixth of a second, in each process, and its pages would no longer be shared. What is garbage by then stays,
+since it is too little to be worth a look at everything.
 """
 
 import gc
@@ -21,6 +22,5 @@ for _family in FAMILIES:
     with suppress(ImportError):  # this transformers has none
         adapter(Model(_family))
 
-gc.collect()
 gc.freeze()
 gc.enable()
