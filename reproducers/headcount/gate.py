@@ -226,7 +226,7 @@ def _missing(cell: str) -> Row:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    return one == other or _plain(one) == _plain(other)
+    return bool(one == other) or _plain(one) == _plain(other)
 
 
 def _plain(value: Any) -> Any:
