@@ -226,24 +226,38 @@ class MetaPruner:
         return score.argsort()[: max(len(score) - keep, 0)].tolist()
 
     def _prune_width(self):
-        width = self.blocks[0].query.in_features
-        reads = {id(layer) for b in self.blocks for layer in (b.query, b.key, b.value, b.fc1)}
-        head = self.family.classifier(self.model)
-        gone = self._channels_to_go(self.blocks[0].fc1.weight.pow(2).sum(0), self.ratio)
-        for module in self.model.modules():
-            if module is head:
-                self._cut(module, [start + c for start in range(0, head.in_features, width) for c in gone], 1)
-                continue
-            if isinstance(module, nn.Linear):
-                if width in (module.in_features, module.out_features):
-                    self._cut(module, gone, 1 if id(module) in reads else 0)
-                continue
+        widths = [block.query.in_features for block in self.blocks]
+        gone = {
+            width: self._channels_to_go(block.fc1.weight.pow(2).sum(0), self.ratio)
+            for width, block in zip(widths, self.blocks)
+        }
+        # A stage may read four tokens of the one before side by side.
+        merged = {4 * width: [part * width + c for part in range(4) for c in gone[width]] for width in widths[:-1]}
+        head, inside = self.family.classifier(self.model), set()
+        for block, width in zip(self.blocks, widths):
+            inside |= set(block.layer.modules())
+            for layer in dict.fromkeys((block.query, block.key, block.value, block.fc1)):  # which may be one
+                self._cut(layer, gone[width], 1)
+            for layer in (block.out, block.fc2):
+                self._cut(layer, gone[width], 0)
+            layers = {block.query, block.key, block.value, block.fc1, block.out, block.fc2}
+            self._cut_sizes(set(block.layer.modules()) - layers, {width: gone[width]})
+        if head is not None:
+            last = widths[-1]
+            self._cut(head, [start + c for start in range(0, head.in_features, last) for c in gone[last]], 1)
+        self._cut_sizes(set(self.model.modules()) - inside - {head}, merged | gone if len(gone) > 1 else gone)
+
+    def _cut_sizes(self, modules, gone):
+        """Of other modules, whatever dimension has a size of these."""
+        for module in modules:
             for name, parameter in list(module.named_parameters(recurse=False)):
-                dim = next((d for d, size in enumerate(parameter.shape) if size == width), None)
-                if dim is not None:
-                    setattr(module, name, self._without(parameter, gone, dim))
+                for dim, size in enumerate(parameter.shape):
+                    if size in gone:
+                        setattr(module, name, self._without(getattr(module, name), gone[size], dim))
             if isinstance(module, nn.LayerNorm):
-                module.normalized_shape = (width - len(gone),)
+                module.normalized_shape = tuple(module.weight.shape)
+            if isinstance(module, nn.Linear):
+                module.out_features, module.in_features = module.weight.shape
 
     def _cut(self, layer, gone, dim):
         layer.weight = self._without(layer.weight, gone, dim)

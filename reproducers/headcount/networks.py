@@ -99,11 +99,12 @@ def template(model: Model) -> Template:
 
 def _planted_vectors(model: Model) -> dict[str, Tensor]:
     """Role -> factor on the weights of each of its channels; the square root of the importance planted."""
-    vectors = {"width": torch.tensor(planted_channels(model.width, 0))}
+    widths = {**model.widths, **model.reduced}
+    vectors = {role: torch.tensor(planted_channels(width, 0)) for role, width in widths.items()}
     dims = torch.tensor(planted_channels(model.head_dim, 1))
     for index, heads in enumerate(planted_heads(model)):
         vectors |= {f"{name}.{index}": torch.outer(torch.tensor(heads), dims).flatten() for name in "qkvo"}
-        vectors[f"mlp.{index}"] = torch.tensor(planted_channels(model.mlp, 2 + index))
+        vectors[f"mlp.{index}"] = torch.tensor(planted_channels(model.mlp_of(index), 2 + index))
     return {role: vector.sqrt() for role, vector in vectors.items()}
 
 
@@ -118,34 +119,44 @@ def _axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
 
     blocks = family.blocks(net)
     for index, block in enumerate(blocks):
-        for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True):
-            add(layer, f"{name}.{index}", "width")
-        add(block.out, "width", f"o.{index}")
-        add(block.fc1, f"mlp.{index}", "width")
-        add(block.fc2, "width", f"mlp.{index}")
-    width = blocks[0].query.in_features
+        width = model.width_of(index)
+        read = f"reduced.{index}" if block.reduction else width
+        for name, layer, source in zip("qkv", (block.query, block.key, block.value), (width, read, read), strict=True):
+            add(layer, f"{name}.{index}", source)
+        for layer in block.reduction:
+            add(layer, read, width)
+        add(block.out, width, f"o.{index}")
+        add(block.fc1, f"mlp.{index}", width)
+        add(block.fc2, width, f"mlp.{index}")
     head = family.classifier(net)
     if head is not None:
-        layers[head] = (("labels",), ("width",) * (head.in_features // width))
-    per_head = {p: index for index, block in enumerate(blocks) for p in _per_head(block, model)}
+        layers[head] = (("labels",), (width,) * (head.in_features // blocks[-1].query.in_features))
+    per_head = {p: index for index, block in enumerate(blocks) for p in _per_head(block, model, index)}
     axes: dict[str, tuple[Axis, ...]] = {}
     for path, module in net.named_modules():
         for name, parameter in module.named_parameters(prefix=path, recurse=False):
-            known = layers.get(module, ())[: parameter.dim()]
-            named = {width: ("width",)}
+            known = layers.get(module, ())
+            named = _sized(model)
             if parameter in per_head:
-                named[model.heads] = (f"heads.{per_head[parameter]}",)
-            axes[name] = known or tuple(named.get(size, ()) for size in parameter.shape)
+                named[model.heads_of(per_head[parameter])] = (f"heads.{per_head[parameter]}",)
+            by_size = tuple(named.get(size, ()) for size in parameter.shape)
+            axes[name] = (*known, *[()] * parameter.dim())[: parameter.dim()] if known else by_size
     return axes
 
 
-def _per_head(block: Any, model: Model) -> list[nn.Parameter]:
+def _sized(model: Model) -> dict[int, Axis]:
+    """What a dimension of such a size is, of a layer that is in no block: a stage's width, or four of its tokens."""
+    merged = {4 * width: (role,) * 4 for role, width in [*model.widths.items()][:-1]}
+    return merged | {width: (role,) for role, width in model.widths.items()}
+
+
+def _per_head(block: Any, model: Model, index: int) -> list[nn.Parameter]:
     """What each head of a block has of its own besides its channels: biases, a temperature."""
     if not FAMILIES[model.family].tables:
         return []
     layers = (block.query, block.key, block.value, block.out, block.fc1, block.fc2)
     others = {parameter for layer in layers for parameter in layer.parameters()}
-    return [p for p in block.layer.parameters() if p not in others and model.heads in p.shape]
+    return [p for p in block.layer.parameters() if p not in others and model.heads_of(index) in p.shape]
 
 
 @cache
@@ -297,7 +308,8 @@ def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> T
     left = dict(kept)
     rows = [left[f"q.{index}"] for index in range(model.layers)]
     whole = all(len(q) == model.head_dim * len({row // model.head_dim for row in q}) for q in rows)
-    return _masked(model, left) if whole and len(left["width"]) == model.width else _sliced(model, left)
+    wide = all(len(left[role]) == width for role, width in model.widths.items())
+    return _masked(model, left) if whole and wide else _sliced(model, left)
 
 
 def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
@@ -312,7 +324,7 @@ def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
             gone = [
                 start * sizes[role] + index
                 for start, role in enumerate(axis)
-                if role not in ("width", "labels")
+                if role not in model.widths and role != "labels"
                 for index in set(range(sizes[role])) - set(kept[role])
             ]
             if gone:
@@ -332,9 +344,6 @@ def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
             return None
         block.out.in_features = rows  # what a family takes for the width of attention
         family.set_heads(block, heads)
-    for module in net.modules():
-        if isinstance(module, nn.LayerNorm):
-            module.normalized_shape = (len(kept["width"]),)
     left, sizes = {}, _dense_sizes(model)
     for name, parameter in net.named_parameters():
         value = parameter.detach()
@@ -343,6 +352,10 @@ def _sliced(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor | None:
                 survivors = [start * sizes[role] + index for start, role in enumerate(axis) for index in kept[role]]
                 value = value.index_select(dim, torch.tensor(survivors))
         left[name] = value
+    for name, module in net.named_modules():
+        if isinstance(module, nn.LayerNorm):
+            module.normalized_shape = tuple(left[f"{name}.weight"].shape)
+    family.settle(net, left)
     return _logits(net, left, model)
 
 

@@ -148,8 +148,8 @@ def _heads(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
 
 def _block_heads(model: Model, config: Config, rounds: int, index: int) -> Counts:
     if not _prunes_heads(config, index):
-        return frozenset({model.heads})
-    stays = _unlisted(config, model.heads) | _untold(model, model.heads)
+        return frozenset({model.heads_of(index)})
+    stays = _unlisted(config, model.heads_of(index)) | _untold(model, model.heads_of(index))
     return _block_heads_pruned(model, config, rounds, index) | stays
 
 
@@ -164,13 +164,13 @@ def _untold(model: Model, count: int) -> Counts:
 
 
 def _block_heads_pruned(model: Model, config: Config, rounds: int, index: int) -> Counts:
-    ratio = _head_ratio(config, index)
+    ratio, heads = _head_ratio(config, index), model.heads_of(index)
     if _own_head_ratio(config, index) or not config.global_pruning:
         # "max_pruning_ratio (float): the maximum pruning ratio": whether it bounds heads too is open.
-        capped = kept_from({model.heads}, min(ratio, config.max_pruning_ratio), rounds=rounds)
-        free = kept_from({model.heads}, ratio, rounds=rounds)
+        capped = kept_from({heads}, min(ratio, config.max_pruning_ratio), rounds=rounds)
+        free = kept_from({heads}, ratio, rounds=rounds)
         return span(capped | free) if capped != free else free
-    return frozenset(range(1 if ratio < 1 else 0, model.heads + 1))
+    return frozenset(range(1 if ratio < 1 else 0, heads + 1))
 
 
 def _prunes_heads(config: Config, index: int) -> bool:
@@ -200,7 +200,7 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
     ]
     if not config.global_pruning or not ranked:
         return None
-    total = model.heads * len(ranked)
+    total = sum(model.heads_of(index) for index in ranked)
     free = kept_from({total}, config.head_pruning_ratio, len(ranked), rounds)
     capped = kept_from({total}, min(config.head_pruning_ratio, config.max_pruning_ratio), len(ranked), rounds)
     allowed = span(free | capped) if free != capped or config.head_pruning_ratio == 1 else free
@@ -225,14 +225,17 @@ def _channels(model: Model, config: Config, rounds: int) -> dict[str, Counts]:
     channels = {"labels": frozenset({model.labels})} if model.labels else {}
     # Ignored layers keep their outputs; the output projection and the second MLP layer write the width.
     bottleneck = "bottleneck" in config.ignored_layers
-    channels["width"] = (
-        frozenset({model.width}) if bottleneck else _channel_counts(model.width, config, rounds, "width")
-    )
+    for role, width in model.widths.items():
+        channels[role] = frozenset({width}) if bottleneck else _channel_counts(width, config, rounds, role)
     if not model.labels:
         # A bare backbone's output is its width: whether a model's own outputs may go, no sentence says.
-        channels["width"] |= {model.width}
+        last = model.width_of(model.layers - 1)
+        channels[last] |= {model.widths[last]}
+    # The model's own code takes what is read through a layer to be as wide as what the layer reads: any count will do
+    # with which it runs.
+    channels |= {role: frozenset(range(1, width + 1)) for role, width in model.reduced.items()}
     for index in range(model.layers):
-        channels[f"mlp.{index}"] = _channel_counts(model.mlp, config, rounds, f"mlp.{index}")
+        channels[f"mlp.{index}"] = _channel_counts(model.mlp_of(index), config, rounds, f"mlp.{index}")
     return channels
 
 
@@ -286,7 +289,7 @@ def _ranked_together(config: Config, role: str) -> bool:
 def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, ...]:
     sizes = _ranked_sizes(model, config)
     totals = [
-        _total(" and ".join(scope), dict.fromkeys(scope, model.mlp), ratio, config, rounds)
+        _total(" and ".join(scope), {role: sizes[role] for role in scope}, ratio, config, rounds)
         for scope, ratio in config.pruning_ratio_dict
         if len(scope) > 1
     ]
@@ -301,6 +304,8 @@ def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, .
         scopes = [{role: size for role, size in default.items() if role.partition(".")[0] == kind} for kind in kinds]
     else:
         scopes = [default] if default else []
+    if model.reduced:  # whether what has to be as wide as another counts among all channels, no sentence says
+        return ()
     totals += [_default_total(model, scope, config, rounds) for scope in scopes]
     return tuple(total for total in totals if total.roles)
 
@@ -308,17 +313,18 @@ def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, .
 def _default_total(model: Model, sizes: dict[str, int], config: Config, rounds: int) -> Total:
     """The total of what has no ratio of its own; a bare backbone's width may be in it, or stay as it is."""
     total = _total("all channels", sizes, config.pruning_ratio, config, rounds)
-    if model.labels or "width" not in sizes:
+    last = model.width_of(model.layers - 1)
+    if model.labels or last not in sizes:
         return total
-    others = _total("all channels", sizes, config.pruning_ratio, config, rounds, stays=frozenset({"width"}))
-    return replace(total, kept=total.kept | {left + model.width for left in others.kept})
+    others = _total("all channels", sizes, config.pruning_ratio, config, rounds, stays=frozenset({last}))
+    return replace(total, kept=total.kept | {left + sizes[last] for left in others.kept})
 
 
 def _ranked_sizes(model: Model, config: Config) -> dict[str, int]:
     """Everything that can lose channels: role -> entries in a ranking; a head dim goes in all heads at once."""
-    sizes = {} if "bottleneck" in config.ignored_layers else {"width": model.width}
+    sizes = {} if "bottleneck" in config.ignored_layers else dict(model.widths)
     for index in range(model.layers):
-        sizes[f"mlp.{index}"] = model.mlp
+        sizes[f"mlp.{index}"] = model.mlp_of(index)
         if f"qkv.{index}" not in config.ignored_layers:
             sizes[f"dims.{index}"] = model.head_dim
     return sizes
@@ -360,8 +366,8 @@ def _total(  # noqa: PLR0913 - what is ranked, and how
 
 
 def _channel_importance(model: Model) -> dict[str, tuple[float, ...]]:
-    importance = {"width": planted_channels(model.width, 0)}
+    importance = {role: planted_channels(width, 0) for role, width in model.widths.items()}
     for index in range(model.layers):
         importance[f"dims.{index}"] = planted_channels(model.head_dim, 1)
-        importance[f"mlp.{index}"] = planted_channels(model.mlp, 2 + index)
+        importance[f"mlp.{index}"] = planted_channels(model.mlp_of(index), 2 + index)
     return importance

@@ -301,9 +301,14 @@ class _Run:
 
     def _num_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:
         """The parameter of that name: the listed projections of every block, and how many heads they have."""
-        counts = [max((c for c in row if c is not None), default=self.model.heads) for row in reported]
+        dense = self.model.block_heads
+        rows = reported or tuple((heads,) for heads in dense)
+        counts = [
+            max((count for count in row if count is not None), default=heads)
+            for row, heads in zip(rows, dense, strict=True)
+        ]
         return {
-            layer: counts[index] if counts else self.model.heads
+            layer: counts[index]
             for index, block in enumerate(self.blocks)
             for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True)
             if name in self.config.num_heads
@@ -364,6 +369,7 @@ class _Run:
         try:
             for block, row in zip(self.blocks, reported, strict=True):
                 self.adapter.set_heads(block, max(c for c in row if c is not None))
+            self.adapter.settle(net, dict(net.named_parameters()))
             with self._timed(Phase.FORWARD), torch.no_grad():
                 output: Tensor = self.adapter.call(net.eval(), networks.inputs(self.model))
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything

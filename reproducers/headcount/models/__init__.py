@@ -24,6 +24,9 @@ class Family:
         title: its name in tables.
         since: the transformers that brought it; "" for a model of our own.
         head: whether it comes with an image classifier, too.
+        stages: how many of its blocks' groups are each twice as wide as the one before, on a quarter of the tokens.
+        reduces: whether keys and values of all stages but the last are read through a convolution, whose output the
+            model's own code takes to be as wide as its input.
         tables: whether each head has numbers of its own in a table, which no layer is.
         heads_fixed, dims_fixed: the transformers, as a PEP 440 specifier, whose code runs no such model with fewer
             heads, with fewer channels a head, whoever prunes it; "" for none.
@@ -32,6 +35,8 @@ class Family:
     title: str
     since: str = ""
     head: bool = True
+    stages: int = 1
+    reduces: bool = False
     tables: bool = False
     heads_fixed: str = ""
     dims_fixed: str = ""
@@ -57,9 +62,12 @@ FAMILIES: Mapping[str, Family] = {
     "dinov3": Family("DINOv3", "4.56", head=False, dims_fixed=">=4"),
     "clip": Family("CLIP", "4.5", heads_fixed="<5", dims_fixed="<5"),
     "siglip": Family("SigLIP", "4.37", heads_fixed="<5", dims_fixed="<5"),
-    "swin": Family("Swin", "4.16", tables=True),
-    "swinv2": Family("Swin v2", "4.22", tables=True),
-    "pvt": Family("PVT", "4.32"),
+    "swin": Family("Swin, one stage", "4.16", tables=True),
+    "swin_stages": Family("Swin", "4.16", stages=2, tables=True),
+    "swinv2": Family("Swin v2, one stage", "4.22", tables=True),
+    "swinv2_stages": Family("Swin v2", "4.22", stages=2, tables=True),
+    "pvt": Family("PVT, one stage", "4.32"),
+    "pvt_stages": Family("PVT", "4.32", stages=2, reduces=True),
     "fused_unbind": Family("fused qkv, unbind"),
     "fused_index": Family("fused qkv, qkv[0]"),
     "fused_chunk": Family("fused qkv, chunk"),
@@ -76,10 +84,10 @@ class Model:
 
     Attributes:
         family: which adapter builds it; a key of `FAMILIES`.
-        layers: transformer blocks.
-        heads: attention heads per block.
-        head_dim: channels per head; `width` is `heads * head_dim`.
-        mlp: hidden channels of each block's MLP.
+        layers: transformer blocks, as many in each stage.
+        heads: attention heads per block of the first stage; each stage has twice as many as the one before.
+        head_dim: channels per head; a stage's width is its heads' channels.
+        mlp: hidden channels of the MLP of each block of the first stage; they double likewise.
         labels: outputs of the classifier; 0 for a bare backbone, which has none.
         image, patch: pixels along one side.
         full_size: whether this is a model of everyday size, which costs seconds and a gigabyte.
@@ -93,12 +101,45 @@ class Model:
     labels: int = 10
     image: int = 8
     patch: int = 4
+    stages: int = 1
     full_size: bool = False
 
     @property
     def width(self) -> int:
-        """Channels of the residual stream."""
+        """Channels of the residual stream in the first stage."""
         return self.heads * self.head_dim
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Role -> channels of the residual stream; each stage has its own, `width` and `width.1`."""
+        return {_width(stage): self.width << stage for stage in range(self.stages)}
+
+    @property
+    def reduced(self) -> Mapping[str, int]:
+        """Role -> channels of what a block's keys and values are read through, `reduced.0`, where there is such."""
+        blocks = range(self.layers) if FAMILIES[self.family].reduces else ()
+        return {f"reduced.{b}": self.widths[self.width_of(b)] for b in blocks if self.stage(b) < self.stages - 1}
+
+    def stage(self, block: int) -> int:
+        """Which stage a block is in."""
+        return block * self.stages // self.layers
+
+    def width_of(self, block: int) -> str:
+        """The role of the residual stream that a block reads and writes."""
+        return _width(self.stage(block))
+
+    def heads_of(self, block: int) -> int:
+        """A block's attention heads."""
+        return self.heads << self.stage(block)
+
+    def mlp_of(self, block: int) -> int:
+        """Hidden channels of a block's MLP."""
+        return self.mlp << self.stage(block)
+
+    @property
+    def block_heads(self) -> tuple[int, ...]:
+        """The heads of each block."""
+        return tuple(self.heads_of(block) for block in range(self.layers))
 
     @property
     def id(self) -> str:
@@ -113,6 +154,10 @@ class Model:
 VIT_BASE = Model(layers=12, heads=12, head_dim=64, mlp=3072, labels=100, image=224, patch=16, full_size=True)
 
 
+def _width(stage: int) -> str:
+    return f"width.{stage}" if stage else "width"
+
+
 def adapter(model: Model) -> Any:
     """The `ADAPTER` of a model's family. Imports torch and transformers: workers only.
 
@@ -124,8 +169,11 @@ def adapter(model: Model) -> Any:
 
 def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model:
     """The smallest model of a family. Some have an MLP of a whole multiple of the width only."""
+    known = FAMILIES[family]
     mlp = Model.mlp if family == "vit" else 2 * heads * Model.head_dim
-    return Model(family, heads=heads, mlp=mlp, labels=0 if bare or not FAMILIES[family].head else Model.labels)
+    labels = 0 if bare or not known.head else Model.labels
+    image = Model.image * known.stages
+    return Model(family, heads=heads, mlp=mlp, labels=labels, image=image, stages=known.stages)
 
 
 @cache
@@ -137,8 +185,8 @@ def planted_heads(model: Model) -> tuple[tuple[float, ...], ...]:
     heads of all are not the least important of each: global pruning differs from local.
     """
     return tuple(
-        tuple(_levels(model.heads, spread)[i] for i in shuffled(model.heads, salt=layer))
-        for layer, spread in enumerate(_spreads(model.layers, model.heads))
+        tuple(_levels(heads, spread)[i] for i in shuffled(heads, salt=layer))
+        for layer, (heads, spread) in enumerate(zip(model.block_heads, _spreads(model.block_heads), strict=True))
     )
 
 
@@ -149,14 +197,14 @@ def _levels(count: int, spread: float) -> tuple[float, ...]:
 
 
 @cache
-def _spreads(layers: int, heads: int) -> tuple[float, ...]:
+def _spreads(block_heads: tuple[int, ...]) -> tuple[float, ...]:
     """Each layer's spread: `PLANTED_RANGE`, then about its square root, its cube root, and so on.
 
     Each is nudged until none of its levels comes close to one of the layers before.
     """
     chosen: list[float] = []
     taken: list[float] = []
-    for layer in range(layers):
+    for layer, heads in enumerate(block_heads):
         exponent = 1 / (layer + 1)
         nudges = [PLANTED_RANGE ** (exponent * (1 + nudge / 100)) for nudge in range(30 if taken else 1)]
         best = max(nudges, key=lambda spread: _clearance(_levels(heads, spread), taken))

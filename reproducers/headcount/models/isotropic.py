@@ -5,7 +5,7 @@ file has an `ADAPTER`: it says which classes of transformers to build, and what 
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,8 @@ class Block:
     """One transformer block's prunable layers.
 
     `attention` is the module that carries the head count; `out` the attention's output projection. A projection
-    may have no bias, and be one layer with the others. `layer` is all of it.
+    may have no bias, and be one layer with the others. `layer` is all of it; `reduction` what keys and values are
+    read through: a convolution and a norm of its output.
     """
 
     layer: nn.Module
@@ -39,6 +40,7 @@ class Block:
     out: nn.Linear
     fc1: nn.Linear
     fc2: nn.Linear
+    reduction: tuple[nn.Module, ...] = ()
 
 
 class Isotropic:
@@ -112,6 +114,9 @@ class Isotropic:
             for name in names:
                 if hasattr(block.attention, name):
                     setattr(block.attention, name, value)
+
+    def settle(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        """Tell the network what else it keeps of the sizes of its parameters, which are given by name."""
 
 
 def evaluating(net: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Swin, of one stage: attention in windows, with a table of biases for each head."""
+"""Swin, of one stage: attention in windows, with a table of biases for each head; `swin_stages` has two."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from headcount.models.isotropic import Isotropic
 
 
 class Windowed(Isotropic):
-    """A family with stages, of which there is one, and two windows to a side."""
+    """A family with stages, of windows of two tokens by two."""
 
     def numbers(self, model: Model) -> dict[str, Any]:
         """A model's numbers under the names that the config has for them."""
@@ -17,8 +17,8 @@ class Windowed(Isotropic):
             "image_size": model.image,
             "patch_size": model.patch // 2,
             "embed_dim": model.width,
-            "depths": [model.layers],
-            "num_heads": [model.heads],
+            "depths": [model.layers // model.stages] * model.stages,
+            "num_heads": [model.heads << stage for stage in range(model.stages)],
             "window_size": 2,
             "mlp_ratio": model.mlp / model.width,
         }

@@ -1,4 +1,4 @@
-"""Swin v2, of one stage: a small MLP makes each head's biases, and each has a temperature."""
+"""Swin v2, of one stage: a small MLP makes each head's biases, each has a temperature; `swinv2_stages` has two."""
 
 from torch import nn
 from transformers import Swinv2Config, Swinv2ForImageClassification, Swinv2Model
@@ -6,7 +6,9 @@ from transformers import Swinv2Config, Swinv2ForImageClassification, Swinv2Model
 from headcount.models.swin import Windowed
 
 
-class _Biased(Windowed):
+class Biased(Windowed):
+    """A family whose attention has layers besides the projections."""
+
     def ignored(self, net: nn.Module) -> list[nn.Module]:
         """The MLPs too, whose outputs are a number for each head: they follow no channel."""
         biases = [
@@ -18,4 +20,4 @@ class _Biased(Windowed):
         return [*super().ignored(net), *biases]
 
 
-ADAPTER = _Biased(Swinv2Config, Swinv2ForImageClassification, Swinv2Model)
+ADAPTER = Biased(Swinv2Config, Swinv2ForImageClassification, Swinv2Model)
