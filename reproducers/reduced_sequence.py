@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""The convolution that PVT reads keys and values through is cut though the width stays, and forward fails.
+"""The convolution that PVT reads keys through is cut though the width stays: forward fails.
 
 Symptom: with 1.6.1, RuntimeError: Given normalized_shape=[24], expected input with shape [*, 24].
 Cause: the model gives the convolution's output as many channels as its input has, by a number: what the graph is

@@ -95,6 +95,8 @@ class MetaPruner:
         prune_head_dims=True,
         head_pruning_ratio=0.0,
         head_pruning_ratio_dict=None,
+        customized_pruners=None,  # it knows what merges tokens
+        root_module_types=None,
     ):
         if not 0 <= head_pruning_ratio <= 1:
             raise ValueError(f"head_pruning_ratio is {head_pruning_ratio}, not between 0 and 1")
@@ -281,5 +283,6 @@ def _exact(ratio):
 
 
 pruner = types.SimpleNamespace(
-    **dict.fromkeys(["MetaPruner", "GroupNormPruner", "BNScalePruner", "GrowingRegPruner"], MetaPruner)
+    **dict.fromkeys(["MetaPruner", "GroupNormPruner", "BNScalePruner", "GrowingRegPruner"], MetaPruner),
+    function=types.SimpleNamespace(BasePruningFunc=object),
 )

@@ -71,6 +71,7 @@ class Config:
         training: the model is in training mode beforehand.
         pruner: the class that is called.
         eager: a scheduler of the user's own, which wants all of it in the first step.
+        documented: what upstream's examples say of the family besides: pruners of its own layers, and root types.
     """
 
     global_pruning: bool = False
@@ -93,6 +94,7 @@ class Config:
     training: bool = False
     pruner: Pruner = Pruner.META
     eager: bool = False
+    documented: bool = False
 
     @property
     def id(self) -> str:
@@ -125,6 +127,7 @@ class Config:
             "frozen": "" if not self.frozen else "on",
             "training": "" if not self.training else "on",
             "eager": "" if not self.eager else "on",
+            "documented": "" if not self.documented else "on",
             "with_": self.pruner if self.pruner is not Pruner.META else "",
         }
         return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in words.items() if value)

@@ -213,9 +213,10 @@ def families(*, everything: bool = False) -> list[Cell]:
     """
     calls = len(FAMILY_CALLS)
     return [
-        Cell(model, config)
+        Cell(model, replace(config, documented=documented))
         for index, model in enumerate(family_models())
         for turn, config in enumerate(FAMILY_CALLS)
+        for documented in ((False, True) if FAMILIES[model.family].documented else (False,))
         if everything or turn == (index - 1) % calls
     ]
 

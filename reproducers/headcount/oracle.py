@@ -227,6 +227,9 @@ def _channels(model: Model, config: Config, rounds: int) -> dict[str, Counts]:
     bottleneck = "bottleneck" in config.ignored_layers
     for role, width in model.widths.items():
         channels[role] = frozenset({width}) if bottleneck else _channel_counts(width, config, rounds, role)
+    if config.documented:
+        # "root_module_types (list): types of prunable modules": the convolution that begins the width is of none.
+        channels["width"] |= {model.width}
     if not model.labels:
         # A bare backbone's output is its width: whether a model's own outputs may go, no sentence says.
         last = model.width_of(model.layers - 1)
@@ -304,7 +307,8 @@ def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, .
         scopes = [{role: size for role, size in default.items() if role.partition(".")[0] == kind} for kind in kinds]
     else:
         scopes = [default] if default else []
-    if model.reduced:  # whether what has to be as wide as another counts among all channels, no sentence says
+    # Whether what has to be as wide as another counts among all channels, or what is of no root type, no sentence says.
+    if model.reduced or config.documented:
         return ()
     totals += [_default_total(model, scope, config, rounds) for scope in scopes]
     return tuple(total for total in totals if total.roles)

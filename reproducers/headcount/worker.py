@@ -292,11 +292,13 @@ class _Run:
     def _construct(self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...] = ()) -> Any:
         with self._timed(Phase.CONSTRUCT):
             self.importance = calls.criterion(self.pruning, self.config.importance, self.model)
+            more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
             return getattr(self.pruning.pruner, self.config.pruner)(
                 net,
                 networks.inputs(self.model),
                 importance=self.importance,
                 **calls.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported)),
+                **more,
             )
 
     def _num_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:

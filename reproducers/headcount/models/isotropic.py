@@ -115,6 +115,10 @@ class Isotropic:
                 if hasattr(block.attention, name):
                     setattr(block.attention, name, value)
 
+    def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:
+        """What upstream's example for the family tells the pruner besides: arguments of MetaPruner."""
+        raise NotImplementedError(f"upstream has no example for {type(net).__name__}, of {pruning.__name__}")
+
     def settle(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
         """Tell the network what else it keeps of the sizes of its parameters, which are given by name."""
 

@@ -4,7 +4,7 @@ The matrix holds the catalogue to be exact in every cell, so that what is said h
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 
@@ -40,12 +40,16 @@ class Support:
     defects: tuple[str, ...] = ()
 
 
-def support(model: Model, release: str, transformers: str) -> Support:
-    """What the catalogue says of a family's plain calls."""
+def support(model: Model, release: str, transformers: str, *, documented: bool = False) -> Support:
+    """What the catalogue says of a family's plain calls.
+
+    Args:
+        documented: with what upstream's examples tell the pruner besides.
+    """
     family = FAMILIES[model.family]
     if not family.is_in(transformers):
         return Support(State.MISSING)
-    cells = [Cell(model, config) for config in FAMILY_CALLS]
+    cells = [Cell(model, replace(config, documented=documented)) for config in FAMILY_CALLS]
     runs = [cell for cell in cells if not _is_fixed(family, cell, transformers)]
     if not runs:
         return Support(State.FIXED)
@@ -66,7 +70,7 @@ def tables(lines: Sequence[str] = LINES) -> str:
 
     A column stands for releases that are alike in all rows.
     """
-    every = {line: {model: _states(model, line) for model in family_models()} for line in lines}
+    every = {line: {_title(*asked): _states(*asked, line) for asked in _asked()} for line in lines}
     rows = [states for by_model in every.values() for states in by_model.values()]
     marks = _marks(rows)
     return "\n\n".join([*(_table(line, by_model, marks) for line, by_model in every.items()), _legend(rows, marks)])
@@ -75,23 +79,35 @@ def tables(lines: Sequence[str] = LINES) -> str:
 def plain(transformers: str) -> dict[str, dict[str, dict[str, object]]]:
     """The same as plain values: model -> release -> its state and defects."""
     return {
-        model.id: {r: {"state": s.state, "defects": list(s.defects)} for r, s in _states(model, transformers).items()}
-        for model in family_models()
+        f"{model.id}-documented" if documented else model.id: {
+            release: {"state": found.state, "defects": list(found.defects)}
+            for release, found in _states(model, documented, transformers).items()
+        }
+        for model, documented in _asked()
     }
 
 
-def _table(line: str, rows: Mapping[Model, Mapping[str, Support]], marks: Mapping[str, str]) -> str:
+def _asked() -> list[tuple[Model, bool]]:
+    """The models, and those for which upstream documents more once more, with that."""
+    return [
+        (model, documented)
+        for model in family_models()
+        for documented in ((False, True) if FAMILIES[model.family].documented else (False,))
+    ]
+
+
+def _table(line: str, rows: Mapping[str, Mapping[str, Support]], marks: Mapping[str, str]) -> str:
     alike = groupby(RELEASES, lambda release: [states[release] for states in rows.values()])
     columns = [tuple(run) for _, run in alike]
     head = ["", *(run[0] if len(run) == 1 else f"{run[0]}+" for run in columns)]
-    cells = [[_title(model), *(_mark(states[run[0]], marks) for run in columns)] for model, states in rows.items()]
+    cells = [[title, *(_mark(states[run[0]], marks) for run in columns)] for title, states in rows.items()]
     widths = [max(len(row[index]) for row in [head, *cells]) for index in range(len(head))]
     printed = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
     return "\n".join([f"transformers {line}", *(row.rstrip() for row in printed)])
 
 
-def _states(model: Model, transformers: str) -> dict[str, Support]:
-    return {release: support(model, release, transformers) for release in RELEASES}
+def _states(model: Model, documented: bool, transformers: str) -> dict[str, Support]:  # noqa: FBT001 - of a pair
+    return {release: support(model, release, transformers, documented=documented) for release in RELEASES}
 
 
 def _is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
@@ -104,9 +120,10 @@ def _is_tracing(defect: Defect) -> bool:
     return Kind.CRASH in defect.kinds and any(name in defect.frame for name in _TRACING)
 
 
-def _title(model: Model) -> str:
+def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - of a pair
     family = FAMILIES[model.family]
-    return family.title + (", bare" if not model.labels and family.head else "")
+    bare = ", bare" if not model.labels and family.head else ""
+    return family.title + bare + (", as documented" if documented else "")
 
 
 def _marks(rows: Iterable[Mapping[str, Support]]) -> dict[str, str]:
@@ -130,9 +147,11 @@ def _mark(support: Support, marks: Mapping[str, str]) -> str:
 def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str]) -> str:
     states = {support.state for row in rows for support in row.values()}
     titles = {defect.id: defect.title for defect in catalogue().defects}
-    told = [words for state, words in _WORDS.items() if state in states]
+    told = [_DOCUMENTED, *(words for state, words in _WORDS.items() if state in states)]
     return "\n".join([*told, *(f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())])
 
+
+_DOCUMENTED = "as documented: with upstream's own pruner of what merges tokens, and its root types"
 
 _WORDS = {
     State.WORKS: "works: heads, head dims or both, in both scopes, as the documentation says",
