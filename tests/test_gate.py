@@ -113,7 +113,7 @@ def test_a_model_that_cannot_run_is_compared_all_the_same(before: str, after: st
 def test_a_model_that_cannot_run_is_asked_once(
     tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing failed that a machine could be at fault for; a full-size process each would take half the time."""
+    """Nothing failed that a machine could be at fault for, and a process for each would take half of a second run."""
     fixed = next(cell for cell in EVERY if cell.model.family == "siglip" and cell.config.pruning_ratio)
     monkeypatch.setattr("headcount.gating.every_cell", lambda: [fixed])
     build, again = made("correct", "1.6.1"), list[int]()

@@ -206,6 +206,11 @@ def family_models() -> list[Model]:
     return list(dict.fromkeys(small(family, bare=bare) for family in FAMILIES for bare in (False, True)))
 
 
+def ways(model: Model) -> tuple[bool, ...]:
+    """Values of `Config.documented` that a model is asked with."""
+    return (False, True) if FAMILIES[model.family].documented else (False,)
+
+
 def families(*, everything: bool = False) -> list[Cell]:
     """Each family's model with a plain call, the next one for the next; or with all of them.
 
@@ -216,7 +221,7 @@ def families(*, everything: bool = False) -> list[Cell]:
         Cell(model, replace(config, documented=documented))
         for index, model in enumerate(family_models())
         for turn, config in enumerate(FAMILY_CALLS)
-        for documented in ((False, True) if FAMILIES[model.family].documented else (False,))
+        for documented in ways(model)
         if everything or turn == (index - 1) % calls
     ]
 

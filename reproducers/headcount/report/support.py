@@ -10,7 +10,7 @@ from itertools import groupby
 
 from headcount.builds import RELEASES
 from headcount.defects import Defect, catalogue, contains
-from headcount.matrix import FAMILY_CALLS, Cell, family_models
+from headcount.matrix import FAMILY_CALLS, Cell, family_models, ways
 from headcount.models import FAMILIES, Family, Model
 from headcount.verdicts import Kind
 
@@ -89,11 +89,7 @@ def plain(transformers: str) -> dict[str, dict[str, dict[str, object]]]:
 
 def _asked() -> list[tuple[Model, bool]]:
     """The models, and those for which upstream documents more once more, with that."""
-    return [
-        (model, documented)
-        for model in family_models()
-        for documented in ((False, True) if FAMILIES[model.family].documented else (False,))
-    ]
+    return [(model, documented) for model in family_models() for documented in ways(model)]
 
 
 def _table(line: str, rows: Mapping[str, Mapping[str, Support]], marks: Mapping[str, str]) -> str:
