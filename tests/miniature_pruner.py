@@ -13,7 +13,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from headcount.models import fused, isotropic
+from headcount.models import fused, isotropic, multihead
 
 
 class _Importance:
@@ -95,12 +95,14 @@ class MetaPruner:
         prune_head_dims=True,
         head_pruning_ratio=0.0,
         head_pruning_ratio_dict=None,
+        out_channel_groups=None,  # as heads are named where attention is one layer
         customized_pruners=None,  # it knows what merges tokens
         root_module_types=None,
     ):
         if not 0 <= head_pruning_ratio <= 1:
             raise ValueError(f"head_pruning_ratio is {head_pruning_ratio}, not between 0 and 1")
         self.model, self.num_heads, self.out_channel_groups = model, dict(num_heads), {}
+        groups = num_heads or out_channel_groups
         self.family = next(family for family in _families() if family.blocks(model))
         self.blocks = self.family.blocks(model)
         self.ignored = {id(m) for layer in ignored_layers or [] for m in layer.modules()}
@@ -114,12 +116,14 @@ class MetaPruner:
             for m in (key if isinstance(key, tuple) else (key,))
         }
         self.own_heads = {id(m): _exact(r) for key, r in (head_pruning_ratio_dict or {}).items() for m in key.modules()}
-        self.model_heads = max(self.num_heads.values())
+        self.model_heads = max(groups.values())
         self.heads_of = [
-            max(self.num_heads.get(layer, 0) for layer in (block.query, block.key, block.value))
-            for block in self.blocks
+            max(groups.get(layer, 0) for layer in (block.query, block.key, block.value)) for block in self.blocks
         ]
         self.head_dim = self.blocks[0].out.in_features // self.heads_of[0]
+        # Of queries, which read each head of keys and values.
+        self.readers = self.heads_of[0] // min(groups.values())
+        self.joined = isinstance(self.blocks[0].query, nn.MultiheadAttention)
 
     def step(self, interactive=False):
         self.steps_left -= 1
@@ -141,27 +145,55 @@ class MetaPruner:
     def count(self, block):
         return block.out.in_features // self.dims_left
 
+    def count_of(self, block, layer):
+        """Of keys and values there may be fewer."""
+        if self.readers > 1 and layer is not block.query:
+            return layer.out_features // self.dims_left
+        return self.count(block)
+
     def head_channels(self, head):
         return range(head * self.head_dim, (head + 1) * self.head_dim)
 
     def _prune_all(self):
-        gone = self._heads_to_go()
         self.dims_left = self.head_dim
+        if self.joined:
+            self._prune_joined()
+            return
+        gone = self._heads_to_go()
         for block, heads in zip(self.blocks, gone):
             if id(block.query) in self.ignored:
                 continue
             self._prune_attention(block, heads)
-        for block in self.blocks:
-            rows = self._channels_to_go(block.fc1.weight.pow(2).sum(1), self.own.get(id(block.fc1), self.ratio))
-            self._cut(block.fc1, rows, 0)
-            self._cut(block.fc2, rows, 1)
+        self._prune_mlps()
         if id(self.blocks[0].out) not in self.ignored:
             self._prune_width()
         for block in self.blocks:
             for layer in (block.query, block.key, block.value):
                 if layer in self.num_heads:
-                    self.num_heads[layer] = self.count(block)
+                    self.num_heads[layer] = self.count_of(block, layer)
         self.after()
+
+    def _prune_mlps(self):
+        for block in self.blocks:
+            rows = self._channels_to_go(block.fc1.weight.pow(2).sum(1), self.own.get(id(block.fc1), self.ratio))
+            self._cut(block.fc1, rows, 0)
+            self._cut(block.fc2, rows, 1)
+
+    def _prune_joined(self):
+        """Attention and the width as one, by head dims: all heads stay."""
+        if self.prunes_dims and id(self.blocks[0].query) not in self.ignored:
+            self._prune_joined_dims()
+        self._prune_mlps()
+
+    def _prune_joined_dims(self):
+        width, heads = self.blocks[0].out.in_features, self.heads_of[0]
+        score = self.blocks[0].query.in_proj_weight[:width].pow(2).sum(1).view(heads, -1).sum(0)
+        dims = self._channels_to_go(score, self.ratio)
+        gone = [head * self.head_dim + dim for head in range(heads) for dim in dims]
+        self._cut_sizes(self.model.modules(), {width: gone, 3 * width: [p * width + c for p in range(3) for c in gone]})
+        self.dims_left = self.head_dim - len(dims)
+        for block in self.blocks:
+            self.family.set_heads(block, heads)
 
     def _heads_to_go(self):
         """Per block, the heads to remove."""
@@ -173,17 +205,29 @@ class MetaPruner:
         for index, can in enumerate(prunable):
             if can and (own[index] is not None or not self.everywhere):
                 ratio = self.head_ratio if own[index] is None else own[index]
-                gone[index] = scores[index].argsort()[: self._lost(self.heads_of[index], ratio)].tolist()
+                gone[index] = self._least(scores[index], self._lost(self.heads_of[index], ratio))
         shared = [index for index, can in enumerate(prunable) if can and own[index] is None and self.everywhere]
         ranking = sorted(
             (float(scores[index][head]), index, head) for index in shared for head in range(self.heads_of[index])
         )
         lost = self._lost(len(ranking), self.head_ratio, len(shared))
+        if self.readers > 1:
+            return [self._least(score, lost // len(self.blocks)) for score in scores] if shared else gone
         for _, index, head in ranking:
             if lost and len(gone[index]) < self.heads_of[index] - 1:
                 gone[index].append(head)
                 lost -= 1
         return gone
+
+    def _least(self, score, lost):
+        """As many of those that read one head of keys and values as of all others that do."""
+        groups = len(score) // self.readers if self.readers > 1 else 1
+        each = len(score) // groups
+        return [
+            group * each + head
+            for group in range(groups)
+            for head in score[group * each : (group + 1) * each].argsort()[: lost // groups].tolist()
+        ]
 
     def _lost(self, count, ratio, at_least=1):
         lost = math.floor(count * ratio) + (self.surplus if ratio else 0)
@@ -203,6 +247,10 @@ class MetaPruner:
         whole = block.out.in_features
         for layer in dict.fromkeys((block.query, block.key, block.value)):  # which may be one
             starts = range(0, layer.out_features, whole)
+            if self.readers > 1 and layer is not block.query:
+                read = [h * self.head_dim + dim for h in range(count // self.readers) for dim in dims]
+                self._cut(layer, sorted(read), 0)
+                continue
             self._cut(layer, sorted(start + row for start in starts for row in rows), 0)
         self._cut(block.out, sorted(rows), 1)
         self._cut_tables(block, heads, count)
@@ -274,8 +322,8 @@ class MetaPruner:
 
 
 def _families():
-    """Either way to find blocks: transformers' own, and one projection for three."""
-    return isotropic.Isotropic(None, None, None), fused.Fused(None)
+    """Each way to find blocks: three projections, one for three, and one layer that is all of attention."""
+    return isotropic.Isotropic(None, None, None), fused.Fused(None), multihead.ADAPTER
 
 
 def _exact(ratio):

@@ -14,11 +14,23 @@ MODELS = [pytest.param(model, id=model.id) for model in matrix.family_models()]
 
 
 def _without(model: Model, role: str, gone: int) -> dict[str, tuple[int, ...]]:
-    """Everything but one head, or one channel of each head, of all blocks."""
+    """Everything but one head, or one channel of each head, of all blocks; and what goes with it by construction."""
     dense, sizes, _ = networks.trace(networks.template(model).copy(), model)
-    part = 0 if role == "heads" else 1
+    family = FAMILIES[model.family]
+
+    def stays(name: str, row: int) -> bool:
+        head, dim = divmod(row, model.head_dim)
+        if role == "dims":
+            return dim != gone
+        if family.queries == 1:
+            return head != gone
+        # Of keys and values all stay, read by one head fewer each.
+        return name[0] in "kv" or head % family.queries != gone
+
     attention = {name: rows for name, rows in dense.items() if name[0] in "qkvo"}
-    left = {name: tuple(r for r in rows if divmod(r, model.head_dim)[part] != gone) for name, rows in attention.items()}
+    left = {name: tuple(row for row in rows if stays(name, row)) for name, rows in attention.items()}
+    if family.joined:
+        left["width"] = left["q.0"]
     tables = {name: tuple(i for i in range(sizes[name]) if i != gone) for name in dense if name.startswith("heads.")}
     return dense | left | (tables if role == "heads" else {})
 

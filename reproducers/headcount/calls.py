@@ -24,7 +24,7 @@ def arguments(
     def modules(role: str) -> tuple[nn.Module, ...]:
         name, _, index = role.partition(".")
         if name == "bottleneck":
-            return tuple(layer for block in blocks for layer in (block.out, block.fc2))
+            return tuple(layer for block in blocks for layer in block.bottleneck)
         block = blocks[int(index)]
         found: dict[str, tuple[nn.Module, ...]] = {
             "attention": (block.attention,),

@@ -243,6 +243,8 @@ def _names(cell: Cell) -> dict[str, Any]:
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),
         "bare": not cell.model.labels,
         "tables": FAMILIES[cell.model.family].tables,
+        "joined": FAMILIES[cell.model.family].joined,
+        "queries": FAMILIES[cell.model.family].queries,
         "reduces": bool(cell.model.reduced),
         "prunes_width": cell.config.pruning_ratio > 0 and "bottleneck" not in cell.config.ignored_layers,
         "prunes_heads": prunes_heads(cell.config),

@@ -127,6 +127,9 @@ CORNERS: tuple[Cell, ...] = (
         if pruner is not Pruner.META
         for everywhere in (False, True)
     ),
+    # Families that fail in more ways than the plain calls that each is asked by default.
+    Cell(small("grouped"), Config()),
+    Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("bottleneck",), pruning_ratio=Fraction(1, 10))),
 )

@@ -102,8 +102,13 @@ def _planted_vectors(model: Model) -> dict[str, Tensor]:
     widths = {**model.widths, **model.reduced}
     vectors = {role: torch.tensor(planted_channels(width, 0)) for role, width in widths.items()}
     dims = torch.tensor(planted_channels(model.head_dim, 1))
+    if FAMILIES[model.family].joined:
+        vectors["width"] = dims.repeat(model.heads)
     for index, heads in enumerate(planted_heads(model)):
-        vectors |= {f"{name}.{index}": torch.outer(torch.tensor(heads), dims).flatten() for name in "qkvo"}
+        queries = torch.tensor(heads)
+        read = queries.view(-1, FAMILIES[model.family].queries).mean(1)  # of what these share
+        vectors |= {f"{name}.{index}": torch.outer(queries, dims).flatten() for name in "qo"}
+        vectors |= {f"{name}.{index}": torch.outer(read, dims).flatten() for name in "kv"}
         vectors[f"mlp.{index}"] = torch.tensor(planted_channels(model.mlp_of(index), 2 + index))
     return {role: vector.sqrt() for role, vector in vectors.items()}
 
@@ -130,7 +135,7 @@ def _axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
         add(block.fc2, width, f"mlp.{index}")
     head = family.classifier(net)
     if head is not None:
-        layers[head] = (("labels",), (width,) * (head.in_features // blocks[-1].query.in_features))
+        layers[head] = (("labels",), (width,) * (head.in_features // model.widths[width]))
     per_head = {p: index for index, block in enumerate(blocks) for p in _per_head(block, model, index)}
     axes: dict[str, tuple[Axis, ...]] = {}
     for path, module in net.named_modules():
@@ -249,11 +254,16 @@ def _parts(indices: tuple[int, ...], size: int, parts: int) -> list[tuple[int, .
 
 
 def _attribute_strays(net: nn.Module) -> list[str]:
-    """Linear layers whose in/out features are not their weight's."""
-    return [
+    """Layers whose own numbers are not their weight's."""
+    linear = [
         f"{name}: features ({m.out_features}, {m.in_features}) but weight {tuple(m.weight.shape)}"
         for name, m in net.named_modules()
         if isinstance(m, nn.Linear) and tuple(m.weight.shape) != (m.out_features, m.in_features)
+    ]
+    return linear + [
+        f"{name}: embed_dim {m.embed_dim} but weight {tuple(m.in_proj_weight.shape)}"
+        for name, m in net.named_modules()
+        if isinstance(m, nn.MultiheadAttention) and tuple(m.in_proj_weight.shape) != (3 * m.embed_dim, m.embed_dim)
     ]
 
 

@@ -32,6 +32,7 @@ class Expectation:
     """What may be left of a model. Counts are of what is kept.
 
     Attributes:
+        queries: heads of queries that read each head of keys and values, in the dense model.
         head_dim: channels per head of the dense model: which head a channel belongs to.
         listed: the projections in `num_heads`, whose count the pruner reports (rule 2).
         may_refuse: an exception is a proper answer to this call (rule 10).
@@ -47,6 +48,7 @@ class Expectation:
         round_to: kept channels are a multiple of it (rule 10); head dims per head or per layer.
     """
 
+    queries: int
     head_dim: int
     listed: str
     may_refuse: bool
@@ -70,10 +72,12 @@ def expect(model: Model, config: Config) -> Expectation:
         # "Refused" may also be read as brought into range, as a release does with min(ratio, 1).
         config = replace(config, head_pruning_ratio=min(max(config.head_pruning_ratio, Fraction(0)), Fraction(1)))
     rounds = 2 if config.second is Second.SAME else 1
-    importance = planted_heads(model) if config.importance in _RANKED else None
+    ranked = config.importance in _RANKED
+    family = FAMILIES[model.family]
     return Expectation(
+        queries=family.queries,
         head_dim=model.head_dim,
-        listed=config.num_heads,
+        listed="" if _as_groups(model, config) else config.num_heads,
         may_refuse=nonsense or config.head_pruning_ratio == 1,
         # A ViT has no batch norm to take a scale from, and no sentence says what then.
         may_leave=nonsense or config.importance is Criterion.BN_SCALE,
@@ -82,10 +86,14 @@ def expect(model: Model, config: Config) -> Expectation:
         channels=_channels(model, config, rounds),
         head_total=_head_total(model, config, rounds),
         channel_totals=_channel_totals(model, config, rounds),
-        head_importance=importance,
+        # Where attention is one with the residual stream, a head goes in all blocks, or none: by which one's order?
+        head_importance=planted_heads(model) if ranked and not family.joined else None,
         # A second step ranks by the means of what the first one left, which no one has planted.
-        across=config.importance in _RANKED_ACROSS and config.global_pruning and config.iterative_steps * rounds == 1,
-        channel_importance=_channel_importance(model) if importance is not None else {},
+        across=config.importance in _RANKED_ACROSS
+        and config.global_pruning
+        and config.iterative_steps * rounds == 1
+        and family.queries == 1,
+        channel_importance=_channel_importance(model) if ranked else {},
         round_to=config.round_to,
     )
 
@@ -147,9 +155,11 @@ def _heads(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
 
 
 def _block_heads(model: Model, config: Config, rounds: int, index: int) -> Counts:
-    if not _prunes_heads(config, index):
+    if not _prunes_heads(config, index) or _as_groups(model, config):
         return frozenset({model.heads_of(index)})
     stays = _unlisted(config, model.heads_of(index)) | _untold(model, model.heads_of(index))
+    if FAMILIES[model.family].joined and _width_stays(config):
+        return stays
     return _block_heads_pruned(model, config, rounds, index) | stays
 
 
@@ -159,18 +169,48 @@ def _unlisted(config: Config, count: int) -> Counts:
 
 
 def _untold(model: Model, count: int) -> Counts:
-    """A table with numbers for each head is no layer: that its heads go with those of others, no sentence says."""
-    return frozenset({count}) if FAMILIES[model.family].tables else frozenset()
+    """Heads that may stay for want of a sentence that says that they go.
+
+    A table with numbers for each head is no layer, and does not go with one. nn.MultiheadAttention is one, which
+    upstream's torchvision example prunes as a group of channels, never by its heads.
+    """
+    return frozenset({count}) if _may_keep_heads(model) else frozenset()
+
+
+def _may_keep_heads(model: Model) -> bool:
+    return FAMILIES[model.family].tables or FAMILIES[model.family].joined
+
+
+def _as_groups(model: Model, config: Config) -> bool:
+    """Whether attention is named as a layer with groups of channels, not of heads: nothing is said of these then."""
+    return FAMILIES[model.family].joined and config.documented
+
+
+def _width_stays(config: Config) -> bool:
+    """Ignored layers keep their outputs; the output projection and the second MLP layer write the width."""
+    return "bottleneck" in config.ignored_layers
 
 
 def _block_heads_pruned(model: Model, config: Config, rounds: int, index: int) -> Counts:
     ratio, heads = _head_ratio(config, index), model.heads_of(index)
     if _own_head_ratio(config, index) or not config.global_pruning:
         # "max_pruning_ratio (float): the maximum pruning ratio": whether it bounds heads too is open.
-        capped = kept_from({heads}, min(ratio, config.max_pruning_ratio), rounds=rounds)
-        free = kept_from({heads}, ratio, rounds=rounds)
+        capped = _kept_heads(model, heads, min(ratio, config.max_pruning_ratio), rounds)
+        free = _kept_heads(model, heads, ratio, rounds)
         return span(capped | free) if capped != free else free
     return frozenset(range(1 if ratio < 1 else 0, heads + 1))
+
+
+def _kept_heads(model: Model, heads: int, ratio: Fraction, rounds: int) -> Counts:
+    """Heads left in a block. Those that read one head of keys and values are repeats of it: as many of each must go.
+
+    So the ratio may be rounded in each such group; or whole groups may go, with what they read.
+    """
+    queries = FAMILIES[model.family].queries
+    whole = kept_from({heads}, ratio, rounds=rounds)
+    if queries == 1:
+        return whole
+    return whole | {heads // queries * left for left in kept_from({queries}, ratio, rounds=rounds)}
 
 
 def _prunes_heads(config: Config, index: int) -> bool:
@@ -204,7 +244,11 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
     free = kept_from({total}, config.head_pruning_ratio, len(ranked), rounds)
     capped = kept_from({total}, min(config.head_pruning_ratio, config.max_pruning_ratio), len(ranked), rounds)
     allowed = span(free | capped) if free != capped or config.head_pruning_ratio == 1 else free
-    if config.num_heads != "qkv" or FAMILIES[model.family].tables:
+    # Each block's heads come in groups that read one of keys and values: it may be off by less than one for each.
+    slack = sum(heads // FAMILIES[model.family].queries - 1 for heads in map(model.heads_of, ranked))
+    if FAMILIES[model.family].queries > 1:
+        allowed = frozenset(range(min(allowed) - slack, min(max(allowed) + slack, total) + 1))
+    if config.num_heads != "qkv" or _may_keep_heads(model):
         allowed = span(allowed | {total})
     return Total("heads", tuple(f"heads.{index}" for index in ranked), allowed)
 
@@ -213,6 +257,11 @@ def _head_total(model: Model, config: Config, rounds: int) -> Total | None:
 
 
 def _head_dims(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
+    if FAMILIES[model.family].joined and _width_stays(config):
+        return (frozenset({model.head_dim}),) * model.layers
+    if _as_groups(model, config):
+        dims = _channel_counts(model.head_dim, config, rounds, "width")
+        return (dims if config.prune_head_dims else dims | {model.head_dim},) * model.layers
     return tuple(
         _channel_counts(model.head_dim, config, rounds, f"dims.{index}", loose=True) | _unlisted(config, model.head_dim)
         if config.prune_head_dims and f"qkv.{index}" not in config.ignored_layers
@@ -223,11 +272,13 @@ def _head_dims(model: Model, config: Config, rounds: int) -> tuple[Counts, ...]:
 
 def _channels(model: Model, config: Config, rounds: int) -> dict[str, Counts]:
     channels = {"labels": frozenset({model.labels})} if model.labels else {}
-    # Ignored layers keep their outputs; the output projection and the second MLP layer write the width.
-    bottleneck = "bottleneck" in config.ignored_layers
     for role, width in model.widths.items():
-        channels[role] = frozenset({width}) if bottleneck else _channel_counts(width, config, rounds, role)
-    if config.documented:
+        channels[role] = frozenset({width}) if _width_stays(config) else _channel_counts(width, config, rounds, role)
+    if FAMILIES[model.family].joined and not _width_stays(config):
+        # The layer takes its heads' channels to be those of the width: what is left of them decides.
+        attention = zip(_heads(model, config, rounds), _head_dims(model, config, rounds), strict=True)
+        channels["width"] = frozenset(h * d for heads, dims in attention for h in heads for d in dims)
+    if config.documented and not FAMILIES[model.family].joined:
         # "root_module_types (list): types of prunable modules": the convolution that begins the width is of none.
         channels["width"] |= {model.width}
     if not model.labels:
@@ -308,7 +359,7 @@ def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, .
     else:
         scopes = [default] if default else []
     # Whether what has to be as wide as another counts among all channels, or what is of no root type, no sentence says.
-    if model.reduced or config.documented:
+    if model.reduced or config.documented or FAMILIES[model.family].joined:
         return ()
     totals += [_default_total(model, scope, config, rounds) for scope in scopes]
     return tuple(total for total in totals if total.roles)
@@ -326,7 +377,7 @@ def _default_total(model: Model, sizes: dict[str, int], config: Config, rounds: 
 
 def _ranked_sizes(model: Model, config: Config) -> dict[str, int]:
     """Everything that can lose channels: role -> entries in a ranking; a head dim goes in all heads at once."""
-    sizes = {} if "bottleneck" in config.ignored_layers else dict(model.widths)
+    sizes = {} if _width_stays(config) else dict(model.widths)
     for index in range(model.layers):
         sizes[f"mlp.{index}"] = model.mlp_of(index)
         if f"qkv.{index}" not in config.ignored_layers:
@@ -370,7 +421,8 @@ def _total(  # noqa: PLR0913 - what is ranked, and how
 
 
 def _channel_importance(model: Model) -> dict[str, tuple[float, ...]]:
-    importance = {role: planted_channels(width, 0) for role, width in model.widths.items()}
+    widths = {} if FAMILIES[model.family].joined else model.widths  # there they go as head dims, or with heads
+    importance = {role: planted_channels(width, 0) for role, width in widths.items()}
     for index in range(model.layers):
         importance[f"dims.{index}"] = planted_channels(model.head_dim, 1)
         importance[f"mlp.{index}"] = planted_channels(model.mlp_of(index), 2 + index)

@@ -1,6 +1,7 @@
 """Judge an observation by its expectation: one verdict, why, and a signature to tell failures apart."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -268,12 +269,22 @@ def _whole_heads(expectation: Expectation, observation: Observation) -> Finding:
         for name, found in heads.items():
             if len(found.dims) > 1:
                 return Kind.WRONG_HEADS, f"block {block}: heads of {name} keep {sorted(found.dims)} channels each"
-        for one, other in (("q", "k"), ("v", "o")):
-            if heads[one].channels != heads[other].channels:
-                return Kind.WRONG_HEADS, f"block {block}: {one} and {other} keep different channels"
-        if heads["q"].channels.keys() != heads["v"].channels.keys():
+        for reading, read, both in (("q", "k", "q and k"), ("o", "v", "v and o")):
+            if not _reads(heads[reading], heads[read], expectation.queries):
+                return Kind.WRONG_HEADS, f"block {block}: {both} keep different channels"
+        if heads["q"].channels.keys() != heads["o"].channels.keys():
             return Kind.WRONG_HEADS, f"block {block}: q and v keep different heads"
     return None
+
+
+def _reads(queries: _Heads, read: _Heads, each: int) -> bool:
+    """Whether all heads read one with the same channels, and every head is read by equally many: at first by `each`."""
+    readers = Counter(head // each for head in queries.channels)
+    return (
+        readers.keys() == read.channels.keys()
+        and len(set(readers.values())) <= 1
+        and all(read.channels[head // each] == channels for head, channels in queries.channels.items())
+    )
 
 
 def _head_counts(expectation: Expectation, observation: Observation) -> Finding:
@@ -321,37 +332,43 @@ def _totals(totals: tuple[Total, ...], left: Mapping[str, int]) -> Finding:
 
 def _least_important(expectation: Expectation, observation: Observation) -> Finding:
     """Rule 7: what went is what was planted as least important; a block's last head is not asked for."""
+    return _least_important_heads(expectation, observation) or _least_important_channels(expectation, observation)
+
+
+def _least_important_heads(expectation: Expectation, observation: Observation) -> Finding:
     importance = expectation.head_importance
     if importance is None:
         return None
-    head_dim = expectation.head_dim
-    survivors = [set(_block_heads(observation, f"q.{block}", head_dim).channels) for block in range(len(importance))]
-    gone = [
-        (value, block, head)
-        for block, row in enumerate(importance)
-        for head, value in enumerate(row)
-        if head not in survivors[block]
+    survivors = [
+        set(_block_heads(observation, f"q.{block}", expectation.head_dim).channels) for block in range(len(importance))
     ]
+    planted = [(value, block, head) for block, row in enumerate(importance) for head, value in enumerate(row)]
+    gone = [(value, block, head) for value, block, head in planted if head not in survivors[block]]
     stays = [
         (value, block, head)
-        for block, row in enumerate(importance)
-        for head, value in enumerate(row)
+        for value, block, head in planted
         if head in survivors[block] and (len(survivors[block]) > 1 or not expectation.across)
     ]
-    for block in {block for _, block, _ in gone}:
+
+    def rank_alone(block: int, head: int) -> tuple[int, int]:
+        """What a head is ranked in, if not with those of other blocks: with those that read what it reads."""
+        return block, head // expectation.queries if expectation.queries > 1 else 0
+
+    for unit in {rank_alone(block, head) for _, block, head in gone}:
+        block = unit[0]
         rivals = [
             item
             for item in stays
-            if (expectation.across and not _own_counts(expectation, block, item[1])) or item[1] == block
+            if (expectation.across and not _own_counts(expectation, block, item[1])) or rank_alone(*item[1:]) == unit
         ]
-        worst = max(item for item in gone if item[1] == block)
+        worst = max(item for item in gone if rank_alone(*item[1:]) == unit)
         best = min(rivals, default=worst)
         if best[0] < worst[0]:
             return (
                 Kind.WRONG_SELECTION,
                 f"block {block}: head {worst[2]} went, the less important head {best[2]} of block {best[1]} stays",
             )
-    return _least_important_channels(expectation, observation, head_dim)
+    return None
 
 
 def _own_counts(expectation: Expectation, *blocks: int) -> bool:
@@ -360,11 +377,11 @@ def _own_counts(expectation: Expectation, *blocks: int) -> bool:
     return total is None or any(f"heads.{block}" not in total.roles for block in blocks)
 
 
-def _least_important_channels(expectation: Expectation, observation: Observation, head_dim: int) -> Finding:
+def _least_important_channels(expectation: Expectation, observation: Observation) -> Finding:
     for role, importance in expectation.channel_importance.items():
         kind, _, block = role.partition(".")
         if kind == "dims":
-            heads = _block_heads(observation, f"q.{block}", head_dim).channels.values()
+            heads = _block_heads(observation, f"q.{block}", expectation.head_dim).channels.values()
             kept = {channel for channels in heads for channel in channels}
         else:
             kept = set(observation.kept.get(role, ()))

@@ -293,26 +293,23 @@ class _Run:
         with self._timed(Phase.CONSTRUCT):
             self.importance = calls.criterion(self.pruning, self.config.importance, self.model)
             more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
+            arguments = calls.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
             return getattr(self.pruning.pruner, self.config.pruner)(
-                net,
-                networks.inputs(self.model),
-                importance=self.importance,
-                **calls.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported)),
-                **more,
+                net, networks.inputs(self.model), importance=self.importance, **(arguments | more)
             )
 
     def _num_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:
         """The parameter of that name: the listed projections of every block, and how many heads they have."""
-        dense = self.model.block_heads
-        rows = reported or tuple((heads,) for heads in dense)
+        queries = FAMILIES[self.model.family].queries
+        dense = tuple((heads, heads // queries, heads // queries) for heads in self.model.block_heads)
         counts = [
-            max((count for count in row if count is not None), default=heads)
-            for row, heads in zip(rows, dense, strict=True)
+            row if queries > 1 else (max((c for c in row if c is not None), default=own[0]),) * 3
+            for row, own in zip(reported or dense, dense, strict=True)
         ]
         return {
-            layer: counts[index]
-            for index, block in enumerate(self.blocks)
-            for name, layer in zip("qkv", (block.query, block.key, block.value), strict=True)
+            layer: own if count is None else count
+            for block, *told in zip(self.blocks, counts, dense, strict=True)
+            for name, layer, count, own in zip("qkv", (block.query, block.key, block.value), *told, strict=True)
             if name in self.config.num_heads
         }
 
@@ -343,12 +340,16 @@ class _Run:
             for block in self.blocks
         )
 
+    def _tell_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> None:
+        """Tell the network the head counts that the pruner reports; those that it was not told of are as before."""
+        for block, row, heads in zip(self.blocks, reported, self.model.block_heads, strict=True):
+            self.adapter.set_heads(block, max((count for count in row if count is not None), default=heads))
+
     def _again(
         self, net: nn.Module, reported: tuple[tuple[int | None, ...], ...]
     ) -> tuple[tuple[int | None, ...], ...]:
         """A second pruner on what the first one left, with the same arguments."""
-        for block, row in zip(self.blocks, reported, strict=True):
-            self.adapter.set_heads(block, max(c for c in row if c is not None))
+        self._tell_heads(reported)
         pruner = self._construct(net, reported)
         self._steps(pruner, net)
         return self._reported(pruner)
@@ -369,8 +370,7 @@ class _Run:
     ) -> tuple[Failure | None, Tensor | None]:
         """A forward pass with the head counts that the pruner reports."""
         try:
-            for block, row in zip(self.blocks, reported, strict=True):
-                self.adapter.set_heads(block, max(c for c in row if c is not None))
+            self._tell_heads(reported)
             self.adapter.settle(net, dict(net.named_parameters()))
             with self._timed(Phase.FORWARD), torch.no_grad():
                 output: Tensor = self.adapter.call(net.eval(), networks.inputs(self.model))

@@ -29,6 +29,8 @@ class Family:
             model's own code takes to be as wide as its input.
         documented: whether upstream has an example for it that tells the pruner more than heads and ignored layers.
         tables: whether each head has numbers of its own in a table, which no layer is.
+        joined: whether attention is one layer, whose channels are those of the residual stream and go with them.
+        queries: heads of queries that read each head of keys and values.
         heads_fixed, dims_fixed: the transformers, as a PEP 440 specifier, whose code runs no such model with fewer
             heads, with fewer channels a head, whoever prunes it; "" for none.
     """
@@ -40,6 +42,8 @@ class Family:
     reduces: bool = False
     documented: bool = False
     tables: bool = False
+    joined: bool = False
+    queries: int = 1
     heads_fixed: str = ""
     dims_fixed: str = ""
 
@@ -74,6 +78,8 @@ FAMILIES: Mapping[str, Family] = {
     "fused_unbind": Family("fused qkv, unbind"),
     "fused_index": Family("fused qkv, qkv[0]"),
     "fused_chunk": Family("fused qkv, chunk"),
+    "grouped": Family("grouped queries", queries=3),
+    "multihead": Family("nn.MultiheadAttention", joined=True, documented=True),
 }
 
 #: The least important head's share of the most important one's. Wide enough that the ranking of
@@ -134,6 +140,11 @@ class Model:
     def heads_of(self, block: int) -> int:
         """A block's attention heads."""
         return self.heads << self.stage(block)
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values per block of the first stage: as many as of queries, or fewer."""
+        return self.heads // FAMILIES[self.family].queries
 
     def mlp_of(self, block: int) -> int:
         """Hidden channels of a block's MLP."""

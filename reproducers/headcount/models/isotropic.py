@@ -28,19 +28,24 @@ class Block:
     """One transformer block's prunable layers.
 
     `attention` is the module that carries the head count; `out` the attention's output projection. A projection
-    may have no bias, and be one layer with the others. `layer` is all of it; `reduction` what keys and values are
-    read through: a convolution and a norm of its output.
+    may have no bias, and be one layer with the others, or with all attention. `layer` is all of it; `reduction` what
+    keys and values are read through: a convolution and a norm of its output.
     """
 
     layer: nn.Module
     attention: nn.Module
-    query: nn.Linear
-    key: nn.Linear
-    value: nn.Linear
+    query: nn.Module
+    key: nn.Module
+    value: nn.Module
     out: nn.Linear
     fc1: nn.Linear
     fc2: nn.Linear
     reduction: tuple[nn.Module, ...] = ()
+
+    @property
+    def bottleneck(self) -> tuple[nn.Module, nn.Module]:
+        """What writes the residual stream, as a user would name it."""
+        return (self.attention if self.query is self.attention else self.out), self.fc2
 
 
 class Isotropic:

@@ -60,8 +60,8 @@ def support(model: Model, release: str, transformers: str, *, documented: bool =
     if all(any(_is_tracing(defect) for defect in defects) for defects in shown.values()):
         return Support(State.UNTRACED, found)
     extra = [defects for cell, defects in shown.items() if "bottleneck" in cell.config.ignored_layers]
-    # Where heads may stay for their tables, that they do is no working.
-    works = bool(extra) and not any(extra) and not family.tables
+    # Where heads may stay, for their tables or their layer, that they do is no working.
+    works = bool(extra) and not any(extra) and not (family.tables or family.joined)
     return Support(State.EXTRA if works else State.BROKEN, found)
 
 
@@ -147,7 +147,7 @@ def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str]) -> 
     return "\n".join([*told, *(f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())])
 
 
-_DOCUMENTED = "as documented: with upstream's own pruner of what merges tokens, and its root types"
+_DOCUMENTED = "as documented: as in upstream's examples, with a pruner for what merges tokens, or with channel groups"
 
 _WORDS = {
     State.WORKS: "works: heads, head dims or both, in both scopes, as the documentation says",
