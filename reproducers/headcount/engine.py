@@ -29,7 +29,7 @@ from packaging.version import Version
 from headcount.builds import Overlay
 from headcount.configs import Config
 from headcount.confinement import strays
-from headcount.environment import environment, harmless_environment
+from headcount.environment import CPU, device, environment, harmless_environment
 from headcount.errors import SetupError
 from headcount.foreign import placeless
 from headcount.matrix import Cell
@@ -69,6 +69,9 @@ _PRELOADED = ["headcount.warm"]
 _MANY = ["headcount.planted"]
 
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+#: Torch, asked by an import whether there is a GPU, must not start what no forked process could use.
+_FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 
 @dataclass
@@ -447,7 +450,7 @@ def _scrubbed() -> Iterator[None]:
     before = dict(os.environ)
     harmless = harmless_environment()
     os.environ.clear()
-    os.environ.update(harmless | _SINGLE_THREADED)
+    os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -13,9 +14,23 @@ from pathlib import Path
 _PACKAGES = ("torch", "transformers", "numpy")
 
 
-@cache
+#: The variable that names the device that cells run on, for this process and all that it starts.
+DEVICE = "HEADCOUNT_DEVICE"
+CPU = "cpu"
+
+
+def device() -> str:
+    """Where cells run: `cpu`, or a device of torch's."""
+    return os.environ.get(DEVICE, CPU)
+
+
 def environment() -> Mapping[str, str]:
-    """The versions of the base environment, without importing anything of it."""
+    """The versions of the base environment, without importing anything of it; and the device, if it is another."""
+    return _versions() if device() == CPU else {**_versions(), "device": device()}
+
+
+@cache
+def _versions() -> Mapping[str, str]:
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -28,7 +43,7 @@ def environment() -> Mapping[str, str]:
 #: What foreign code may see of the environment: where things are, and how torch and transformers behave.
 _HARMLESS = re.compile(
     r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHON\w*|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
-    r"|HF_HUB_OFFLINE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
+    r"|HF_HUB_OFFLINE|HEADCOUNT_DEVICE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
     re.IGNORECASE,
 )
 
@@ -36,6 +51,16 @@ _HARMLESS = re.compile(
 def harmless_environment() -> dict[str, str]:
     """The environment without whatever may be a secret."""
     return {name: value for name, value in os.environ.items() if _HARMLESS.match(name)}
+
+
+def lacks_device() -> str:
+    """Why cells cannot run on the device; "" if they can. Costs a process that imports torch."""
+    if device() == CPU:
+        return ""
+    asked = f"import torch; torch.empty(1, device={device()!r})"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)  # noqa: S603 - our own words
+    said = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else f"this machine has no {device()}: {said[-1] if said else 'torch dies of it'}"
 
 
 @cache

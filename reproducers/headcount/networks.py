@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from headcount.environment import CPU
 from headcount.models import FAMILIES, Model, adapter, planted_channels, planted_heads
 from headcount.planting import decode, encode
 
@@ -201,9 +202,10 @@ def prepare(model: Model) -> None:
 
 
 @cache
-def inputs(model: Model) -> Any:
+def inputs(model: Model, device: str = CPU) -> Any:
     """What the network is called with."""
-    return adapter(model).inputs(model)
+    given = adapter(model).inputs(model)
+    return {name: item.to(device) for name, item in given.items()} if isinstance(given, dict) else given.to(device)
 
 
 def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], dict[str, int], list[str]]:
@@ -218,7 +220,7 @@ def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], dic
     for name, original in originals.items():
         if name not in survivors or name not in axes:
             continue
-        indices, stray = decode(survivors[name].detach(), original.detach())
+        indices, stray = decode(survivors[name].detach().cpu(), original.detach())
         if stray:
             strays.append(f"{name}: {stray}")
             continue

@@ -37,6 +37,7 @@ from headcount import calls, networks, redirect
 from headcount.builds import Overlay
 from headcount.configs import Pruner, Second
 from headcount.confinement import confine
+from headcount.environment import CPU, device
 from headcount.foreign import placeless
 from headcount.matrix import Cell
 from headcount.models import FAMILIES, adapter
@@ -205,6 +206,8 @@ def _seed() -> None:
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
     torch.default_generator.manual_seed(1)  # torch.manual_seed asks every kind of device first
+    if device() != CPU:
+        torch.manual_seed(1)
 
 
 class _Run:
@@ -215,6 +218,7 @@ class _Run:
         self.model = cell.model
         self.config = cell.config
         self.adapter: Any = adapter(cell.model)
+        self.given: Any = networks.inputs(cell.model, device())
         self.phase = Phase.CONSTRUCT
         self.seconds: dict[str, float] = {}
         self.attributes: tuple[str, ...] = ()
@@ -255,7 +259,7 @@ class _Run:
             output_failure=output_failure,
             cannot_run=cannot_run,
             output_shape=() if output is None else tuple(output.shape),
-            output_gap=None if output is None else networks.gap(output, self.model, kept),
+            output_gap=None if output is None else networks.gap(output.cpu(), self.model, kept),
         )
 
     def _ended(self, ending: Ending, **facts: Any) -> Observation:
@@ -280,7 +284,7 @@ class _Run:
 
     def _fresh(self) -> nn.Module:
         """A dense network, prepared as the config says; `self.blocks` are its blocks from here on."""
-        net = networks.template(self.model).copy()
+        net = networks.template(self.model).copy().to(device())
         self.blocks = self.adapter.blocks(net)
         if self.config.frozen:
             for layer in (self.blocks[0].query, self.blocks[0].key, self.blocks[0].value):
@@ -295,7 +299,7 @@ class _Run:
             more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
             arguments = calls.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
             return getattr(self.pruning.pruner, self.config.pruner)(
-                net, networks.inputs(self.model), importance=self.importance, **(arguments | more)
+                net, self.given, importance=self.importance, **(arguments | more)
             )
 
     def _num_heads(self, reported: tuple[tuple[int | None, ...], ...]) -> dict[nn.Module, int]:
@@ -329,7 +333,7 @@ class _Run:
         with self._timed(Phase.STEP):
             feed = calls.FEEDERS.get(self.config.importance)
             if feed is not None:
-                feed(self.importance, pruner, net, networks.inputs(self.model), self.adapter)
+                feed(self.importance, pruner, net, self.given, self.adapter)
 
     def _reported(self, pruner: Any) -> tuple[tuple[int | None, ...], ...]:
         return tuple(
@@ -373,7 +377,7 @@ class _Run:
             self._tell_heads(reported)
             self.adapter.settle(net, dict(net.named_parameters()))
             with self._timed(Phase.FORWARD), torch.no_grad():
-                output: Tensor = self.adapter.call(net.eval(), networks.inputs(self.model))
+                output: Tensor = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
             return _failure(error), None
         return None, output
@@ -390,6 +394,8 @@ def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     _close_all_but(*kept, log)
     os.environ["HOME"] = scratch
     torch.set_num_threads(1)
+    # As exact as on a CPU, so that one tolerance holds for both.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sys.dont_write_bytecode = True
     return log
 
@@ -398,7 +404,9 @@ def _confine(scratch: str) -> None:
     """Keep a build from all files but those of its temporary home: what it was installed as is what is judged."""
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch))
     tempfile.tempdir = None
-    if not confine([Path(scratch)]):
+    # A driver is spoken to by files.
+    devices = [] if device() == CPU else [Path("/dev")]
+    if not confine([Path(scratch), *devices]):
         sys.pycache_prefix = scratch  # its byte code may have been written by itself
 
 
@@ -414,6 +422,8 @@ def _limit(file_size: int) -> None:
         resource.RLIMIT_NPROC: PROCESS_LIMIT,
         resource.RLIMIT_CORE: 0,
     }
+    if device() != CPU:
+        del limits[resource.RLIMIT_DATA]  # a driver maps all the memory that there may be
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

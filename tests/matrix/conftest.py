@@ -1,6 +1,8 @@
 """pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status."""
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -13,7 +15,7 @@ from headcount import builds, matrix
 from headcount.builds import Overlay
 from headcount.defects import Outcome, catalogue
 from headcount.engine import Engine
-from headcount.environment import environment
+from headcount.environment import CPU, DEVICE, environment, lacks_device
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
@@ -23,6 +25,7 @@ from headcount.store import Store
 
 OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[Row]()
+LACKING: pytest.StashKey[str] = pytest.StashKey()
 
 #: Where the full-size cell runs when no builds are named: before, in and after the defect, and now.
 FULL_SIZE_RELEASES = ("1.4.0", "1.4.1", "1.4.2", builds.RELEASES[-1])
@@ -53,13 +56,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fresh", action="store_true", help="observe every cell anew, though the same build was seen with it before"
     )
     group.addoption(
+        "--device",
+        default=CPU,
+        metavar="DEVICE",
+        help="where cells run: cpu, or cuda where there is a GPU; what is left is compared on the CPU (default: cpu)",
+    )
+    group.addoption(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="folder for JSON Lines (default: results)"
     )
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the JUnit file after the line of transformers: nox runs one after the other with the same options."""
+    """Say where cells run, and name the JUnit file after the line of transformers: nox runs all with one path."""
+    os.environ[DEVICE] = config.option.device
     asked = config.getoption("xmlpath", None)
     if asked and not hasattr(config, "workerinput"):
         path = Path(asked)
@@ -76,9 +86,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.stash[OVERLAYS] = [
             Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]
         ]
+        config.stash[LACKING] = config.workerinput["lacking"]
         return
     try:
         config.stash[OVERLAYS] = _prepare(config)
+        config.stash[LACKING] = lacks_device()
     except HeadcountError as error:
         pytest.exit(str(error), returncode=error.exit_code)
     if not config.option.collectonly:
@@ -87,6 +99,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
+    node.workerinput["lacking"] = node.config.stash[LACKING]
     node.workerinput["overlays"] = [
         (o.label, str(o.path), o.version, o.digest, o.spec) for o in node.config.stash[OVERLAYS]
     ]
@@ -96,6 +109,8 @@ def _prepare(config: pytest.Config) -> list[Overlay]:
     models = {name for cell in matrix.known_cells().values() for name in (cell.model.id, cell.model.family)}
     if unknown := set(config.option.model) - models:
         raise UsageError(f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}")
+    if not re.fullmatch(r"(cpu|cuda)(:\d+)?", config.option.device):
+        raise UsageError(f"no such device: {config.option.device}", "there are cpu, cuda, cuda:1 and so on")
     wanted = builds.parse_all(config.option.build or builds.RELEASES)
     terminal = config.get_terminal_writer()
     with ThreadPoolExecutor(4) as pool:
@@ -141,6 +156,13 @@ def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
         cells.append(matrix.ISSUE_410)
     wanted = set(config.option.model)
     return [cell for cell in cells if not wanted or wanted & {cell.model.id, cell.model.family}]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip everything where there is no such device."""
+    if lacking := config.stash[LACKING]:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=lacking))
 
 
 @pytest.fixture(scope="session")
@@ -250,6 +272,8 @@ class Recorder:
 
     def _status(self, exitstatus: int) -> ExitCode:
         """The exit status of a run that came to its end."""
+        if self.config.stash[LACKING]:
+            return ExitCode.INDETERMINATE
         outcomes = {row["outcome"] for row in self.rows}
         unexpected = outcomes & {Outcome.UNEXPECTED_FAILURE, Outcome.UNEXPECTEDLY_FIXED}
         if unexpected or self.never_seen or self.claims_failed:
@@ -259,6 +283,8 @@ class Recorder:
         return ExitCode.CLEAN if exitstatus == pytest.ExitCode.OK else ExitCode.SETUP
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if lacking := self.config.stash[LACKING]:
+            terminalreporter.line(f"nothing was tested: {lacking} (without --device, cells run on the CPU)", red=True)
         if not self.rows:
             return  # and the results file is gone too
         overlays = self.config.stash[OVERLAYS]
