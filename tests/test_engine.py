@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -66,6 +67,55 @@ def test_a_server_that_was_killed_is_replaced(engine: Engine, miniature: Miniatu
     deadline = time.monotonic() + 20
     while engine.run(miniature("correct"), CELL).ending is not Ending.FINISHED:
         assert time.monotonic() < deadline  # it takes a moment to be noticed
+
+
+JOINS = """
+import json, sys
+from pathlib import Path
+from headcount import server
+from headcount.builds import Overlay
+from headcount.engine import Engine
+from headcount.matrix import Cell
+from headcount.models import Model
+from headcount.configs import Config
+server.join(json.loads(sys.argv[1]))
+overlay = Overlay("one", Path(sys.argv[2]), *sys.argv[3:])
+with Engine() as engine:
+    for again in range(2):
+        print(engine.run(overlay, Cell(Model(), Config())).ending, flush=True)
+        print(engine._child.process.pid, flush=True)
+        sys.stdin.readline()
+        engine.close()
+"""
+
+
+def parent(process: int) -> int:
+    """A process's parent."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process's parent is found by way of /proc")
+def test_a_server_is_shared_until_it_is_gone(miniature: Miniature) -> None:
+    """Who joins has processes forked by another's server, and by its own when that is killed."""
+    overlay = miniature("correct")
+    shares = (
+        "import json; from headcount import server; print(json.dumps(server.shared(many=False)), flush=True); input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", shares], **pipes) as sharing:  # type: ignore[call-overload]
+        whereabouts = sharing.stdout.readline()
+        named = [str(overlay.path), overlay.version, overlay.digest]
+        with subprocess.Popen([sys.executable, "-c", JOINS, whereabouts, *named], **pipes) as joined:  # type: ignore[call-overload]
+            assert joined.stdout.readline() == "finished\n"
+            server = parent(int(joined.stdout.readline()))
+            assert parent(server) == sharing.pid
+            os.kill(server, signal.SIGKILL)
+            joined.stdin.write("go on\n")
+            joined.stdin.flush()
+            assert joined.stdout.readline() == "finished\n"
+            assert parent(int(joined.stdout.readline())) != server
+            joined.stdin.write("bye\n")
+        sharing.stdin.write("\n")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="strays are found by way of /proc")

@@ -17,6 +17,7 @@ networks      the ViTs themselves: planted, copied, traced
 calls         a config's arguments, with modules for roles
 worker        in the isolated process: prune one cell, observe
 warm, planted what the fork server imports
+server        what processes are forked from
 store         observations, kept
 engine        the isolated processes
 oracle        what the documentation promises, by arithmetic

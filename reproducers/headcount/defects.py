@@ -163,7 +163,11 @@ class Catalogue:
 
     def foretells(self, cell: Cell, version: str, transformers: str) -> tuple[Defect, ...]:
         """The defects that a cell shows on a release; one may hide another."""
-        return tuple(d for d in self._of(version, transformers) if d.hits(cell, version))
+        return tuple(
+            defect
+            for defect, releases in self._shown(cell)
+            if contains(defect.transformers, transformers) and any(contains(range_, version) for range_ in releases)
+        )
 
     def compare(self, verdict: Verdict, cell: Cell, version: str, transformers: str) -> Comparison:
         """Whether a verdict is what the catalogue says."""
@@ -178,8 +182,10 @@ class Catalogue:
         return Comparison(Outcome.EXPECTED if explanation else Outcome.UNEXPECTED_FAILURE, explanation)
 
     @cache  # noqa: B019 - a catalogue lives as long as the process
-    def _of(self, version: str, transformers: str) -> tuple[Defect, ...]:
-        return tuple(d for d in self.defects if d.affects(version, transformers))
+    def _shown(self, cell: Cell) -> tuple[tuple[Defect, tuple[str, ...]], ...]:
+        """The defects that a cell can show, each with the releases: asked for each of these, and costly to find."""
+        covering = [(d, tuple(shows.releases for shows in d.shows if shows.covers(cell))) for d in self.defects]
+        return tuple((defect, releases) for defect, releases in covering if releases)
 
 
 @cache

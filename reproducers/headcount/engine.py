@@ -6,30 +6,27 @@ A process that raises, hangs, dies or answers with garbage costs one observation
 import atexit
 import contextlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Event, Lock, Timer
+from threading import Event, Timer
 from typing import Self
 
 from packaging.version import Version
 
+from headcount import server
 from headcount.builds import Overlay
 from headcount.configs import Config
 from headcount.confinement import strays
-from headcount.environment import CPU, device, environment, harmless_environment
+from headcount.environment import environment
 from headcount.errors import SetupError
 from headcount.foreign import placeless
 from headcount.matrix import Cell
@@ -60,18 +57,7 @@ START_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
 
 _UNKNOWN_STATUS = 255
 
-#: One thread at a time changes this process's environment.
-_STARTING = Lock()
-
 _ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
-
-_PRELOADED = ["headcount.warm"]
-_MANY = ["headcount.planted"]
-
-_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-#: Torch, asked by an import whether there is a GPU, must not start what no forked process could use.
-_FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 
 @dataclass
@@ -117,7 +103,7 @@ class Engine:
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
         self._hung: Counter[Path] = Counter()
-        self._context = _context(_PRELOADED + _MANY * many)
+        self._context = server.context(many=many)
         atexit.register(self.close)
 
     def __enter__(self) -> Self:
@@ -255,7 +241,7 @@ class Engine:
         for pause in START_PAUSES:
             process: BaseProcess = self._context.Process(target=target, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
             try:
-                with _STARTING, _scrubbed():
+                with server.starting():
                     process.start()
             except (OSError, EOFError) as error:
                 failure = error
@@ -372,34 +358,6 @@ def unpromised(version: str, config: Config) -> str:
     return "; ".join(lacking)
 
 
-def _context(preloaded: list[str]) -> BaseContext:
-    """Fork from a server where there is fork, spawn where there is none."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    # A name in place of a file: what is confined cannot reach it, nor have the server start what is not.
-    multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(preloaded)
-    return context
-
-
-def warm_up() -> None:
-    """Start the server now, where something else takes time first: it imports meanwhile."""
-    if isinstance(_context(_PRELOADED), multiprocessing.context.ForkServerContext):
-        with _STARTING, _scrubbed():
-            forkserver.ensure_running()
-
-
-def _address(family: str) -> str | tuple[str, int]:
-    """An address for a server: abstract, where Linux has these, which Landlock keeps what is confined away from."""
-    if family == "AF_UNIX" and sys.platform == "linux":
-        return f"\0headcount-{os.urandom(16).hex()}"
-    return _ARBITRARY_ADDRESS(family)
-
-
-_ARBITRARY_ADDRESS: Callable[[str], str | tuple[str, int]] = multiprocessing.connection.arbitrary_address  # type: ignore[attr-defined]
-
-
 def _kill(process: BaseProcess) -> None:
     """Kill a process and its process group, which is its own (see `worker.serve`)."""
     if process.pid is not None and hasattr(os, "killpg"):
@@ -442,17 +400,3 @@ def _tail(handle: int, limit: int) -> str:
         start = max(os.fstat(handle).st_size - limit, 0)
         return os.pread(handle, limit, start).decode("utf-8", "replace")
     return ""
-
-
-@contextlib.contextmanager
-def _scrubbed() -> Iterator[None]:
-    """The environment as a build may see it, without tokens: the server inherits it when it starts."""
-    before = dict(os.environ)
-    harmless = harmless_environment()
-    os.environ.clear()
-    os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from headcount import builds, gating, reproduction, results
-from headcount.engine import Engine, warm_up
+from headcount import builds, gating, reproduction, results, server
+from headcount.engine import Engine
 from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
 from headcount.gate import Sort, Verdict
@@ -108,7 +108,7 @@ def _request(options: argparse.Namespace) -> Request:
 def _installing(line: str) -> None:
     """What has to be installed has not been observed, and is to be asked."""
     say(line)
-    warm_up()
+    server.warm_up()
 
 
 def _observed(request: Request, path: Path) -> Results:

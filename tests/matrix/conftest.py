@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from headcount import builds, matrix
+from headcount import builds, matrix, server
 from headcount.builds import Overlay
 from headcount.defects import Outcome, catalogue
 from headcount.engine import Engine
@@ -25,6 +25,7 @@ from headcount.store import Store
 
 OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[Row]()
+SERVER: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
 LACKING: pytest.StashKey[str] = pytest.StashKey()
 
 #: Where the full-size cell runs when no builds are named: before, in and after the defect, and now.
@@ -87,10 +88,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]
         ]
         config.stash[LACKING] = config.workerinput["lacking"]
+        server.join(config.workerinput["server"])
         return
     try:
         config.stash[OVERLAYS] = _prepare(config)
         config.stash[LACKING] = lacks_device()
+        config.stash[SERVER] = _server(config)
     except HeadcountError as error:
         pytest.exit(str(error), returncode=error.exit_code)
     if not config.option.collectonly:
@@ -99,6 +102,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
+    node.workerinput["server"] = node.config.stash[SERVER]
     node.workerinput["lacking"] = node.config.stash[LACKING]
     node.workerinput["overlays"] = [
         (o.label, str(o.path), o.version, o.digest, o.spec) for o in node.config.stash[OVERLAYS]
@@ -115,6 +119,16 @@ def _prepare(config: pytest.Config) -> list[Overlay]:
     terminal = config.get_terminal_writer()
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda build: builds.prepare(build, say=terminal.line), wanted))
+
+
+def _server(config: pytest.Config) -> Mapping[str, Any]:
+    """One server for all workers, which imports while these start; none if all that is asked seems to be known."""
+    if config.option.collectonly or config.stash[LACKING] or not getattr(config.option, "numprocesses", None):
+        return {}
+    first = matrix.default_cells()[0]
+    with Store() as store:
+        known = not config.option.fresh and all(store.get(overlay, first) for overlay in config.stash[OVERLAYS])
+    return {} if known else server.shared(many=True)
 
 
 def _open_results(config: pytest.Config) -> Writer:

@@ -1,0 +1,105 @@
+"""The server that processes are forked from: it imports torch and transformers once, and may serve several who ask.
+
+multiprocessing's own, but for its address, which a confined process cannot reach, and for how long it is waited for:
+one who asks may begin it before it is needed, and have others ask it too.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.context import BaseContext
+from threading import Lock
+from typing import Any
+
+from headcount.environment import CPU, device, harmless_environment
+
+#: One thread at a time changes this process's environment.
+_STARTING = Lock()
+
+_PRELOADED = ["headcount.warm"]
+_MANY = ["headcount.planted"]
+
+_SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+#: Torch, asked by an import whether there is a GPU, must not start what no forked process could use.
+_FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+
+#: Where a server is, and what it wants to hear; the latter from Python 3.14 on.
+_WHEREABOUTS = ("_forkserver_address", "_forkserver_authkey")
+
+
+def context(*, many: bool) -> BaseContext:
+    """Fork from a server where there is fork, spawn where there is none.
+
+    Args:
+        many: many cells are to come, of all families: their networks are made once, before the first.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    # A name in place of a file: what is confined cannot reach it, nor have the server start what is not.
+    multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(_PRELOADED + _MANY * many)
+    return found
+
+
+def warm_up(*, many: bool = False) -> None:
+    """Start the server now, where something else takes time first: it imports meanwhile."""
+    if isinstance(context(many=many), multiprocessing.context.ForkServerContext):
+        with starting():
+            forkserver.ensure_running()
+
+
+def shared(*, many: bool) -> Mapping[str, Any]:
+    """Start the server now, for other processes too: what they need to `join`, if anything. It ends with this one."""
+    warm_up(many=many)
+    server = forkserver._forkserver  # noqa: SLF001 - there is no public way
+    return {name: getattr(server, name) for name in _WHEREABOUTS if getattr(server, name, None) is not None}
+
+
+def join(whereabouts: Mapping[str, Any]) -> None:
+    """Have this process's processes forked by another's server; by one of its own, once that is gone."""
+    if not whereabouts:
+        return
+    theirs, own = forkserver.ForkServer(), forkserver.connect_to_new_process
+    for name, value in whereabouts.items():
+        setattr(theirs, name, value)
+    theirs._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # type: ignore[attr-defined]  # noqa: SLF001 - what its children inherit of it
+    theirs.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
+
+    def connect(fds: Sequence[int]) -> tuple[int, int]:
+        try:
+            return theirs.connect_to_new_process(fds)
+        except OSError:
+            forkserver.connect_to_new_process = own
+            return own(fds)
+
+    forkserver.connect_to_new_process = connect
+
+
+@contextlib.contextmanager
+def starting() -> Iterator[None]:
+    """While a process is started: the environment as a build may see it, without tokens. The server inherits it."""
+    with _STARTING:
+        before = dict(os.environ)
+        harmless = harmless_environment()
+        os.environ.clear()
+        os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _address(family: str) -> str | tuple[str, int]:
+    """An address for a server: abstract, where Linux has these, which Landlock keeps what is confined away from."""
+    if family == "AF_UNIX" and sys.platform == "linux":
+        return f"\0headcount-{os.urandom(16).hex()}"
+    return _ARBITRARY_ADDRESS(family)
+
+
+_ARBITRARY_ADDRESS: Callable[[str], str | tuple[str, int]] = multiprocessing.connection.arbitrary_address  # type: ignore[attr-defined]
