@@ -6,7 +6,7 @@
 
 Symptom: with 1.6.1, 6 heads of queries are left, the pruner says 0.
 Cause: the heads that there were at first are counted in each group's first layer, which may be one of keys;
-so the target is too low.
+so the target is too low. Besides, those of each head of keys are numbered by how many keys there are.
 Affected: 1.4.3 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
 It breaks: "head_pruning_ratio (float): head pruning ratio." (MetaPruner's docstring)
 Exit status: 0 good, 1 the defect is there, 125 cannot be tested; from a clone of Torch-Pruning:

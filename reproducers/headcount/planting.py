@@ -6,6 +6,9 @@ values; the index can be read back from any survivor, without trusting anyone's 
 """
 
 import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,24 +56,52 @@ def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...]
     left, there = survivor.numpy().view(np.int32), dense.numpy().view(np.int32)
     if left.shape == there.shape and np.array_equal(left, there):
         return tuple(tuple(range(size)) for size in there.shape), ""
-    kept = [_line(left, dim, there.shape) for dim in range(left.ndim)]
-    if any(line.max() >= size for line, size in zip(kept, there.shape, strict=True)):
+    layout = _layout(tuple(there.shape))
+    kept = [_line(left, layout, dim) for dim in range(left.ndim)]
+    if any(line is None for line in kept):
         return (), "it has values that are not the dense model's"
-    strange = int((there[np.ix_(*kept)] != left).sum())
-    if strange:
-        return (), f"{strange} of {left.size} values are not the dense model's, or not in their place"
+    there = there[np.ix_(*kept)] if len(kept) > 1 else there[kept[0]]
+    if not np.array_equal(there, left):
+        return (
+            (),
+            f"{int((there != left).sum())} of {left.size} values are not the dense model's, or not in their place",
+        )
     return tuple(tuple(line.tolist()) for line in kept), ""
 
 
-def _line(bits: Bits, dim: int, shape: tuple[int, ...]) -> NDArray[np.int64]:
-    """Dense indices along one dimension, at the first position of all others."""
-    count = math.prod(shape)
+@dataclass(frozen=True)
+class _Layout:
+    """What of a dense tensor's shape is needed to read an index: `lines` picks one line along each dimension."""
+
+    shape: tuple[int, ...]
+    count: int
+    mask: int
+    inverse: int
+    strides: tuple[int, ...]
+    lines: tuple[tuple[slice | int, ...], ...]
+
+
+@cache
+def _layout(shape: tuple[int, ...]) -> _Layout:
+    count, dims = math.prod(shape), range(len(shape))
     mask = _mask(count)
-    first = bits[tuple(slice(None) if d == dim else 0 for d in range(bits.ndim))]
-    flat = ((first.astype(np.int64) & mask) * pow(_MULTIPLIER, -1, mask + 1)) & mask
-    flat = np.where(flat < count, flat, np.iinfo(np.int64).max)
-    stride = math.prod(shape[dim + 1 :])
-    return np.where(flat < count, flat // stride % shape[dim], flat)
+    strides = tuple(math.prod(shape[dim + 1 :]) for dim in dims)
+    lines = tuple(tuple(slice(None) if other == dim else 0 for other in dims) for dim in dims)
+    return _Layout(shape, count, mask, pow(_MULTIPLIER, -1, mask + 1), strides, lines)
+
+
+def _line(bits: Bits, layout: _Layout, dim: int) -> Any:
+    """Dense indices along one dimension, at the first position of all others, an array; None if there is none."""
+    flat = bits[layout.lines[dim]].astype(np.int64)
+    flat &= layout.mask
+    flat *= layout.inverse
+    flat &= layout.mask
+    if flat.max() >= layout.count:
+        return None
+    if len(layout.shape) > 1:
+        flat //= layout.strides[dim]
+        flat %= layout.shape[dim]
+    return flat
 
 
 def _wrapped(value: int) -> int:

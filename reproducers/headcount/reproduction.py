@@ -35,7 +35,7 @@ def emit(engine: Engine, overlay: Overlay, cell: Cell, say: Say) -> str:
     """A script that shows what is wrong with a cell, on the smallest model that shows it.
 
     Raises:
-        UsageError: the cell is fine, not applicable, or of a kind that no script can show.
+        UsageError: the cell is fine, not applicable, or of a kind or a model that no script can show.
         UnprovenError: the build cannot be tested, or the script does not show the same signature.
     """
     return proven_script(engine, overlay, _shrunk(engine, overlay, cell, simpler_models, say))
@@ -69,6 +69,7 @@ def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
 
 def _shrunk(engine: Engine, overlay: Overlay, cell: Cell, neighbours: Neighbours, say: Say) -> Cell:
     """The smaller cell that fails as `cell` does: by signature, and by the known defect that explains it."""
+    scripts.demand_writable(cell)
     sought = _told(overlay, cell, failing(engine, overlay, cell))
     return minimise(
         cell,

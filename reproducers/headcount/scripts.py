@@ -70,8 +70,7 @@ def write(  # noqa: PLR0913 - what a file is made of
     Raises:
         UsageError: a file cannot be written for such a verdict, or such a model.
     """
-    if not is_writable(cell):
-        raise UsageError(f"{cell.id}: files are written of ViT with a classifier only", "show it with --model and -k")
+    demand_writable(cell)
     check = _check(cell, verdict)
     images = f"torch.randn(1, 3, {cell.model.image}, {cell.model.image})"
     code = [
@@ -96,6 +95,17 @@ def write(  # noqa: PLR0913 - what a file is made of
 def is_writable(cell: Cell) -> bool:
     """Whether a file can be written for such a model."""
     return cell.model.family == Model.family and cell.model.labels > 0
+
+
+def demand_writable(cell: Cell) -> None:
+    """Let those who want a file know at once that there is none.
+
+    Raises:
+        UsageError: a file cannot be written for such a model.
+    """
+    if not is_writable(cell):
+        hint = "nox -s matrix -- --model … -k … shows it; the files of known defects are patterns to write one by hand"
+        raise UsageError(f"{cell.id}: files are written of ViT with a classifier only", hint)
 
 
 def unproven(verdict: Verdict, status: int | None, printed: str) -> str:

@@ -284,7 +284,9 @@ class _Run:
 
     def _fresh(self) -> nn.Module:
         """A dense network, prepared as the config says; `self.blocks` are its blocks from here on."""
-        net = networks.template(self.model).copy().to(device())
+        net = networks.template(self.model).copy()
+        if device() != CPU:
+            net.to(device())
         self.blocks = self.adapter.blocks(net)
         if self.config.frozen:
             for layer in (self.blocks[0].query, self.blocks[0].key, self.blocks[0].value):
