@@ -129,10 +129,10 @@ CORNERS: tuple[Cell, ...] = (
     ),
     # Families that fail in more ways than the plain calls that each is asked by default.
     Cell(small("grouped"), Config()),
-    # Of six heads of queries as many are left as keys have, by a ratio that goes evenly and by one that does not.
+    # Of six heads of queries two are left for each of keys, or one: by a ratio that goes evenly, and one that does not.
     *(
         Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=ratio))
-        for ratio in (Fraction(1, 2), Fraction(2, 3))
+        for ratio in (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
     ),
     Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.

@@ -31,11 +31,11 @@ def releases(overlays: Sequence[Overlay]) -> list[Overlay]:
 
 
 def test_ranges_found_are_those_of_the_catalogue(releases: Sequence[Overlay], recalling: Engine) -> None:
-    found: dict[str, list[str]] = {defect.id: [] for defect in catalogue().defects}
-    for overlay in releases:
-        for defect in catalogue().defects:
-            if probing.by_defect(defect).ask(recalling, overlay).state is State.BAD:
-                found[defect.id].append(overlay.label)
+    subjects = {defect.id: probing.by_defect(defect) for defect in catalogue().defects}
+    found = {
+        id_: [overlay.label for overlay in releases if subject.ask(recalling, overlay).state is State.BAD]
+        for id_, subject in subjects.items()
+    }
     transformers = environment()["transformers"]
     assert found == {d.id: [r for r in RELEASES if d.affects(r, transformers)] for d in catalogue().defects}
 
