@@ -31,7 +31,8 @@ def install(session: nox.Session, transformers: str, *groups: str) -> None:
     """
     groups_wanted = nox.project.dependency_groups(PROJECT, *groups)
     requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *groups_wanted]
-    wanted = "\n".join([*requirements, Path("pyproject.toml").read_text("utf-8")])
+    backend = os.environ.get("UV_TORCH_BACKEND") or installer_environment().get("UV_TORCH_BACKEND", "")
+    wanted = "\n".join([*requirements, f"torch's backend: {backend}", Path("pyproject.toml").read_text("utf-8")])
     stamp = Path(session.virtualenv.location, "headcount-installed.txt")
     if stamp.is_file() and stamp.read_text("utf-8") == wanted:
         session.log("the environment is up to date")
@@ -121,7 +122,6 @@ def emitted(session: nox.Session, transformers: str) -> None:
 def tests(session: nox.Session) -> None:
     """The harness itself, with fake builds; options go to pytest, and files stand in place of all."""
     install(session, TRANSFORMERS[0], "test")
-    named = any(Path(word.partition("::")[0]).exists() for word in session.posargs)
     session.run(
         "pytest",
         "-n",
@@ -130,7 +130,6 @@ def tests(session: nox.Session) -> None:
         "--ignore=tests/emitted",
         "--ignore=tests/bench",
         "--ignore=tests/mutants",
-        *([] if named else ["tests"]),
         *session.posargs,
         env=run_environment(),
     )

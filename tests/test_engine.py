@@ -70,7 +70,7 @@ def test_a_server_that_was_killed_is_replaced(engine: Engine, miniature: Miniatu
 
 
 JOINS = """
-import json, sys
+import ast, sys
 from pathlib import Path
 from headcount import server
 from headcount.builds import Overlay
@@ -78,7 +78,7 @@ from headcount.engine import Engine
 from headcount.matrix import Cell
 from headcount.models import Model
 from headcount.configs import Config
-server.join(json.loads(sys.argv[1]))
+server.join(ast.literal_eval(sys.argv[1]))
 overlay = Overlay("one", Path(sys.argv[2]), *sys.argv[3:])
 with Engine() as engine:
     for again in range(2):
@@ -98,9 +98,7 @@ def parent(process: int) -> int:
 def test_a_server_is_shared_until_it_is_gone(miniature: Miniature) -> None:
     """Who joins has processes forked by another's server, and by its own when that is killed."""
     overlay = miniature("correct")
-    shares = (
-        "import json; from headcount import server; print(json.dumps(server.shared(many=False)), flush=True); input()"
-    )
+    shares = "from headcount import server; print(dict(server.shared(many=False)), flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", shares], **pipes) as sharing:  # type: ignore[call-overload]
         whereabouts = sharing.stdout.readline()

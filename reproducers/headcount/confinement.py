@@ -40,7 +40,7 @@ def version() -> int:
 
 
 def confine(writable: Iterable[Path], *, network: bool = False) -> bool:
-    """Let this process, and all that it starts from here on, write only beneath these folders.
+    """Let this process, and all that it starts from here on, write only beneath these folders, and to these files.
 
     Args:
         network: TCP stays open.
@@ -62,9 +62,8 @@ def confine(writable: Iterable[Path], *, network: bool = False) -> bool:
     if rules < 0:
         return False
     try:
-        for path in writable:
-            _allow(libc, rules, path, files)
-        _allow(libc, rules, Path(os.devnull), files & (_WRITE_FILE | _TRUNCATE))
+        for path in (*writable, Path(os.devnull)):
+            _allow(libc, rules, path, files if path.is_dir() else files & (_WRITE_FILE | _TRUNCATE))
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
     finally:

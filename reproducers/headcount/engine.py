@@ -31,7 +31,7 @@ from headcount.errors import SetupError
 from headcount.foreign import placeless
 from headcount.matrix import Cell
 from headcount.models import FAMILIES, Model
-from headcount.observations import END, LOG, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
+from headcount.observations import END, LOG, MACHINES_FAULT, PRINTED_LIMIT, Ending, Observation, Phase, ScriptRun
 from headcount.store import Store
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
@@ -103,6 +103,7 @@ class Engine:
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
         self._hung: Counter[Path] = Counter()
+        self._server_lost = False
         self._context = server.context(many=many)
         atexit.register(self.close)
 
@@ -132,6 +133,15 @@ class Engine:
         return observation
 
     def _observe(self, overlay: Overlay, cell: Cell, *, fresh: bool) -> Observation:
+        """What a build does with a cell; asked again if the server was lost, which another build may have killed."""
+        self._server_lost = False
+        observation = self._ask(overlay, cell, fresh=fresh)
+        if not self._server_lost:
+            return observation
+        self._failed.pop(overlay.path, None)
+        return self._ask(overlay, cell, fresh=True)
+
+    def _ask(self, overlay: Overlay, cell: Cell, *, fresh: bool) -> Observation:
         if overlay.path in self._failed:
             return self._failed[overlay.path]
         if self._hung[overlay.path] >= HANGS and not fresh:
@@ -155,8 +165,9 @@ class Engine:
         observation = self._receive(child, FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout)
         hung = observation.ending is Ending.TIMEOUT
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if hung else 0
-        if cell.model.full_size:
-            self.close()  # its memory does not come back otherwise
+        failed = observation.failure is not None and MACHINES_FAULT.search(observation.failure.message)
+        if cell.model.full_size or failed:
+            self.close()  # its memory does not come back otherwise, nor a GPU's state
         return observation
 
     def forget(self, overlay: Overlay, cell: Cell) -> None:
@@ -291,6 +302,7 @@ class Engine:
             detail = f"killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
         else:
             # 255 is also what multiprocessing says when no one is left who could know.
+            self._server_lost = code == _UNKNOWN_STATUS
             detail = f"exited with status {code}" + (", or its server was killed" if code == _UNKNOWN_STATUS else "")
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
 

@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -51,16 +50,6 @@ _HARMLESS = re.compile(
 def harmless_environment() -> dict[str, str]:
     """The environment without whatever may be a secret."""
     return {name: value for name, value in os.environ.items() if _HARMLESS.match(name)}
-
-
-def lacks_device() -> str:
-    """Why cells cannot run on the device; "" if they can. Costs a process that imports torch."""
-    if device() == CPU:
-        return ""
-    asked = f"import torch; torch.empty(1, device={device()!r})"
-    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)  # noqa: S603 - our own words
-    said = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else f"this machine has no {device()}: {said[-1] if said else 'torch dies of it'}"
 
 
 @cache

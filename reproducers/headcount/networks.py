@@ -201,9 +201,13 @@ def prepare(model: Model) -> None:
     _dense_sizes(model)
 
 
-@cache
 def inputs(model: Model, device: str = CPU) -> Any:
     """What the network is called with."""
+    return _inputs(model, device)
+
+
+@cache
+def _inputs(model: Model, device: str) -> Any:
     given = adapter(model).inputs(model)
     return {name: item.to(device) for name, item in given.items()} if isinstance(given, dict) else given.to(device)
 

@@ -28,6 +28,7 @@ PRINTED_LIMIT = 2_000
 #: What a failure says that may be the machine's, and not the build's.
 MACHINES_FAULT = re.compile(
     r"(?m)MemoryError|allocate memory|could not create a primitive|^OSError: \[Errno (12|24|28|122)\]|No space left"
+    r"|CUDA (out of memory|error)|CU(BLAS|DNN)_STATUS|re-initialize CUDA"
 )
 
 

@@ -359,8 +359,11 @@ def _channel_totals(model: Model, config: Config, rounds: int) -> tuple[Total, .
     else:
         scopes = [default] if default else []
     # Whether what has to be as wide as another counts among all channels, or what is of no root type, no sentence says.
-    if model.reduced or config.documented or FAMILIES[model.family].joined:
-        return ()
+    if FAMILIES[model.family].joined and default:
+        mlps = frozenset(role for role in default if not role.startswith("mlp."))
+        return (*totals, _total("all channels", default, config.pruning_ratio, config, rounds, stays=mlps))
+    if model.reduced or config.documented:
+        return tuple(totals)
     totals += [_default_total(model, scope, config, rounds) for scope in scopes]
     return tuple(total for total in totals if total.roles)
 

@@ -60,7 +60,7 @@ def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...]
     kept = [_line(left, layout, dim) for dim in range(left.ndim)]
     if any(line is None for line in kept):
         return (), "it has values that are not the dense model's"
-    there = there[np.ix_(*kept)] if len(kept) > 1 else there[kept[0]]
+    there = there[kept[0]] if len(kept) == 1 else there[np.ix_(*kept)]
     if not np.array_equal(there, left):
         return (
             (),

@@ -7,6 +7,7 @@ one who asks may begin it before it is needed, and have others ask it too.
 import contextlib
 import multiprocessing
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
@@ -48,7 +49,7 @@ def context(*, many: bool) -> BaseContext:
 
 def warm_up(*, many: bool = False) -> None:
     """Start the server now, where something else takes time first: it imports meanwhile."""
-    if isinstance(context(many=many), multiprocessing.context.ForkServerContext):
+    if context(many=many).get_start_method() == "forkserver":
         with starting():
             forkserver.ensure_running()
 
@@ -78,6 +79,28 @@ def join(whereabouts: Mapping[str, Any]) -> None:
             return own(fds)
 
     forkserver.connect_to_new_process = connect
+
+
+#: What is done to come by a process that has the device: imports, then a fork.
+_PROBE = """
+import os, sys
+import headcount.warm, torch
+forked = os.fork()
+if not forked:
+    torch.empty(1, device=sys.argv[1])
+    os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+"""
+
+
+def lacks_device() -> str:
+    """Why cells cannot run on the device; "" if they can. Costs a process that imports torch."""
+    if device() == CPU:
+        return ""
+    command = [sys.executable, "-c", _PROBE, device()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **_FORKABLE})  # noqa: S603 - our own words
+    said = done.stderr.strip().splitlines()
+    return "" if done.returncode == 0 else f"this machine has no {device()}: {said[-1] if said else 'torch dies of it'}"
 
 
 @contextlib.contextmanager

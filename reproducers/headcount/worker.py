@@ -205,8 +205,9 @@ def _seed() -> None:
     """An observation must not depend on what ran before."""
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
-    torch.default_generator.manual_seed(1)  # torch.manual_seed asks every kind of device first
-    if device() != CPU:
+    if device() == CPU:
+        torch.default_generator.manual_seed(1)  # torch.manual_seed asks every kind of device first
+    else:
         torch.manual_seed(1)
 
 
@@ -218,7 +219,6 @@ class _Run:
         self.model = cell.model
         self.config = cell.config
         self.adapter: Any = adapter(cell.model)
-        self.given: Any = networks.inputs(cell.model, device())
         self.phase = Phase.CONSTRUCT
         self.seconds: dict[str, float] = {}
         self.attributes: tuple[str, ...] = ()
@@ -232,6 +232,7 @@ class _Run:
 
     def _observe(self) -> Observation:
         _seed()
+        self.given: Any = networks.inputs(self.model, device())
         net = self._fresh()
         before = networks.state(net)
         pruner = self._construct(net)
@@ -396,8 +397,8 @@ def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     _close_all_but(*kept, log)
     os.environ["HOME"] = scratch
     torch.set_num_threads(1)
-    # As exact as on a CPU, so that one tolerance holds for both.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    if _on_gpu():  # as exact as a CPU, so that one tolerance holds for both
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sys.dont_write_bytecode = True
     return log
 
@@ -407,9 +408,13 @@ def _confine(scratch: str) -> None:
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch))
     tempfile.tempdir = None
     # A driver is spoken to by files.
-    devices = [] if device() == CPU else [Path("/dev")]
-    if not confine([Path(scratch), *devices]):
+    driver = [p for name in ("nvidia*", "dri/*", "kfd") for p in Path("/dev").glob(name)] if _on_gpu() else []
+    if not confine([Path(scratch), *driver]):
         sys.pycache_prefix = scratch  # its byte code may have been written by itself
+
+
+def _on_gpu() -> bool:
+    return device().startswith("cuda")
 
 
 def _limit(file_size: int) -> None:
@@ -424,7 +429,7 @@ def _limit(file_size: int) -> None:
         resource.RLIMIT_NPROC: PROCESS_LIMIT,
         resource.RLIMIT_CORE: 0,
     }
-    if device() != CPU:
+    if _on_gpu():
         del limits[resource.RLIMIT_DATA]  # a driver maps all the memory that there may be
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]

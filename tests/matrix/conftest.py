@@ -15,7 +15,7 @@ from headcount import builds, matrix, server
 from headcount.builds import Overlay
 from headcount.defects import Outcome, catalogue
 from headcount.engine import Engine
-from headcount.environment import CPU, DEVICE, environment, lacks_device
+from headcount.environment import CPU, DEVICE, environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
@@ -92,7 +92,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     try:
         config.stash[OVERLAYS] = _prepare(config)
-        config.stash[LACKING] = lacks_device()
+        config.stash[LACKING] = server.lacks_device()
         config.stash[SERVER] = _server(config)
     except HeadcountError as error:
         pytest.exit(str(error), returncode=error.exit_code)
