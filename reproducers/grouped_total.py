@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "torch-pruning==1.6.1"]
 # ///
-"""Global head pruning with grouped queries wants far too many heads, and is refused after the count was lowered.
+"""With grouped queries, global head pruning wants too many heads, and is refused with the count lowered.
 
 Symptom: with 1.6.1, 6 heads of queries are left, the pruner says 0.
 Cause: the heads that there were at first are counted in each group's first layer, which may be one of keys;
