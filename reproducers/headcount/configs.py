@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 
@@ -96,6 +97,18 @@ class Config:
     eager: bool = False
     documented: bool = False
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name in _FIELDS))
+
+    def __hash__(self) -> int:
+        """Computed once: fractions are slow to hash, and a run looks calls up a million times."""
+        return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hash, which is another in another process."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
     @property
     def id(self) -> str:
         """Every axis of the product, then whatever differs from the default: `local-prunenum-…`."""
@@ -159,6 +172,8 @@ class Config:
             wanted[str(self.importance)] = CRITERION_SINCE[self.importance]
         return wanted
 
+
+_FIELDS = tuple(field.name for field in fields(Config))
 
 #: What MetaPruner takes as it is: no modules.
 _PLAIN_PARAMETERS = (

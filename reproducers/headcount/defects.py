@@ -165,7 +165,7 @@ class Catalogue:
         """The defects that a cell shows on a release; one may hide another."""
         return tuple(
             defect
-            for defect, releases in self._shown(cell)
+            for defect, releases in self.shown(cell)
             if contains(defect.transformers, transformers) and any(contains(range_, version) for range_ in releases)
         )
 
@@ -182,8 +182,8 @@ class Catalogue:
         return Comparison(Outcome.EXPECTED if explanation else Outcome.UNEXPECTED_FAILURE, explanation)
 
     @cache  # noqa: B019 - a catalogue lives as long as the process
-    def _shown(self, cell: Cell) -> tuple[tuple[Defect, tuple[str, ...]], ...]:
-        """The defects that a cell can show, each with the releases: asked for each of these, and costly to find."""
+    def shown(self, cell: Cell) -> tuple[tuple[Defect, tuple[str, ...]], ...]:
+        """The defects that a cell can show, each with its releases, as PEP 440 specifiers. Costly to find, so kept."""
         covering = [(d, tuple(shows.releases for shows in d.shows if shows.covers(cell))) for d in self.defects]
         return tuple((defect, releases) for defect, releases in covering if releases)
 

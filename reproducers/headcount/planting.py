@@ -54,18 +54,18 @@ def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...]
     if survivor.numel() == 0:
         return (), f"nothing is left: shape {tuple(survivor.shape)}"
     left, there = survivor.numpy().view(np.int32), dense.numpy().view(np.int32)
-    if left.shape == there.shape and np.array_equal(left, there):
+    if left.shape == there.shape and (left == there).all():
         return tuple(tuple(range(size)) for size in there.shape), ""
-    layout = _layout(tuple(there.shape))
+    layout = _layout(there.shape)
     kept = [_line(left, layout, dim) for dim in range(left.ndim)]
     if any(line is None for line in kept):
         return (), "it has values that are not the dense model's"
-    there = there[kept[0]] if len(kept) == 1 else there[np.ix_(*kept)]
-    if not np.array_equal(there, left):
-        return (
-            (),
-            f"{int((there != left).sum())} of {left.size} values are not the dense model's, or not in their place",
-        )
+    for dim, line in enumerate(kept):
+        there = there.take(line, dim)
+    same = there == left
+    if not same.all():
+        wrong = left.size - int(same.sum())
+        return (), f"{wrong} of {left.size} values are not the dense model's, or not in their place"
     return tuple(tuple(line.tolist()) for line in kept), ""
 
 
@@ -92,14 +92,14 @@ def _layout(shape: tuple[int, ...]) -> _Layout:
 
 def _line(bits: Bits, layout: _Layout, dim: int) -> Any:
     """Dense indices along one dimension, at the first position of all others, an array; None if there is none."""
-    flat = bits[layout.lines[dim]].astype(np.int64)
-    flat &= layout.mask
-    flat *= layout.inverse
+    flat = bits[layout.lines[dim]] & layout.mask
+    flat *= layout.inverse  # 32-bit products wrap, and their low bits are all that is asked for
     flat &= layout.mask
     if flat.max() >= layout.count:
         return None
-    if len(layout.shape) > 1:
+    if dim < len(layout.shape) - 1:
         flat //= layout.strides[dim]
+    if dim:
         flat %= layout.shape[dim]
     return flat
 

@@ -90,5 +90,5 @@ def test_an_expectation_can_be_met(model: Model, config: Config) -> None:
 def test_steps_do_not_change_the_target(cell: matrix.Cell) -> None:
     """Law (rule 9): n steps end where one does; only which layers compete is known for one step alone."""
     config = cell.config
-    one = Config(**{**vars(config), "iterative_steps": 1})
+    one = replace(config, iterative_steps=1)
     assert replace(expect(cell.model, config), across=False) == replace(expect(cell.model, one), across=False)
