@@ -142,7 +142,7 @@ def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest
 
 def test_an_answer_is_to_its_question(engine: Engine, miniature: Miniature) -> None:
     """A forged first answer leaves the true one over: it must not pass for the second."""
-    engine.run(miniature("answers-twice"), CELL, fresh=True)
+    engine.run(miniature("answers-twice"), CELL, alone=True)
     second = engine.run(miniature("answers-twice"), CELL)
     assert (second.ending, second.detail) == (Ending.GARBAGE, "an answer to question 1, not 2")
 
@@ -173,7 +173,7 @@ def test_a_build_imported_from_elsewhere_is_not_tested(engine: Engine, tmp_path:
 
 
 def test_a_cell_does_not_depend_on_those_before_it(engine: Engine, miniature: Miniature) -> None:
-    alone = engine.run(miniature("correct"), CELL, fresh=True)
+    alone = engine.run(miniature("correct"), CELL, alone=True)
     for cell in matrix.CORNERS[1:3]:
         engine.run(miniature("correct"), cell)
     again = engine.run(miniature("correct"), CELL)

@@ -109,6 +109,17 @@ def test_the_engine_recalls(tmp_path: Path, miniature: Callable[[str], Overlay])
         first, second = (engine.run(miniature("correct"), CELL) for _ in range(2))
         assert (first.recalled, second.recalled) == (False, True)
         assert replace(second, recalled=False) == first
-        assert not engine.run(miniature("correct"), CELL, fresh=True).recalled
+        assert not engine.run(miniature("correct"), CELL, recall=False).recalled
     with Store(path) as opened, Engine(store=opened, fresh=True) as engine:
         assert not engine.run(miniature("correct"), CELL).recalled
+
+
+def test_what_a_process_alone_showed_is_kept_apart(tmp_path: Path, miniature: Callable[[str], Overlay]) -> None:
+    """To make sure of a failure is to ask a new process, once; and what did not repeat is forgotten altogether."""
+    overlay = miniature("correct")
+    with Store(tmp_path / "kept.sqlite") as opened, Engine(store=opened) as engine:
+        engine.run(overlay, CELL)
+        assert [engine.run(overlay, CELL, alone=True).recalled for _ in range(2)] == [False, True]
+        engine.forget(overlay, CELL)
+        assert not engine.run(overlay, CELL).recalled
+        assert not engine.run(overlay, CELL, alone=True).recalled

@@ -113,40 +113,40 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, overlay: Overlay, cell: Cell, *, fresh: bool = False, recall: bool = True) -> Observation:
+    def run(self, overlay: Overlay, cell: Cell, *, alone: bool = False, recall: bool = True) -> Observation:
         """What a build does with a cell. Whatever happens to the process, an observation comes back.
 
         Args:
-            fresh: look at no store, and use a process that has run nothing before.
+            alone: use a process that has run nothing before; what it shows is kept apart from what others do.
             recall: look at the store first.
         """
         missing = absent(cell.model) or unpromised(overlay.version, cell.config)
         if missing:
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
         if self._store is None:
-            return self._observe(overlay, cell, fresh=fresh)
-        known = self._store.get(overlay, cell) if recall and not (fresh or self._fresh) else None
+            return self._observe(overlay, cell, alone=alone)
+        known = self._store.get(overlay, cell, alone=alone) if recall and not self._fresh else None
         if known is not None:
             return replace(known, recalled=True)
-        observation = self._observe(overlay, cell, fresh=fresh)
-        self._store.put(overlay, cell, observation)
+        observation = self._observe(overlay, cell, alone=alone)
+        self._store.put(overlay, cell, observation, alone=alone)
         return observation
 
-    def _observe(self, overlay: Overlay, cell: Cell, *, fresh: bool) -> Observation:
+    def _observe(self, overlay: Overlay, cell: Cell, *, alone: bool) -> Observation:
         """What a build does with a cell; asked again if the server was lost, which another build may have killed."""
         self._server_lost = False
-        observation = self._ask(overlay, cell, fresh=fresh)
+        observation = self._ask(overlay, cell, alone=alone)
         if not self._server_lost:
             return observation
         self._failed.pop(overlay.path, None)
-        return self._ask(overlay, cell, fresh=True)
+        return self._ask(overlay, cell, alone=True)
 
-    def _ask(self, overlay: Overlay, cell: Cell, *, fresh: bool) -> Observation:
+    def _ask(self, overlay: Overlay, cell: Cell, *, alone: bool) -> Observation:
         if overlay.path in self._failed:
             return self._failed[overlay.path]
-        if self._hung[overlay.path] >= HANGS and not fresh:
+        if self._hung[overlay.path] >= HANGS and not alone:
             return Observation(Ending.NOT_ASKED, detail=f"{HANGS} cells in a row had no end")
-        if fresh or (self._child is not None and self._child.overlay.path != overlay.path):
+        if alone or (self._child is not None and self._child.overlay.path != overlay.path):
             self.close()
         child = self._child or self._start(overlay)
         self._child = child
@@ -194,6 +194,8 @@ class Engine:
         if self._store is None:
             return self._run_script(overlay, script, environment, confined=confined)
         content = script.read_bytes()
+        if confined and environment:  # then it is all that it can depend on; else recalling takes it for granted too
+            content += json.dumps(dict(environment), sort_keys=True).encode()
         known = self._store.get_run(overlay, content) if recall and not self._fresh else None
         run = known or self._run_script(overlay, script, environment, confined=confined)
         if known is None:

@@ -18,6 +18,7 @@ from headcount.matrix import Cell
 from headcount.report import gate as report
 from headcount.report.console import progress, say
 from headcount.results import Results, Writer
+from headcount.store import Store
 
 #: Files that show a regression, each of another failure, in one report.
 _REPRODUCERS = 5
@@ -130,7 +131,7 @@ def _observed(request: Request, path: Path) -> Results:
 def _reproducers(request: Request, worse: Mapping[str, Cell]) -> dict[str, str]:
     """Failure -> a file that shows it, for the first few that are told apart."""
     found = {}
-    with Engine() as engine:
+    with Store() as store, Engine(store=store, fresh=not request.recalls) as engine:
         for failure, cell in list(worse.items())[:_REPRODUCERS]:
             with suppress(HeadcountError):  # a nicety: the command beside it shows the failure too
                 found[failure] = reproduction.emit(engine, request.candidate, cell, lambda _: None)

@@ -58,6 +58,11 @@ class Request:
     shard: tuple[int, int] = (1, 1)
     fresh: bool = False
 
+    @property
+    def recalls(self) -> bool:
+        """Whether what was observed before may be looked up: a candidate that nothing confined may have forged it."""
+        return not self.fresh and confinement.version() > 0
+
 
 def request(base: Overlay, candidate: Overlay, **options: Any) -> Request:
     """A request in which the two builds have two names, though they may be one."""
@@ -154,17 +159,17 @@ def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] 
     with _Pool() as pool:
         wanted = cells(asked)
         # All of the base first: nothing that a candidate does to the machine can change what is seen of it.
-        anew = asked.fresh or not confinement.version()  # a candidate may have written to the store itself
-        base = {row["cell"]: row for row in pool.rows(asked.base, wanted, tell, fresh=anew)}
-        again = anew or asked.candidate.digest == asked.base.digest  # else it is compared with what it was
-        found = {row["cell"]: row for row in pool.rows(asked.candidate, wanted, tell, fresh=again)}
+        base = {row["cell"]: row for row in pool.rows(asked.base, wanted, tell, recall=asked.recalls)}
+        # One and the same build would be compared with what it was.
+        recall = asked.recalls and asked.candidate.digest != asked.base.digest
+        found = {row["cell"]: row for row in pool.rows(asked.candidate, wanted, tell, recall=recall)}
         differences = gate.compare(base.values(), found.values())
         worse = {d.cell for d in differences if d.sort is Sort.REGRESSED}
         # What fails on the base, and no known defect explains, may be the machine's fault: it must hide nothing.
         odd = {d.cell for d in differences if _is_odd(d.base) and d.sort is not Sort.NOT_COMPARED}
         for build, rows, cells_ in ((asked.candidate, found, worse), (asked.base, base, odd)):
             more(len(cells_))
-            for cell, row in pool.again(build, [cell for cell in wanted if cell.id in cells_]):
+            for cell, row in pool.again(build, [cell for cell in wanted if cell.id in cells_], recall=recall):
                 tell(row)
                 # A base must fail as it did: that it fails in some way may be the machine's doing, twice.
                 alike = build is asked.candidate or gate.failure(row) == gate.failure(rows[cell.id])
@@ -232,12 +237,12 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> Verdict:
 def _breaches(asked: Request) -> tuple[tuple[Breach, ...], tuple[str, ...]]:
     """What the source says, and what the imported package says; and what of the latter cannot be told."""
     both = (asked.base, asked.candidate)
-    with Store() as store, Engine(store=store) as engine:
+    with Store() as store, Engine(store=store, fresh=not asked.recalls) as engine:
         offered, offers = (interface.listed(engine.run_script(o, interface.LISTING, recall=True).answer) for o in both)
-    if offers and (unlisted := offered.keys() - offers.keys()):
-        with Engine() as engine:
-            run = engine.run_script(asked.candidate, interface.LISTING, environment=interface.question(unlisted))
-        offers = {**offers, **interface.listed(run.answer)}
+        if offers and (unlisted := offered.keys() - offers.keys()):
+            question = interface.question(unlisted)
+            run = engine.run_script(asked.candidate, interface.LISTING, recall=True, environment=question)
+            offers = {**offers, **interface.listed(run.answer)}
     unknown = tuple(
         f"what {overlay.label} offers once it is imported cannot be told"
         for overlay, names in zip(both, (offered, offers), strict=True)
@@ -296,12 +301,12 @@ class _Pool:
         for store in self._stores:
             store.close()
 
-    def rows(self, overlay: Overlay, wanted: Sequence[Cell], tell: Tell, *, fresh: bool) -> list[Row]:
+    def rows(self, overlay: Overlay, wanted: Sequence[Cell], tell: Tell, *, recall: bool) -> list[Row]:
         """What a build does with these cells, in their order."""
 
         def ask(part: Sequence[Cell]) -> list[Row]:
             with self._engine() as engine:
-                return [judged(overlay, cell, engine.run(overlay, cell, recall=not fresh)) for cell in part]
+                return [judged(overlay, cell, engine.run(overlay, cell, recall=recall)) for cell in part]
 
         found = []
         parts = [wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)]
@@ -311,12 +316,12 @@ class _Pool:
                 found.append(row)
         return found
 
-    def again(self, overlay: Overlay, wanted: Sequence[Cell]) -> Iterable[tuple[Cell, Row]]:
+    def again(self, overlay: Overlay, wanted: Sequence[Cell], *, recall: bool) -> Iterable[tuple[Cell, Row]]:
         """What a build does with each in a process that has run nothing else; what is fine then is not remembered."""
 
         def ask(cell: Cell) -> tuple[Cell, Row]:
             with self._engine() as engine:
-                row = judged(overlay, cell, engine.run(overlay, cell, fresh=True))
+                row = judged(overlay, cell, engine.run(overlay, cell, alone=True, recall=recall))
                 if row["verdict"] == Kind.OK:
                     engine.forget(overlay, cell)
             return cell, row

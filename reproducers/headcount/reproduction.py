@@ -116,7 +116,7 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
         with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
             path = Path(scratch) / "reproducer.py"
             path.write_text(text, "utf-8")
-            done = engine.run_script(overlay, path)
+            done = engine.run_script(overlay, path, recall=True)  # it reads nothing but the build
         doubt = scripts.unproven(verdict, done.status, done.printed)
         shown = verdict if verdict.signature.exception else replace(verdict, reason=done.happened)
         if not doubt and explanation(overlay, cell, shown) != known:

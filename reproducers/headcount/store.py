@@ -57,24 +57,29 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def get(self, overlay: Overlay, cell: Cell) -> Observation | None:
-        """What this build did with this cell in this environment, if it is known."""
-        known = self._get(_key(overlay, cell))
+    def get(self, overlay: Overlay, cell: Cell, *, alone: bool = False) -> Observation | None:
+        """What this build did with this cell in this environment, if it is known.
+
+        Args:
+            alone: in a process that had run nothing before.
+        """
+        known = self._get(_key(overlay, cell, alone=alone))
         with suppress(ValueError):
             return None if known is None else Observation.from_json(known)
         return None
 
-    def put(self, overlay: Overlay, cell: Cell, observation: Observation) -> None:
+    def put(self, overlay: Overlay, cell: Cell, observation: Observation, *, alone: bool = False) -> None:
         """Keep an observation, if it is one that would come out the same again."""
         failure = f"{observation.failure.type}: {observation.failure.message}" if observation.failure else ""
         if observation.ending in _KEPT and not MACHINES_FAULT.search(failure):
-            self._put(_key(overlay, cell), observation.to_json())
+            self._put(_key(overlay, cell, alone=alone), observation.to_json())
 
     def forget(self, overlay: Overlay, cell: Cell) -> None:
-        """Keep it no longer."""
+        """Keep it no longer, however it was seen."""
         if self._database is not None:
+            keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
             with suppress(sqlite3.Error):
-                self._database.execute("delete from kept where key = ?", [_key(overlay, cell)])
+                self._database.execute("delete from kept where key in (?, ?)", keys)
 
     def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
         """How a script ended with this build, if it is known."""
@@ -126,7 +131,7 @@ class Store:
         return database
 
 
-def _key(overlay: Overlay, asked: Cell | bytes) -> str:
+def _key(overlay: Overlay, asked: Cell | bytes, *, alone: bool = False) -> str:
     machine = (platform.system(), platform.machine())
-    parts = (overlay.version, overlay.digest, asked, sorted(environment().items()), machine, harness_digest())
+    parts = (overlay.version, overlay.digest, asked, alone, sorted(environment().items()), machine, harness_digest())
     return sha256(repr(parts).encode()).hexdigest()
