@@ -11,7 +11,7 @@ from headcount.builds import Overlay
 from headcount.configs import Config, Second
 from headcount.engine import Engine
 from headcount.matrix import Cell
-from headcount.models import FAMILIES, Model
+from headcount.models import FAMILIES, Model, planted_heads, small
 from headcount.oracle import expect, kept
 from headcount.verdicts import Kind, judge
 
@@ -112,3 +112,24 @@ def test_a_ratio_of_its_own_leaves_the_total() -> None:
     assert expectation.heads[0] == {2}
     assert expectation.head_total is not None
     assert expectation.head_total.roles == ("heads.1",)
+
+
+@pytest.mark.parametrize("group", [0, 1])
+def test_of_whole_groups_the_least_important_goes(engine: Engine, miniature: Miniature, group: int) -> None:
+    """Where all heads that read one of keys may go, it is by their mean: one group of the two is right, not either."""
+    model = small("grouped")
+    config = replace(HEADS.config, head_pruning_ratio=Fraction(1, 2))
+    found = engine.run(miniature("correct"), Cell(model, config))
+    each = FAMILIES["grouped"].queries
+    left = {"q": each, "k": 1, "v": 1, "o": each}
+    kept = {
+        f"{name}.{block}": tuple(range(group * heads * model.head_dim, (group + 1) * heads * model.head_dim))
+        for name, heads in left.items()
+        for block in range(model.layers)
+    }
+    whole = replace(found, kept={**found.kept, **kept}, reported=((each, 1, 1),) * model.layers)
+    means = [[sum(row[:each]), sum(row[each:])] for row in planted_heads(model)]
+    right = all(row[group] > row[1 - group] for row in means)
+    verdict = judge(expect(model, config), whole)
+    assert (verdict.kind is Kind.WRONG_SELECTION) == (not right)
+    assert right or "the less important that read" in verdict.reason

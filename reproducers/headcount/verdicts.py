@@ -332,7 +332,11 @@ def _totals(totals: tuple[Total, ...], left: Mapping[str, int]) -> Finding:
 
 def _least_important(expectation: Expectation, observation: Observation) -> Finding:
     """Rule 7: what went is what was planted as least important; a block's last head is not asked for."""
-    return _least_important_heads(expectation, observation) or _least_important_channels(expectation, observation)
+    return (
+        _least_important_heads(expectation, observation)
+        or _least_important_groups(expectation, observation)
+        or _least_important_channels(expectation, observation)
+    )
 
 
 def _least_important_heads(expectation: Expectation, observation: Observation) -> Finding:
@@ -367,6 +371,24 @@ def _least_important_heads(expectation: Expectation, observation: Observation) -
             return (
                 Kind.WRONG_SELECTION,
                 f"block {block}: head {worst[2]} went, the less important head {best[2]} of block {best[1]} stays",
+            )
+    return None
+
+
+def _least_important_groups(expectation: Expectation, observation: Observation) -> Finding:
+    """Heads that read the same keys and values may go with these, all of them: their mean is what is ranked then."""
+    if expectation.head_importance is None or expectation.queries == 1:
+        return None
+    for block, importance in enumerate(expectation.head_importance):
+        read = _block_heads(observation, f"k.{block}", expectation.head_dim).channels
+        each = expectation.queries
+        means = {at // each: sum(importance[at : at + each]) / each for at in range(0, len(importance), each)}
+        worst = max((group for group in means if group not in read), key=means.__getitem__, default=None)
+        best = min((group for group in means if group in read), key=means.__getitem__, default=None)
+        if worst is not None and best is not None and means[best] < means[worst]:
+            return (
+                Kind.WRONG_SELECTION,
+                f"block {block}: all that read head {worst} of keys went, the less important that read {best} stay",
             )
     return None
 
