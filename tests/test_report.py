@@ -470,3 +470,11 @@ def test_the_support_table_has_all(capsys: pytest.CaptureFixture[str], tmp_path:
     }
     assert all(f"  {defect}: " in printed for defect in shown)
     assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_the_support_table_of_one_family(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["support", "--model", "dinov2", "--transformers", "4.57.6"]) == ExitCode.CLEAN
+    rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("DINOv2")]
+    assert rows == ["DINOv2", "DINOv2, bare"]
+    assert main(["support", "--model", "dino"]) == ExitCode.USAGE
+    assert "no such model: dino (there are beit, " in capsys.readouterr().err

@@ -135,6 +135,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="LINE",
         help=f"a version of it, may be given several times (default: {' and '.join(LINES)})",
     )
+    command.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="only this family, or this model as in the test ids, may be given several times: dinov2, swin_bare, …",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
     command.set_defaults(run=_support)
     _add_which(commands)
@@ -519,10 +526,13 @@ def _history(options: argparse.Namespace) -> int:
 
 
 def _support(options: argparse.Namespace) -> int:
-    lines = options.transformers or LINES
+    lines, names = options.transformers or LINES, options.model
+    known = sorted({name for model in matrix.family_models() for name in (model.family, model.id)})
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(known)}")
     if options.json:
-        _write_new(options.json, json.dumps({line: support.plain(line) for line in lines}, indent=2) + "\n")
-    _out(support.tables(lines))
+        _write_new(options.json, json.dumps({line: support.plain(line, names) for line in lines}, indent=2) + "\n")
+    _out(support.tables(lines, names))
     return ExitCode.CLEAN
 
 

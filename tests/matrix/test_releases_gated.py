@@ -4,19 +4,25 @@ Runs where all releases are among the builds; by its name after the matrix, so t
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
-from headcount import gate, gating, matrix
+from headcount import gate, gating
 from headcount.builds import RELEASES, Overlay
 from headcount.engine import Engine
+from headcount.environment import environment
 from headcount.gate import Sort
+from headcount.report.gate import text
 from headcount.results import Row, judged
 from headcount.verdicts import Kind
 
 
+README = Path(__file__).parents[2] / "README.md"
+
+
 def rows(engine: Engine, overlay: Overlay) -> list[Row]:
-    return [judged(overlay, cell, engine.run(overlay, cell)) for cell in matrix.default_cells()]
+    return [judged(overlay, cell, engine.run(overlay, cell)) for cell in gating.every_cell()]
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,25 @@ def test_issue_410_is_told(overlays: Sequence[Overlay], recalling: Engine, befor
 
 
 def test_a_release_is_fit_if_it_is_the_same(overlays: Sequence[Overlay], recalling: Engine) -> None:
-    overlay = overlays[-1]
+    overlay = overlays[-1]  # of the newest, the full-size cell too has just been observed
     same = gating.request(overlay, overlay)
     found = gate.compare(rows(recalling, same.base), rows(recalling, same.candidate))
     assert {d.sort for d in found} <= {Sort.STILL_OK, Sort.STILL_FAILING, Sort.NOT_COMPARED}
+
+
+def test_the_readme_says_what_the_gate_says(overlays: Sequence[Overlay], recalling: Engine) -> None:
+    """Of the cells, on the line of transformers that it names; each regression was made sure of before."""
+    by_label = {overlay.label: overlay for overlay in overlays}
+    if not {"1.4.0", "1.4.1"} <= by_label.keys():
+        pytest.skip("1.4.0 and 1.4.1 are not among the builds")
+    asked = gating.request(by_label["1.4.0"], by_label["1.4.1"])
+    verdict = gate.Verdict(
+        base=vars(asked.base),
+        candidate=vars(asked.candidate),
+        environment=environment(),
+        differences=gate.compare(rows(recalling, asked.base), rows(recalling, asked.candidate)),
+    )
+    said = README.read_text("utf-8")
+    if f"against 1.4.0, transformers {environment()['transformers']}" not in said:
+        pytest.skip("the README is of another line of transformers")
+    assert "\n".join(text(verdict).splitlines()[1:4]) in said

@@ -3,7 +3,7 @@
 The matrix holds the catalogue to be exact in every cell, so that what is said here is what it measures.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
@@ -65,31 +65,35 @@ def support(model: Model, release: str, transformers: str, *, documented: bool =
     return Support(State.EXTRA if works else State.BROKEN, found)
 
 
-def tables(lines: Sequence[str] = LINES) -> str:
+def tables(lines: Sequence[str] = LINES, names: Collection[str] = ()) -> str:
     """For each line of transformers a row for each family, with its classifier and bare; then what the marks say.
 
     A column stands for releases that are alike in all rows.
+
+    Args:
+        names: of families and models; none for all.
     """
-    every = {line: {_title(*asked): _states(*asked, line) for asked in _asked()} for line in lines}
+    every = {line: {_title(*asked): _states(*asked, line) for asked in _asked(names)} for line in lines}
     rows = [states for by_model in every.values() for states in by_model.values()]
     marks = _marks(rows)
     return "\n\n".join([*(_table(line, by_model, marks) for line, by_model in every.items()), _legend(rows, marks)])
 
 
-def plain(transformers: str) -> dict[str, dict[str, dict[str, object]]]:
-    """The same as plain values: model -> release -> its state and defects."""
+def plain(transformers: str, names: Collection[str] = ()) -> dict[str, dict[str, dict[str, object]]]:
+    """The same as plain values, of one line: model -> release -> its state and defects."""
     return {
         f"{model.id}-documented" if documented else model.id: {
             release: {"state": found.state, "defects": list(found.defects)}
             for release, found in _states(model, documented, transformers).items()
         }
-        for model, documented in _asked()
+        for model, documented in _asked(names)
     }
 
 
-def _asked() -> list[tuple[Model, bool]]:
+def _asked(names: Collection[str]) -> list[tuple[Model, bool]]:
     """The models, and those for which upstream documents more once more, with that."""
-    return [(model, documented) for model in family_models() for documented in ways(model)]
+    models = [model for model in family_models() if not names or {model.family, model.id} & set(names)]
+    return [(model, documented) for model in models for documented in ways(model)]
 
 
 def _table(line: str, rows: Mapping[str, Mapping[str, Support]], marks: Mapping[str, str]) -> str:
