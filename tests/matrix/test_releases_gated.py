@@ -17,7 +17,6 @@ from headcount.report.gate import text
 from headcount.results import Row, judged
 from headcount.verdicts import Kind
 
-
 README = Path(__file__).parents[2] / "README.md"
 
 
