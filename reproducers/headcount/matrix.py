@@ -135,6 +135,11 @@ CORNERS: tuple[Cell, ...] = (
         for ratio in (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
     ),
     Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
+    # One layer for all three, as timm has it: a third of its channels are a head's.
+    *(
+        Cell(small("fused_unbind"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=everywhere))
+        for everywhere in (False, True)
+    ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("bottleneck",), pruning_ratio=Fraction(1, 10))),
 )
