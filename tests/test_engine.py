@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -67,6 +68,20 @@ def test_a_server_that_was_killed_is_replaced(engine: Engine, miniature: Miniatu
     deadline = time.monotonic() + 20
     while engine.run(miniature("correct"), CELL).ending is not Ending.FINISHED:
         assert time.monotonic() < deadline  # it takes a moment to be noticed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no server where there is no fork")
+def test_a_server_that_was_stopped_is_replaced(
+    engine: Engine, miniature: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers no one, and would be waited for without end."""
+    engine.run(miniature("correct"), CELL)
+    stopped = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+    os.kill(stopped, signal.SIGSTOP)
+    timeouts = iter((0.5, 60.0))  # the next one has imports to do
+    monkeypatch.setattr("headcount.server.Timer", lambda _, kill: Timer(next(timeouts), kill))
+    assert engine.run(miniature("correct"), CELL, alone=True).ending is Ending.FINISHED
+    assert forkserver._forkserver._forkserver_pid != stopped  # type: ignore[attr-defined]  # noqa: SLF001 - likewise
 
 
 JOINS = """

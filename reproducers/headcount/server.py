@@ -7,12 +7,13 @@ one who asks may begin it before it is needed, and have others ask it too.
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
-from threading import Lock
+from threading import Lock, Timer
 from typing import Any
 
 from headcount.environment import CPU, device, harmless_environment
@@ -29,7 +30,13 @@ _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NU
 _FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
 #: Where a server is, and what it wants to hear; the latter from Python 3.14 on.
-_WHEREABOUTS = ("_forkserver_address", "_forkserver_authkey")
+_WHEREABOUTS = ("_forkserver_address", "_forkserver_pid", "_forkserver_authkey")
+
+#: Seconds in which a process has started, after the server's imports; else the server is taken to be stopped.
+START_TIMEOUT = 120.0
+
+#: The server that this process has joined, if it has.
+_joined: list[forkserver.ForkServer] = []
 
 
 def context(*, many: bool) -> BaseContext:
@@ -70,12 +77,14 @@ def join(whereabouts: Mapping[str, Any]) -> None:
         setattr(theirs, name, value)
     theirs._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # type: ignore[attr-defined]  # noqa: SLF001 - what its children inherit of it
     theirs.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
+    _joined.append(theirs)
 
     def connect(fds: Sequence[int]) -> tuple[int, int]:
         try:
             return theirs.connect_to_new_process(fds)
         except OSError:
             forkserver.connect_to_new_process = own
+            _joined.clear()
             return own(fds)
 
     forkserver.connect_to_new_process = connect
@@ -105,8 +114,11 @@ def lacks_device() -> str:
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """While a process is started: the environment as a build may see it, without tokens. The server inherits it."""
-    with _STARTING:
+    """While a process is started: the environment as a build may see it, without tokens. The server inherits it.
+
+    A server that does not answer, as one that was stopped, is killed: who waits for it learns that it is lost.
+    """
+    with _STARTING, _watched():
         before = dict(os.environ)
         harmless = harmless_environment()
         os.environ.clear()
@@ -116,6 +128,24 @@ def starting() -> Iterator[None]:
         finally:
             os.environ.clear()
             os.environ.update(before)
+
+
+@contextlib.contextmanager
+def _watched() -> Iterator[None]:
+    watchdog = Timer(START_TIMEOUT, _kill)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+def _kill() -> None:
+    server = _joined[-1] if _joined else forkserver._forkserver  # noqa: SLF001 - there is no public way
+    if process := getattr(server, "_forkserver_pid", None):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _address(family: str) -> str | tuple[str, int]:
