@@ -17,7 +17,7 @@ from headcount.gating import Request
 from headcount.matrix import Cell
 from headcount.report import gate as report
 from headcount.report.console import progress, say
-from headcount.results import Results, Writer
+from headcount.results import Results, Row, Writer
 from headcount.store import Store
 
 #: Files that show a regression, each of another failure, in one report.
@@ -121,7 +121,11 @@ def _observed(request: Request, path: Path) -> Results:
             Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
             progress(2 * len(gating.cells(request))) as steps,
         ):
-            worse = gating.run(request, writer, lambda row: steps.done(f"asking {row['build']}"), steps.more)
+
+            def tell(row: Row) -> None:
+                steps.done(f"asking {row['build']}", known=row["observation"].get("recalled", False))
+
+            worse = gating.run(request, writer, tell, steps.more)
             writer.closing["reproducers"] = _reproducers(request, worse)
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error

@@ -261,9 +261,10 @@ class Recorder:
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
         self.unexpected += row["outcome"] != Outcome.EXPECTED
+        known = row["observation"].get("recalled", False)
         if self._steps is not None:
-            self._steps.done(f"{row['build']}, {self.unexpected} unexpected")
-        self.recalled += row["observation"].get("recalled", False)
+            self._steps.done(f"{row['build']}, {self.unexpected} unexpected", known=known)
+        self.recalled += known
         del row["observation"]  # what the table does not need adds up over a run
         self.rows.append(row)
 

@@ -25,13 +25,15 @@ class Steps:
         """Nothing is done yet."""
         self._bar = bar
         self._task = bar.add_task("starting", total=total)
+        self._worked = 0
 
     def begin(self, what: str) -> None:
         """What is being done now."""
         self._bar.update(self._task, description=what)
 
-    def done(self, what: str) -> None:
-        """One more is done."""
+    def done(self, what: str, *, known: bool = False) -> None:
+        """One more is done; one that was known already says nothing of how long the others take."""
+        self._worked += not known
         self._bar.update(self._task, advance=1, description=what)
 
     def more(self, count: int) -> None:
@@ -41,8 +43,9 @@ class Steps:
     def line(self) -> str:
         """All of it in a line."""
         task = self._bar.tasks[0]
-        left = "" if task.time_remaining is None else f", about {task.time_remaining:.0f} s to go"
-        return f"{task.completed:.0f} of {task.total:.0f} after {task.elapsed or 0:.0f} s{left}: {task.description}"
+        total, elapsed = task.total or 0, task.elapsed or 0
+        left = f", about {elapsed / self._worked * (total - task.completed):.0f} s to go" if self._worked else ""
+        return f"{task.completed:.0f} of {total:.0f} after {elapsed:.0f} s{left}: {task.description}"
 
 
 @contextmanager
