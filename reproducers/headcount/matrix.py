@@ -128,7 +128,8 @@ CORNERS: tuple[Cell, ...] = (
         for everywhere in (False, True)
     ),
     # Families that fail in more ways than the plain calls that each is asked by default.
-    Cell(small("grouped"), Config()),
+    *(Cell(small(family), Config()) for family in ("clip", "grouped", "multihead")),
+    Cell(small("grouped"), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3))),
     # Of six heads of queries two are left for each of keys, or one: by a ratio that goes evenly, and one that does not.
     *(
         Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=ratio))
@@ -225,18 +226,26 @@ def ways(model: Model) -> tuple[bool, ...]:
 
 
 def families(*, everything: bool = False) -> list[Cell]:
-    """Each family's model with a plain call, the next one for the next; or with all of them.
-
-    The first begins with the last call: so every defect of a family shows in one of these.
-    """
-    calls = len(FAMILY_CALLS)
+    """Each family's models with one of the plain calls, or with all of them."""
     return [
         Cell(model, replace(config, documented=documented))
-        for index, model in enumerate(family_models())
-        for turn, config in enumerate(FAMILY_CALLS)
+        for model in family_models()
+        for config in (FAMILY_CALLS if everything else (_turn(model),))
         for documented in ways(model)
-        if everything or turn == (index - 1) % calls
     ]
+
+
+def _turn(model: Model) -> Config:
+    """The plain call that a family's model is asked by default: the next one for the next family.
+
+    With a classifier it is one that prunes heads; bare it is any. These begin where every defect of a family shows in
+    one of them, or in a corner: a test holds that.
+    """
+    place = list(FAMILIES).index(model.family)
+    if FAMILIES[model.family].head and not model.labels:
+        return FAMILY_CALLS[(place + 5) % len(FAMILY_CALLS)]
+    heads = [config for config in FAMILY_CALLS if config.prune_num_heads]
+    return heads[place % len(heads)]
 
 
 @cache
