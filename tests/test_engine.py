@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from multiprocessing import forkserver
 from pathlib import Path
-from threading import Timer
 
 import pytest
 
@@ -78,8 +77,7 @@ def test_a_server_that_was_stopped_is_replaced(
     engine.run(miniature("correct"), CELL)
     stopped = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
     os.kill(stopped, signal.SIGSTOP)
-    timeouts = iter((0.5, 60.0))  # the next one has imports to do
-    monkeypatch.setattr("headcount.server.Timer", lambda _, kill: Timer(next(timeouts), kill))
+    monkeypatch.setattr("headcount.server.LOOK_EVERY", 0.1)
     assert engine.run(miniature("correct"), CELL, alone=True).ending is Ending.FINISHED
     assert forkserver._forkserver._forkserver_pid != stopped  # type: ignore[attr-defined]  # noqa: SLF001 - likewise
 

@@ -1,6 +1,7 @@
 """The gate on fake candidates: broken, flaky, renamed, and such as try to hide it in a simple way."""
 
 import json
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,8 +19,10 @@ from headcount.configs import Criterion
 from headcount.engine import Engine
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Breach, Sort, Verdict
+from headcount.observations import Ending, Failure, Observation, Phase
 from headcount.report import gate as report
 from headcount.results import Row, Writer
+from headcount.store import Store
 from headcount.verdicts import Kind
 from test_runner import ISSUE_410, PLAIN
 
@@ -261,6 +264,51 @@ def test_what_is_beside_the_package_counts(made: Callable[..., Overlay]) -> None
     assert len(digests) == 4
     (overlay.path / "torch_pruning-1.6.2.dist-info" / "INSTALLER").write_text("anyone")
     assert builds.package_digest(overlay.path) in digests
+
+
+def recalled(tmp_path: Path, base: Overlay, candidate: Overlay) -> list[bool]:
+    """Of each row as it is told: whether it was looked up."""
+    rows: list[Row] = []
+    asked = gating.request(base, candidate)
+    with Writer(tmp_path / f"{time.monotonic_ns()}.jsonl", (asked.base, asked.candidate)) as writer:
+        gating.run(asked, writer, rows.append)
+    return [row["observation"].get("recalled", False) for row in rows]
+
+
+def test_a_second_run_asks_nothing(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cells of each build, and one that got worse once more; unless what is kept may be forged."""
+    base, candidate = made("correct", "1.6.1"), made("wrong-heads")
+    assert recalled(tmp_path, base, candidate) == [False] * 5
+    assert recalled(tmp_path, base, candidate) == [True] * 5
+    monkeypatch.setattr("headcount.confinement.version", lambda: 0)
+    assert recalled(tmp_path, base, candidate) == [False] * 5
+
+
+def test_a_build_is_not_compared_with_what_it_was(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    """Against itself it is asked anew, however often."""
+    build = made("correct")
+    recalled(tmp_path, build, build)
+    assert recalled(tmp_path, build, build) == [True, True, False, False]
+
+
+def test_what_failed_in_passing_is_asked_again(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    """Of a base, each time; of a candidate, until it repeats: neither is believed for having been seen once."""
+    passing = Observation(Ending.RAISED, Phase.STEP, Failure("OSError", "[Errno 5] Input/output error", ""))
+    cell = next(cell for cell in CELLS if cell.id == ISSUE_410)
+    correct, wrong, other = made("correct", "1.6.1"), made("wrong-heads"), made("desync")
+    with Store() as store:
+        for build, alone in ((correct, False), (correct, True), (other, False)):
+            store.put(build, cell, passing, alone=alone)
+    first, second = (sorts(judged(tmp_path, correct, wrong))[ISSUE_410] for _ in range(2))
+    assert (first, second) == (Sort.FLAKY, Sort.REGRESSED)
+    # A candidate that, asked again, fails as its base does has not got worse.
+    older = miniatures.build(tmp_path / "older", "desync")
+    (older.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.source('desync')}# older\n")
+    older = replace(older, digest=builds.package_digest(older.path))
+    first, second = (sorts(judged(tmp_path, older, other))[ISSUE_410] for _ in range(2))
+    assert (first, second) == (Sort.FLAKY, Sort.STILL_FAILING)
 
 
 @pytest.mark.parametrize("message", ["DefaultCPUAllocator: can't allocate memory", "could not create a primitive"])

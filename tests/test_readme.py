@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from headcount import matrix
+from headcount.builds import RELEASES
 from headcount.cli import parser
 from test_builds import make_wheel
 from test_runner import ROOT, run
@@ -65,3 +66,7 @@ def test_options_select_cells(command: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_links_lead_somewhere(link: str) -> None:
     assert link.startswith("https://") or (ROOT / link).exists()
+
+
+def test_ci_asks_every_family_of_the_newest_release() -> None:
+    assert f"--all --build {RELEASES[-1]} " in (ROOT / ".ci/run").read_text("utf-8")

@@ -64,7 +64,7 @@ class Runner:
         axes = job["strategy"]["matrix"]
         rows = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
         own = [row for row in rows if row["transformers"] == environment()["transformers"]]
-        return [self._job(job, row, self.folder / f"{name}-{index}") for index, row in enumerate(own)]
+        return [self._job(job, row, self.folder / f"{name}-{len(list(self.folder.iterdir()))}") for row in own]
 
     def _job(self, job: Mapping[str, Any], row: Mapping[str, Any], place: Path) -> int:
         place.mkdir()
@@ -123,7 +123,7 @@ class Runner:
         return path
 
     def _downloaded(self, pattern: str) -> Iterator[Path]:
-        for artifact in sorted((self.folder / "artifacts").iterdir()):
+        for artifact in sorted((self.folder / "artifacts").glob("*")):
             if fnmatch(artifact.name, pattern):
                 yield from artifact.iterdir()
 
@@ -153,11 +153,14 @@ def test_the_workflow_tells_what_the_gate_tells(tmp_path: Path, name: str, code:
     assert says in runner.summary.read_text("utf-8")
     verdict = runner.folder / "artifacts" / f"verdict-{environment()['transformers']}"
     assert {path.suffix for path in verdict.iterdir()} == {".md", ".xml"}
+    shutil.rmtree(runner.folder / "artifacts" / f"gate-{environment()['transformers']}-2")
+    assert runner.run("verdict") == [2]
+    assert "shard 2 of 2 is missing" in runner.printed
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its steps are written for bash")
 def test_a_shard_that_did_not_come_to_its_end(tmp_path: Path) -> None:
-    """The verdict is asked for all the same, and says so."""
+    """The verdict is asked for all the same, and has nothing to go by."""
     candidate = checkout(tmp_path / "candidate", "correct", "1.6.2")
     (tmp_path / "headcount").mkdir()
     inputs = {"headcount": "OWNER/headcount", "options": "--base no-such-build"}
@@ -165,3 +168,5 @@ def test_a_shard_that_did_not_come_to_its_end(tmp_path: Path) -> None:
     assert runner.run("shard") == [2, 2]
     assert "'no-such-build' is no build" in runner.printed
     assert WORKFLOW["jobs"]["verdict"]["if"] == "${{ !cancelled() }}"
+    assert runner.run("verdict") == [2]
+    assert "cannot read shards/" in runner.printed

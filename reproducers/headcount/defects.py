@@ -242,8 +242,7 @@ def _names(cell: Cell) -> dict[str, Any]:
     """What a `when` may name: the fields of the model and the config, and what is short for much said."""
     ratio = min(cell.config.head_pruning_ratio, Fraction(1))
     return {
-        **vars(cell.model),
-        **vars(cell.config),
+        **{field.name: getattr(part, field.name) for part in (cell.model, cell.config) for field in fields(part)},
         "p": cell.config.pruning_ratio,
         "r": cell.config.head_pruning_ratio,
         "keys": tuple(role for scope, _ in cell.config.head_pruning_ratio_dict for role in scope),

@@ -380,6 +380,9 @@ def _kill(process: BaseProcess) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join(5)
+    if process.is_alive():  # so says its server, if it still says anything
+        server.kill_if_stopped()
+        process.join(5)
 
 
 class _Scratch:

@@ -26,7 +26,6 @@ from headcount.gate import Breach, Sort, Verdict
 from headcount.matrix import Cell
 from headcount.results import Results, Row, Writer, judged
 from headcount.store import Store
-from headcount.verdicts import Kind
 
 #: Cells that one process is asked at a time: few enough that none waits long for another at the end.
 _AT_ONCE = 8
@@ -169,11 +168,17 @@ def run(asked: Request, writer: Writer, tell: Tell, more: Callable[[int], None] 
         odd = {d.cell for d in differences if _is_odd(d.base) and d.sort is not Sort.NOT_COMPARED}
         for build, rows, cells_ in ((asked.candidate, found, worse), (asked.base, base, odd)):
             more(len(cells_))
-            for cell, row in pool.again(build, [cell for cell in wanted if cell.id in cells_], recall=recall):
+            again = [cell for cell in wanted if cell.id in cells_]
+            # What a base did for no known reason is never taken for granted.
+            for cell, row in pool.again(build, again, recall=recall and build is asked.candidate):
                 tell(row)
-                # A base must fail as it did: that it fails in some way may be the machine's doing, twice.
-                alike = build is asked.candidate or gate.failure(row) == gate.failure(rows[cell.id])
-                rows[cell.id]["repeats"] = row["verdict"] != Kind.OK and alike
+                if build is asked.candidate:
+                    repeats = gate.sort(base[cell.id], row) is Sort.REGRESSED
+                else:  # it must fail as it did: that it fails in some way may be the machine's doing, twice
+                    repeats = gate.failure(row) == gate.failure(rows[cell.id])
+                rows[cell.id]["repeats"] = repeats
+                if not repeats:
+                    pool.forget(build, cell)
     for row in base.values():
         writer.write(row)
     for row in found.values():
@@ -317,16 +322,18 @@ class _Pool:
         return found
 
     def again(self, overlay: Overlay, wanted: Sequence[Cell], *, recall: bool) -> Iterable[tuple[Cell, Row]]:
-        """What a build does with each in a process that has run nothing else; what is fine then is not remembered."""
+        """What a build does with each in a process that has run nothing else."""
 
         def ask(cell: Cell) -> tuple[Cell, Row]:
             with self._engine() as engine:
-                row = judged(overlay, cell, engine.run(overlay, cell, alone=True, recall=recall))
-                if row["verdict"] == Kind.OK:
-                    engine.forget(overlay, cell)
-            return cell, row
+                return cell, judged(overlay, cell, engine.run(overlay, cell, alone=True, recall=recall))
 
         return self._threads.map(ask, wanted)
+
+    def forget(self, overlay: Overlay, cell: Cell) -> None:
+        """Let no later run look up what a build did with a cell."""
+        with self._engine() as engine:
+            engine.forget(overlay, cell)
 
     @contextmanager
     def _engine(self) -> Iterator[Engine]:

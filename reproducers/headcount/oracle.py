@@ -44,6 +44,7 @@ class Expectation:
         channel_totals: likewise for channels; a block's head dims have the role `dims.N` (rule 5).
         head_importance: per block and head, or None where the criterion cannot be planted (rule 7).
         across: whether heads of different blocks compete in the planted order (rule 7, global).
+        groups: whether those that read the same keys and values compete with others as the planted ones (rule 7).
         channel_importance: role -> importance of each channel, for the roles that can be planted.
         round_to: kept channels are a multiple of it (rule 10); head dims per head or per layer.
     """
@@ -60,6 +61,7 @@ class Expectation:
     channel_totals: tuple[Total, ...]
     head_importance: tuple[tuple[float, ...], ...] | None
     across: bool
+    groups: bool
     channel_importance: Mapping[str, tuple[float, ...]]
     round_to: int | None
 
@@ -73,6 +75,7 @@ def expect(model: Model, config: Config) -> Expectation:
         config = replace(config, head_pruning_ratio=min(max(config.head_pruning_ratio, Fraction(0)), Fraction(1)))
     rounds = 2 if config.second is Second.SAME else 1
     ranked = config.importance in _RANKED
+    once = config.iterative_steps * rounds == 1
     family = FAMILIES[model.family]
     return Expectation(
         queries=family.queries,
@@ -89,10 +92,8 @@ def expect(model: Model, config: Config) -> Expectation:
         # Where attention is one with the residual stream, a head goes in all blocks, or none: by which one's order?
         head_importance=planted_heads(model) if ranked and not family.joined else None,
         # A second step ranks by the means of what the first one left, which no one has planted.
-        across=config.importance in _RANKED_ACROSS
-        and config.global_pruning
-        and config.iterative_steps * rounds == 1
-        and family.queries == 1,
+        across=config.importance in _RANKED_ACROSS and config.global_pruning and once and family.queries == 1,
+        groups=ranked and once and family.queries > 1,
         channel_importance=_channel_importance(model) if ranked else {},
         round_to=config.round_to,
     )

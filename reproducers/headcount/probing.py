@@ -190,7 +190,7 @@ def telling_cells(defect: Defect) -> tuple[Cell, ...]:
     A cell in which another defect fails first, on whatever release, says nothing about this one there.
     """
     ranked = sorted(
-        (cell for cell in every_cell() if any(shown is defect for shown, _ in catalogue().shown(cell))),
+        (cell for cell in every_cell() if any(shown.id == defect.id for shown, _ in catalogue().shown(cell))),
         key=lambda c: (_hidden(defect, c), _unlike(c), c.id),
     )
     chosen: list[Cell] = []
@@ -209,6 +209,6 @@ def _unlike(cell: Cell) -> int:
 
 def _hidden(defect: Defect, cell: Cell, releases: tuple[str, ...] = RELEASES) -> int:
     """How often, over these releases, another defect shows in a cell, or the cell cannot be asked."""
-    others = [ranges for other, ranges in catalogue().shown(cell) if other is not defect]
+    others = [ranges for other, ranges in catalogue().shown(cell) if other.id != defect.id]
     hits = sum(any(contains(r, release) for r in ranges) for ranges in others for release in releases)
     return hits + sum(bool(unpromised(release, cell.config)) for release in releases)

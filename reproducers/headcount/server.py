@@ -13,7 +13,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
-from threading import Lock, Timer
+from pathlib import Path
+from threading import Event, Lock, Thread
 from typing import Any
 
 from headcount.environment import CPU, device, harmless_environment
@@ -32,8 +33,8 @@ _FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 #: Where a server is, and what it wants to hear; the latter from Python 3.14 on.
 _WHEREABOUTS = ("_forkserver_address", "_forkserver_pid", "_forkserver_authkey")
 
-#: Seconds in which a process has started, after the server's imports; else the server is taken to be stopped.
-START_TIMEOUT = 120.0
+#: Seconds between two looks at whether a server that is waited for was stopped.
+LOOK_EVERY = 5.0
 
 #: The server that this process has joined, if it has.
 _joined: list[forkserver.ForkServer] = []
@@ -116,7 +117,7 @@ def lacks_device() -> str:
 def starting() -> Iterator[None]:
     """While a process is started: the environment as a build may see it, without tokens. The server inherits it.
 
-    A server that does not answer, as one that was stopped, is killed: who waits for it learns that it is lost.
+    A server that was stopped meanwhile is killed: who waits for it learns that it is lost.
     """
     with _STARTING, _watched():
         before = dict(os.environ)
@@ -132,19 +133,25 @@ def starting() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _watched() -> Iterator[None]:
-    watchdog = Timer(START_TIMEOUT, _kill)
-    watchdog.daemon = True
-    watchdog.start()
+    ended = Event()
+
+    def watch() -> None:
+        while not ended.wait(LOOK_EVERY):
+            kill_if_stopped()
+
+    Thread(target=watch, daemon=True).start()
     try:
         yield
     finally:
-        watchdog.cancel()
+        ended.set()
 
 
-def _kill() -> None:
+def kill_if_stopped() -> None:
+    """End a server that was stopped, as by a signal, and answers no one. Only Linux says so of a process."""
     server = _joined[-1] if _joined else forkserver._forkserver  # noqa: SLF001 - there is no public way
-    if process := getattr(server, "_forkserver_pid", None):
-        with contextlib.suppress(ProcessLookupError):
+    process = getattr(server, "_forkserver_pid", None)
+    with contextlib.suppress(OSError, IndexError):
+        if process and Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T":
             os.kill(process, signal.SIGKILL)
 
 

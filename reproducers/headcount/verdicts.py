@@ -376,20 +376,22 @@ def _least_important_heads(expectation: Expectation, observation: Observation) -
 
 
 def _least_important_groups(expectation: Expectation, observation: Observation) -> Finding:
-    """Heads that read the same keys and values may go with these, all of them: their mean is what is ranked then."""
-    if expectation.head_importance is None or expectation.queries == 1:
+    """Heads that read the same keys and values may go with these, all of them.
+
+    What a group counts for, no sentence says: only where another is less by its mean and by its best head is it wrong.
+    """
+    if expectation.head_importance is None or not expectation.groups:
         return None
+    each = expectation.queries
     for block, importance in enumerate(expectation.head_importance):
         read = _block_heads(observation, f"k.{block}", expectation.head_dim).channels
-        each = expectation.queries
-        means = {at // each: sum(importance[at : at + each]) / each for at in range(0, len(importance), each)}
-        worst = max((group for group in means if group not in read), key=means.__getitem__, default=None)
-        best = min((group for group in means if group in read), key=means.__getitem__, default=None)
-        if worst is not None and best is not None and means[best] < means[worst]:
-            return (
-                Kind.WRONG_SELECTION,
-                f"block {block}: all that read head {worst} of keys went, the less important that read {best} stay",
-            )
+        groups = [importance[start : start + each] for start in range(0, len(importance), each)]
+        stays = [(group, values) for group, values in enumerate(groups) if group in read]
+        for gone, more in enumerate(groups):
+            less = [group for group, values in stays if sum(values) < sum(more) and max(values) < max(more)]
+            if gone not in read and less:
+                what = f"all that read head {gone} of keys went, the less important that read {less[0]} stay"
+                return Kind.WRONG_SELECTION, f"block {block}: {what}"
     return None
 
 
