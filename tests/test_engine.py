@@ -69,7 +69,7 @@ def test_a_server_that_was_killed_is_replaced(engine: Engine, miniature: Miniatu
         assert time.monotonic() < deadline  # it takes a moment to be noticed
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no server where there is no fork")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says that a process was stopped")
 def test_a_server_that_was_stopped_is_replaced(
     engine: Engine, miniature: Miniature, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +80,30 @@ def test_a_server_that_was_stopped_is_replaced(
     monkeypatch.setattr("headcount.server.LOOK_EVERY", 0.1)
     assert engine.run(miniature("correct"), CELL, alone=True).ending is Ending.FINISHED
     assert forkserver._forkserver._forkserver_pid != stopped  # type: ignore[attr-defined]  # noqa: SLF001 - likewise
+
+
+STOPS = """
+import os, signal, sys
+from multiprocessing import forkserver
+from pathlib import Path
+from headcount.builds import Overlay
+from headcount.configs import Config
+from headcount.engine import Engine
+from headcount.matrix import Cell
+from headcount.models import Model
+with Engine() as engine:
+    print(engine.run(Overlay("one", Path(sys.argv[1]), *sys.argv[2:]), Cell(Model(), Config())).ending, flush=True)
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGSTOP)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says that a process was stopped")
+def test_a_stopped_server_keeps_no_run_from_its_end(miniature: Miniature) -> None:
+    """It would never tell that its processes have died."""
+    overlay = miniature("correct")
+    command = [sys.executable, "-c", STOPS, str(overlay.path), overlay.version, overlay.digest]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "finished\n")
 
 
 JOINS = """
