@@ -134,6 +134,9 @@ class MetaPruner:
             group.prune()
         return None
 
+    def regularize(self, model, loss=None):
+        """Sparse training changes gradients only."""
+
     def after(self):
         """For what a broken build does when all is pruned."""
 

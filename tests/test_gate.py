@@ -24,6 +24,7 @@ from headcount.report import gate as report
 from headcount.results import Row, Writer
 from headcount.store import Store
 from headcount.verdicts import Kind
+from test_builds import checkout, git
 from test_runner import ISSUE_410, PLAIN
 
 EVERY = gating.every_cell()
@@ -555,3 +556,35 @@ def test_all_that_is_written(
     assert f'--build 1.6.2 -k "{ISSUE_410} and not {ISSUE_410}-"' in page.read_text()
     assert "import torch_pruning as tp" in page.read_text()
     assert {path.suffix for path in folder.iterdir()} == {".jsonl", ".md", ".xml"}
+
+
+def test_a_clone_with_changes_is_told_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked is its HEAD, and not what lies in the folder."""
+    asked = []
+
+    def prepare(build: builds.Build, **_: Any) -> Overlay:
+        asked.append(build.label)
+        raise UsageError("far enough")
+
+    monkeypatch.setattr("headcount.builds.prepare", prepare)
+    clone = checkout(tmp_path / "clone")
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "one"]):
+        git(clone, *command)
+    assert main(["gate", "--repo", str(clone)]) == ExitCode.USAGE
+    assert "not committed" not in capsys.readouterr().err
+    (clone / "setup.py").write_text("# other\n")
+    assert main(["gate", "--repo", str(clone)]) == ExitCode.USAGE
+    assert "has changes that are not committed, and not asked" in capsys.readouterr().err
+
+
+def test_why_there_is_no_file(tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says so in its place."""
+    overlays = {"1.6.1": made("correct", "1.6.1"), "1.6.2": made("crash-step")}
+    cell = next(cell for cell in matrix.CORNERS if cell.model.family == "grouped" and cell.config.prune_num_heads)
+    monkeypatch.setattr("headcount.gating.every_cell", lambda: [cell])
+    monkeypatch.setattr("headcount.builds.prepare", lambda build, **_: replace(overlays[build.label], spec=build.spec))
+    assert main(["gate", "1.6.2", "--results", str(tmp_path / "results")]) == ExitCode.REGRESSION
+    (page,) = (tmp_path / "results").glob("*.md")
+    assert f"# no file: {cell.id}: files are written of ViT with a classifier only" in page.read_text()

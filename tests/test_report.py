@@ -478,3 +478,5 @@ def test_the_support_table_of_one_family(capsys: pytest.CaptureFixture[str]) -> 
     assert rows == ["DINOv2", "DINOv2, bare"]
     assert main(["support", "--model", "dino"]) == ExitCode.USAGE
     assert "no such model: dino (there are beit, " in capsys.readouterr().err
+    assert main(["support", "--transformers", "4.99"]) == ExitCode.USAGE
+    assert "nothing is known of transformers 4.99 (there are 4.57.6, 5.23.0)" in capsys.readouterr().err

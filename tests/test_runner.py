@@ -93,6 +93,15 @@ def test_a_fine_cell(tmp_path: Path) -> None:
     assert [row["verdict"] for row in read.rows] == ["ok"]
 
 
+def test_cells_that_do_not_apply_test_nothing(tmp_path: Path) -> None:
+    """Skipped, each for a reason, and together no green run."""
+    done = run(tmp_path, "--build", build(tmp_path, "correct"), "--model", "clip_bare")
+    if "nothing was tested" not in done.stdout:
+        pytest.skip("this transformers runs a pruned CLIP")
+    assert done.returncode == 3, done.stdout
+    assert "nothing was tested: whoever prunes it, this model cannot run so" in done.stdout
+
+
 def test_a_second_run_observes_nothing_anew(tmp_path: Path) -> None:
     wheel = build(tmp_path, "correct")
     assert "were observed before" not in run(tmp_path, "--build", wheel, "-k", PLAIN).stdout

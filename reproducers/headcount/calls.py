@@ -111,6 +111,19 @@ def _feed_activation(importance: Any, _pruner: Any, net: nn.Module, given: Any, 
         family.call(net, given)
 
 
+def sparsen(pruner: Any, net: nn.Module) -> None:
+    """A step of training towards sparse weights, as README's Sparse Training has it, up to the optimiser's.
+
+    By either of the names that its beginning has had, if it has one. It changes gradients and nothing else.
+    """
+    _plant_gradients(net)
+    for name in ("update_regularizer", "update_regularizor"):
+        if hasattr(pruner, name):
+            getattr(pruner, name)()
+            break
+    pruner.regularize(net)
+
+
 FEEDERS: Mapping[Criterion, Callable[[Any, Any, nn.Module, Any, Any], None]] = {
     Criterion.TAYLOR: _feed_taylor,
     Criterion.HESSIAN: _feed_hessian,

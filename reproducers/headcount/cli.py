@@ -527,6 +527,8 @@ def _history(options: argparse.Namespace) -> int:
 
 def _support(options: argparse.Namespace) -> int:
     lines, names = options.transformers or LINES, options.model
+    if unmeasured := [line for line in lines if line not in LINES]:
+        raise UsageError(f"nothing is known of transformers {', '.join(unmeasured)}", f"there are {', '.join(LINES)}")
     known = sorted({name for model in matrix.family_models() for name in (model.family, model.id)})
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(known)}")

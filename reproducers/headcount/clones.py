@@ -177,6 +177,13 @@ class Clone:
         )
 
 
+def has_changes(path: Path) -> bool:
+    """Whether a working tree has changes that are not committed, what git does not track aside."""
+    command = ["git", "-C", str(path), "status", "--porcelain", "--untracked-files=no"]
+    done = subprocess.run(command, capture_output=True, text=True, env=git_environment(), check=False)  # noqa: S603 - git, and no shell
+    return bool(done.stdout.strip())
+
+
 def _lines(text: str) -> list[str]:
     """Git's lines: a subject may hold what else Python takes for the end of one."""
     return text.removesuffix("\n").split("\n") if text else []

@@ -5,10 +5,9 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from headcount import builds, gating, reproduction, results, server
+from headcount import builds, clones, gating, reproduction, results, server
 from headcount.engine import Engine
 from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
@@ -89,6 +88,8 @@ def _request(options: argparse.Namespace) -> Request:
         if spec:
             raise UsageError("a candidate and --repo", "name one of them")
         spec = f"{options.repo}@{options.ref or 'HEAD'}"
+        if not options.ref and clones.has_changes(Path(options.repo)):
+            say(f"{options.repo} has changes that are not committed, and not asked: name the folder to have them asked")
     elif options.ref:
         raise UsageError("--ref is of a clone", "name it with --repo")
     if not spec:
@@ -137,8 +138,10 @@ def _reproducers(request: Request, worse: Mapping[str, Cell]) -> dict[str, str]:
     found = {}
     with Store() as store, Engine(store=store, fresh=not request.recalls) as engine:
         for failure, cell in list(worse.items())[:_REPRODUCERS]:
-            with suppress(HeadcountError):  # a nicety: the command beside it shows the failure too
+            try:
                 found[failure] = reproduction.emit(engine, request.candidate, cell, lambda _: None)
+            except HeadcountError as error:  # a nicety: the command beside it shows the failure too
+                found[failure] = f"# no file: {error}"
     return found
 
 

@@ -141,6 +141,11 @@ CORNERS: tuple[Cell, ...] = (
         Cell(small("fused_unbind"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=everywhere))
         for everywhere in (False, True)
     ),
+    # What is known of the layer by the second step must be what the first one left: heads and head dims together.
+    Cell(
+        small("fused_unbind"),
+        Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 2), iterative_steps=2, global_pruning=True),
+    ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("bottleneck",), pruning_ratio=Fraction(1, 10))),
 )

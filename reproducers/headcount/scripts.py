@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from headcount.builds import RELEASES
-from headcount.configs import CONSTRUCTED, NORM, Config, Criterion, Scope, Second
+from headcount.configs import CONSTRUCTED, NORM, Config, Criterion, Pruner, Scope, Second
 from headcount.defects import Defect
 from headcount.environment import environment
 from headcount.errors import UsageError
@@ -309,11 +309,19 @@ def _steps(config: Config) -> Lines:
         if config.interactive
         else ["pruner.step()"]
     )
-    once = [*_FEEDING.get(config.importance, []), *step]
+    trains = _SPARSE if config.pruner is not Pruner.META else []
+    once = [*trains, *_FEEDING.get(config.importance, []), *step]
     return once if config.iterative_steps == 1 else [f"for _ in range({config.iterative_steps}):", *_indented(once)]
 
 
 _GRADIENTS = ["for parameter in model.parameters():", "    parameter.grad = parameter.detach().clone()"]
+
+_SPARSE = [
+    *_GRADIENTS,
+    'if hasattr(pruner, "update_regularizer"):',
+    "    pruner.update_regularizer()",
+    "pruner.regularize(model)",
+]
 
 _SQUARED = ["importance.zero_grad()", *_GRADIENTS, "importance.accumulate_grad(model)"]
 

@@ -332,8 +332,10 @@ class _Run:
         net.zero_grad()
 
     def _feed(self, pruner: Any, net: nn.Module) -> None:
-        """Give the criterion what its documentation asks for, as upstream's examples do."""
+        """Give the criterion what its documentation asks for, as upstream's examples do; train, if the pruner does."""
         with self._timed(Phase.STEP):
+            if self.config.pruner is not Pruner.META:
+                calls.sparsen(pruner, net)
             feed = calls.FEEDERS.get(self.config.importance)
             if feed is not None:
                 feed(self.importance, pruner, net, self.given, self.adapter)

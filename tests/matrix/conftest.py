@@ -22,6 +22,7 @@ from headcount.report import table
 from headcount.report.console import Steps, progress
 from headcount.results import Row, Writer, encode, stamp
 from headcount.store import Store
+from headcount.verdicts import Kind
 
 OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[Row]()
@@ -288,9 +289,16 @@ class Recorder:
             self.never_seen = never_seen(self.rows)
             session.exitstatus = self._status(exitstatus)
 
+    @property
+    def tested_nothing(self) -> bool:
+        """Whether there were cells, and none of them applies to its build."""
+        return bool(self.rows) and all(row["verdict"] == Kind.NOT_APPLICABLE for row in self.rows)
+
     def _status(self, exitstatus: int) -> ExitCode:
         """The exit status of a run that came to its end."""
         if self.config.stash[LACKING]:
+            return ExitCode.INDETERMINATE
+        if self.tested_nothing:
             return ExitCode.INDETERMINATE
         outcomes = {row["outcome"] for row in self.rows}
         unexpected = outcomes & {Outcome.UNEXPECTED_FAILURE, Outcome.UNEXPECTEDLY_FIXED}
@@ -305,6 +313,9 @@ class Recorder:
             terminalreporter.line(f"nothing was tested: {lacking} (without --device, cells run on the CPU)", red=True)
         if not self.rows:
             return  # and the results file is gone too
+        if self.tested_nothing:
+            reasons = ", ".join(sorted({row["reason"] for row in self.rows}))
+            terminalreporter.line(f"nothing was tested: {reasons}", red=True)
         overlays = self.config.stash[OVERLAYS]
         order = {overlay.label: index for index, overlay in enumerate(overlays)}
         rows = sorted(self.rows, key=lambda row: order[row["build"]])
