@@ -108,7 +108,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_file_that_does_not_show_it_is_not_handed_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headcount.engine.Engine.run_script", lambda *_: OK)
+    monkeypatch.setattr("headcount.engine.Engine.run_script", lambda *_, **__: OK)
     output = tmp_path / "shown.py"
     code = main(["emit", ISSUE_410, "--build", build(tmp_path, "wrong-heads"), "-o", str(output)])
     assert code == ExitCode.INDETERMINATE
