@@ -38,9 +38,9 @@ def make_wheel(
     return path
 
 
-def checkout(folder: Path, version: str = "1.6.1") -> Path:
+def checkout(folder: Path, version: str = "1.6.1", code: str = miniatures.CORRECT) -> Path:
     (folder / "torch_pruning").mkdir(parents=True)
-    (folder / "torch_pruning" / "__init__.py").write_text(miniatures.CORRECT)
+    (folder / "torch_pruning" / "__init__.py").write_text(code)
     (folder / "setup.py").write_text(SETUP.format(version=version))
     return folder
 

@@ -19,7 +19,7 @@ import yaml
 
 import miniatures
 from headcount.environment import environment
-from test_builds import SETUP
+from test_builds import checkout
 
 WORKFLOW = yaml.safe_load((Path(__file__).parents[1] / ".github/workflows/gate.yml").read_text("utf-8"))
 
@@ -128,22 +128,14 @@ class Runner:
                 yield from artifact.iterdir()
 
 
-def checkout(folder: Path, name: str, version: str) -> Path:
-    """A miniature as its authors have it."""
-    (folder / "torch_pruning").mkdir(parents=True)
-    (folder / "torch_pruning" / "__init__.py").write_text(miniatures.source(name), "utf-8")
-    (folder / "setup.py").write_text(SETUP.format(version=version))
-    return folder
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="its steps are written for bash")
 @pytest.mark.parametrize(
     ("name", "code", "says"),
     [("correct", 0, "fit for release: nothing that was fine got worse"), ("wrong-heads", 1, "NOT fit for release")],
 )
 def test_the_workflow_tells_what_the_gate_tells(tmp_path: Path, name: str, code: int, says: str) -> None:
-    base = checkout(tmp_path / "base", "correct", "1.6.1")
-    candidate = checkout(tmp_path / "candidate", name, "1.6.2")
+    base = checkout(tmp_path / "base")
+    candidate = checkout(tmp_path / "candidate", "1.6.2", miniatures.source(name))
     (tmp_path / "headcount").mkdir()
     inputs = {"headcount": "OWNER/headcount", "options": f"--base {base}"}
     runner = Runner(tmp_path / "runner", inputs, {"": candidate, "OWNER/headcount": tmp_path / "headcount"})
@@ -161,7 +153,7 @@ def test_the_workflow_tells_what_the_gate_tells(tmp_path: Path, name: str, code:
 @pytest.mark.skipif(sys.platform == "win32", reason="its steps are written for bash")
 def test_a_shard_that_did_not_come_to_its_end(tmp_path: Path) -> None:
     """The verdict is asked for all the same, and has nothing to go by."""
-    candidate = checkout(tmp_path / "candidate", "correct", "1.6.2")
+    candidate = checkout(tmp_path / "candidate", "1.6.2")
     (tmp_path / "headcount").mkdir()
     inputs = {"headcount": "OWNER/headcount", "options": "--base no-such-build"}
     runner = Runner(tmp_path / "runner", inputs, {"": candidate, "OWNER/headcount": tmp_path / "headcount"})

@@ -114,13 +114,11 @@ def _feed_activation(importance: Any, _pruner: Any, net: nn.Module, given: Any, 
 def sparsen(pruner: Any, net: nn.Module) -> None:
     """A step of training towards sparse weights, as README's Sparse Training has it, up to the optimiser's.
 
-    By either of the names that its beginning has had, if it has one. It changes gradients and nothing else.
+    Its beginning came with 1.3.5. It changes gradients and nothing else.
     """
     _plant_gradients(net)
-    for name in ("update_regularizer", "update_regularizor"):
-        if hasattr(pruner, name):
-            getattr(pruner, name)()
-            break
+    if hasattr(pruner, "update_regularizer"):
+        pruner.update_regularizer()
     pruner.regularize(net)
 
 

@@ -296,9 +296,7 @@ class Recorder:
 
     def _status(self, exitstatus: int) -> ExitCode:
         """The exit status of a run that came to its end."""
-        if self.config.stash[LACKING]:
-            return ExitCode.INDETERMINATE
-        if self.tested_nothing:
+        if self.config.stash[LACKING] or self.tested_nothing:
             return ExitCode.INDETERMINATE
         outcomes = {row["outcome"] for row in self.rows}
         unexpected = outcomes & {Outcome.UNEXPECTED_FAILURE, Outcome.UNEXPECTEDLY_FIXED}
