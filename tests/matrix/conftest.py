@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol  # what plugins that run tests again use; there is no public name
 
 from headcount import builds, matrix, server
 from headcount.builds import Overlay
@@ -215,13 +216,30 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         row = item.stash.get(ROW, None)
         # As text: that crosses from an xdist worker at a tenth of what a nested value costs.
         report.headcount_row = None if row is None else encode(row)  # type: ignore[attr-defined]
+        if report.passed and row and row["defect"]:
+            # No exception says so, as pytest.xfail would: to format one takes longer than to judge a cell.
+            report.outcome, report.wasxfail = "skipped", f"{row['defect']}: {row['reason']}"
     return report
 
 
-def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """No letter for a cell that is as expected: a bar, or a line now and then, says how far the run has come."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """One report for a cell: setup and teardown say nothing if they pass, and to tell costs as much for each."""
+    if "cell" not in getattr(item, "fixturenames", ()):
+        return None
+    for report in runtestprotocol(item, log=False, nextitem=nextitem):
+        if report.when == "call" or not report.passed:
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """No letter for a cell that is as expected: a bar, or a line now and then, says how far the run has come.
+
+    With -v pytest has its way.
+    """
     quiet = hasattr(report, "headcount_row") and report.outcome in ("passed", "skipped")
-    if not quiet:
+    if not quiet or config.option.verbose > 0:
         return None
     return ("xfailed" if hasattr(report, "wasxfail") else report.outcome), "", ""
 
