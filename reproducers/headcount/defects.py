@@ -254,6 +254,7 @@ def _names(cell: Cell) -> dict[str, Any]:
         "prunes_width": cell.config.pruning_ratio > 0 and "bottleneck" not in cell.config.ignored_layers,
         "prunes_heads": prunes_heads(cell.config),
         "compounded": partial(_compounded, cell, ratio),
+        "per_key": partial(_per_key, cell, ratio),
         "targets": _targets(cell, ratio),
         "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config),
         "busy_steps_in_all": _busy_steps(sum(cell.model.block_heads), ratio, cell.config),
@@ -279,6 +280,19 @@ def _compounded(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]
             share = ratio * part
             if overdone or left * model.layers > math.floor(whole * model.layers * (1 - share)):
                 left -= rounding(share * left)
+    return left
+
+
+def _per_key(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -> int:
+    """Heads of queries left for each of keys, if step i of n takes as many from each: of the last one, none.
+
+    A step's share, i / n * ratio, is of the heads that are left; it is rounded, and again when it is dealt out.
+    """
+    left = FAMILIES[cell.model.family].queries
+    keys = cell.model.heads // left
+    for part in _schedule(cell.config):
+        if left > 1:
+            left -= rounding(Fraction(rounding(ratio * part * left * keys), keys))
     return left
 
 

@@ -135,6 +135,16 @@ CORNERS: tuple[Cell, ...] = (
         Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=ratio))
         for ratio in (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
     ),
+    # In two steps: what the second knows of keys must be what the first one left.
+    *(
+        Cell(small("grouped"), replace(call, head_pruning_ratio=Fraction(1, 3), iterative_steps=2))
+        for call in (
+            _PLAIN_HEADS,
+            replace(_PLAIN_HEADS, global_pruning=True),
+            Config(prune_num_heads=True),
+            Config(prune_num_heads=False),
+        )
+    ),
     Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
     # One layer for all three, as timm has it: a third of its channels are a head's.
     *(
