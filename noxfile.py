@@ -112,10 +112,10 @@ def report(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
-def emitted(session: nox.Session, transformers: str) -> None:
-    """Emit files for failing cells drawn at random, and run them as plain scripts; -- --draws N --seed SEED."""
+def claims(session: nox.Session, transformers: str) -> None:
+    """What Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --draws N."""
     install(session, transformers, "test")
-    session.run("pytest", "-n", "auto", "tests/emitted", *session.posargs, env=run_environment())
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/claims", *session.posargs, env=run_environment())
 
 
 @nox.session
@@ -127,7 +127,7 @@ def tests(session: nox.Session) -> None:
         "-n",
         "auto",
         "--ignore=tests/matrix",
-        "--ignore=tests/emitted",
+        "--ignore=tests/claims",
         "--ignore=tests/bench",
         "--ignore=tests/mutants",
         *session.posargs,

@@ -197,15 +197,6 @@ def overlays(pytestconfig: pytest.Config) -> list[Overlay]:
 
 
 @pytest.fixture
-def releases(pytestconfig: pytest.Config, overlays: list[Overlay]) -> Mapping[str, Overlay]:
-    """The releases by number, where all cells are asked of all of them: what is said of the whole matrix then holds."""
-    by_label = {overlay.label: overlay for overlay in overlays}
-    if pytestconfig.option.model or not set(builds.RELEASES) <= by_label.keys():
-        pytest.skip("not all releases are asked all cells")
-    return by_label
-
-
-@pytest.fixture
 def keep(request: pytest.FixtureRequest) -> Any:
     """Call it with the row of the cell that the test ran."""
 

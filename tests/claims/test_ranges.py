@@ -1,6 +1,6 @@
 """The catalogue's ranges are those that a scan finds, and a bisect of the releases as commits finds issue 410's.
 
-Runs where all releases are among the builds, and looks up what the matrix has just observed.
+What the matrix has observed is looked up.
 """
 
 import shutil
@@ -25,7 +25,7 @@ from test_builds import git
 def test_ranges_found_are_those_of_the_catalogue(
     releases: Mapping[str, Overlay], recalling: Engine, release: str
 ) -> None:
-    """Of one release, so that each may be in another process: not all that tells best is a cell of the matrix."""
+    """Of one release, so that each may be in another process."""
     subjects = {defect.id: probing.by_defect(defect) for defect in catalogue().defects}
     found = [id_ for id_, subject in subjects.items() if subject.ask(recalling, releases[release]).state is State.BAD]
     transformers = environment()["transformers"]
