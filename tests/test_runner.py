@@ -133,6 +133,17 @@ def test_an_unexplained_failure_fails_the_run(tmp_path: Path) -> None:
     assert written(tmp_path).complete
 
 
+def test_a_known_defect_is_expected_by_name(tmp_path: Path) -> None:
+    """In the short summary and in words, for those who ask for them."""
+    done = run(tmp_path, "--build", build(tmp_path, "no-groupnorm"), "-k", "by_groupnorm and local", "-rx", "-vv")
+    assert done.returncode == 0, done.stdout
+    cells = written(tmp_path).footer["rows"]  # type: ignore[index]
+    assert f"{cells} cells: 0 ok, {cells} explained by a known defect, 0 unexpected" in done.stdout
+    assert done.stdout.count(" XFAIL ") == cells
+    assert done.stdout.count(" - groupnorm-gone: ") == cells
+    assert f"{cells} xfailed" in done.stdout
+
+
 def test_a_defect_that_no_longer_shows_fails_the_run(tmp_path: Path) -> None:
     done = run(tmp_path, "--build", build(tmp_path, "correct", "1.4.1"), "-k", ISSUE_410)
     assert done.returncode == 1, done.stdout
