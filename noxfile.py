@@ -113,7 +113,7 @@ def report(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def claims(session: nox.Session, transformers: str) -> None:
-    """What Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --draws N."""
+    """What Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
     install(session, transformers, "test")
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/claims", *session.posargs, env=run_environment())
 

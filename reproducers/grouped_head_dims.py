@@ -2,11 +2,11 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "torch-pruning==1.6.1"]
 # ///
-"""With grouped queries no head dims are pruned: the group is refused.
+"""With grouped queries, head dims of keys count once per reader: none go, or features are wrong.
 
 Symptom: with 1.6.1, heads of 8 channels each, 4 should be.
-Cause: a channel of keys is counted once for each head of queries that reads it, so that all of them seem to
-go.
+Cause: a channel of keys is counted once for each head of queries that reads it: where that makes all of them,
+the group is refused.
 Affected: 1.4.3 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
 It breaks: "prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True."
 (MetaPruner's docstring)

@@ -75,7 +75,7 @@ pruner = tp.pruner.MetaPruner(
     ignored_layers=[model[2]],
     num_heads=num_heads,
 )
-print("expected: after two steps, heads of 6 channels each, three quarters of 8; one step does that")
+print("expected: after two steps, heads of 6 channels each, three quarters of 8")
 pruner.step()
 try:
     pruner.step()

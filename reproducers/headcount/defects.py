@@ -43,7 +43,7 @@ class Shows:
     Attributes:
         releases: a PEP 440 specifier.
         when: an expression over the config's and the model's fields; see `_names`.
-        left: an expression for the head counts that may be observed, one or a tuple; "" for any.
+        left: an expression for the head counts that may be observed, one or a tuple; "" for any. A crash leaves none.
     """
 
     releases: str
@@ -62,12 +62,12 @@ class Shows:
         """Whether `when` is true for a cell."""
         return bool(_value(self.when, cell))
 
-    def allows(self, cell: Cell, reason: str) -> bool:
-        """Whether the head count that a reason names first is one that this defect leaves."""
-        if not self.left:
+    def allows(self, cell: Cell, verdict: Verdict) -> bool:
+        """Whether the head count that a verdict names first is one that this defect leaves."""
+        if not self.left or verdict.kind is Kind.CRASH:
             return True
         counts = _value(self.left, cell)
-        found = re.search(r"(-?\d+) heads", reason)
+        found = re.search(r"(-?\d+) heads", verdict.reason)
         return found is not None and int(found[1]) in (counts if isinstance(counts, tuple) else (counts,))
 
 
@@ -128,14 +128,12 @@ class Defect:
     def explains(self, verdict: Verdict, cell: Cell, version: str) -> bool:
         """Whether a cell's verdict on a release bears its signature."""
         return self._bears(verdict) and any(
-            shows.fits(cell, version) and shows.allows(cell, verdict.reason) for shows in self.shows
+            shows.fits(cell, version) and shows.allows(cell, verdict) for shows in self.shows
         )
 
     def resembles(self, verdict: Verdict, cell: Cell) -> bool:
         """Whether a cell's verdict looks like this defect, on whatever build: commits state no version of their own."""
-        return self._bears(verdict) and any(
-            shows.covers(cell) and shows.allows(cell, verdict.reason) for shows in self.shows
-        )
+        return self._bears(verdict) and any(shows.covers(cell) and shows.allows(cell, verdict) for shows in self.shows)
 
     def _bears(self, verdict: Verdict) -> bool:
         signature = verdict.signature
@@ -284,15 +282,14 @@ def _compounded(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]
 
 
 def _per_key(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -> int:
-    """Heads of queries left for each of keys, if step i of n takes as many from each: of the last one, none.
+    """Heads of queries left for each of keys, if each step takes as many from each.
 
-    A step's share, i / n * ratio, is of the heads that are left; it is rounded, and again when it is dealt out.
+    The share of step i of n, i / n * ratio, is of the heads that are left; it is rounded, and again when dealt out.
     """
     left = FAMILIES[cell.model.family].queries
     keys = cell.model.heads // left
     for part in _schedule(cell.config):
-        if left > 1:
-            left -= rounding(Fraction(rounding(ratio * part * left * keys), keys))
+        left -= rounding(Fraction(rounding(ratio * part * left * keys), keys))
     return left
 
 

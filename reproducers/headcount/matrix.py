@@ -135,6 +135,7 @@ CORNERS: tuple[Cell, ...] = (
         Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=ratio))
         for ratio in (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
     ),
+    Cell(small("grouped"), Config(prune_num_heads=False, pruning_ratio=Fraction(1, 4))),
     # In two steps: what the second knows of keys must be what the first one left.
     *(
         Cell(small("grouped"), replace(call, head_pruning_ratio=Fraction(1, 3), iterative_steps=2))

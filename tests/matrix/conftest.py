@@ -224,7 +224,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """One report for a cell: setup and teardown say nothing if they pass, and to tell costs as much for each."""
+    """One report for a cell, after it: setup and teardown say nothing if they pass, and to tell costs as much each."""
     if "cell" not in getattr(item, "fixturenames", ()):
         return None
     for report in runtestprotocol(item, log=False, nextitem=nextitem):
@@ -236,12 +236,13 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
     """No letter for a cell that is as expected: a bar, or a line now and then, says how far the run has come.
 
-    With -v pytest has its way.
+    With -v, or -vv where there is a -q, pytest has its way.
     """
     quiet = hasattr(report, "headcount_row") and report.outcome in ("passed", "skipped")
     if not quiet or config.option.verbose > 0:
         return None
-    return ("xfailed" if hasattr(report, "wasxfail") else report.outcome), "", ""
+    known = hasattr(report, "wasxfail")
+    return ("xfailed", "", "XFAIL") if known else (report.outcome, "", report.outcome.upper())
 
 
 class Recorder:
