@@ -166,6 +166,12 @@ def _per_head(block: Any, model: Model, index: int) -> list[nn.Parameter]:
 
 
 @cache
+def _originals(model: Model) -> dict[str, Tensor]:
+    """The dense network's weights by name."""
+    return {name: parameter.detach() for name, parameter in dense(model).named_parameters()}
+
+
+@cache
 def _every_axis(model: Model) -> dict[str, tuple[Axis, ...]]:
     """`_axes` of the dense network."""
     return _axes(dense(model), model)
@@ -214,8 +220,7 @@ def _inputs(model: Model, device: str) -> Any:
 
 def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], dict[str, int], list[str]]:
     """Role -> surviving dense indices, role -> dense size, and whatever does not fit together."""
-    axes = _dense_axes(model)
-    originals = dict(dense(model).named_parameters())
+    axes, originals = _dense_axes(model), _originals(model)
     survivors = dict(net.named_parameters())
     strays = [f"{name} is gone" for name in originals.keys() - survivors.keys()]
     strays += [f"{name} is new" for name in survivors.keys() - originals.keys()]
@@ -224,7 +229,7 @@ def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], dic
     for name, original in originals.items():
         if name not in survivors or name not in axes:
             continue
-        indices, stray = decode(survivors[name].detach().cpu(), original.detach())
+        indices, stray = decode(survivors[name].detach().cpu(), original)
         if stray:
             strays.append(f"{name}: {stray}")
             continue
@@ -303,10 +308,9 @@ def runs(model: Model, kept: Mapping[str, tuple[int, ...]]) -> bool:
 def _dense_sizes(model: Model) -> dict[str, int]:
     """Role -> channels in the dense network."""
     axes = _dense_axes(model)
-    parameters = dense(model).named_parameters()
     return {
         role: size // len(axis)
-        for name, parameter in parameters
+        for name, parameter in _originals(model).items()
         if name in axes
         for axis, size in zip(axes[name], parameter.shape, strict=True)
         for role in axis
@@ -334,8 +338,8 @@ def _masked(model: Model, kept: Mapping[str, tuple[int, ...]]) -> Tensor:
     A removed head contributes nothing once its columns of the output projection are zero, a neuron likewise.
     """
     net, sizes, masked = dense(model), _dense_sizes(model), {}
-    for name, parameter in net.named_parameters():
-        value = parameter.detach()
+    for name, whole in _originals(model).items():
+        value = whole
         for dim, axis in enumerate(_dense_axes(model).get(name, ())):
             gone = [
                 start * sizes[role] + index
@@ -385,21 +389,21 @@ def _logits(net: nn.Module, parameters: dict[str, Tensor], model: Model) -> Tens
     return output
 
 
-def state(net: nn.Module) -> dict[str, object]:
+def state(net: nn.Module) -> dict[tuple[str, str], object]:
     """What pruning has no business to change, beyond the weights."""
-    state: dict[str, object] = {}
+    state: dict[tuple[str, str], object] = {}
     for name, parameter in net.named_parameters():
-        state[f"{name}.requires_grad"] = parameter.requires_grad
-        state[f"{name}.dtype"] = str(parameter.dtype)
+        state[name, ".requires_grad"] = parameter.requires_grad
+        state[name, ".dtype"] = parameter.dtype
     for name, module in net.named_modules():
-        state[f"{name or 'model'}.training"] = module.training
-        state[f"{name or 'model'} hooks"] = len(module._forward_hooks) + len(module._forward_pre_hooks)  # noqa: SLF001 - no public way
+        state[name or "model", ".training"] = module.training
+        state[name or "model", " hooks"] = len(module._forward_hooks) + len(module._forward_pre_hooks)  # noqa: SLF001 - no public way
     return state
 
 
-def changes(before: dict[str, object], after: dict[str, object]) -> list[str]:
+def changes(before: dict[tuple[str, str], object], after: dict[tuple[str, str], object]) -> list[str]:
     """What differs, in words: three examples and how many more."""
     changed = [key for key, value in before.items() if key in after and after[key] != value]
-    return [f"{key}: {before[key]} became {after[key]}" for key in changed[:3]] + (
+    return [f"{''.join(key)}: {before[key]} became {after[key]}" for key in changed[:3]] + (
         [f"and {len(changed) - 3} more"] if len(changed) > 3 else []  # noqa: PLR2004 - three examples are enough
     )

@@ -1,5 +1,6 @@
 """pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status."""
 
+import gc
 import json
 import os
 import re
@@ -182,6 +183,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if lacking := config.stash[LACKING]:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=lacking))
+
+
+def pytest_collection_finish() -> None:
+    """What was collected lives as long as the run: garbage need not be looked for there again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
