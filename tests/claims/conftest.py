@@ -1,7 +1,6 @@
 """How many failing cells are drawn, and by which seed; the releases that the claims are about."""
 
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -23,5 +22,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def releases() -> Mapping[str, Overlay]:
     """Every release, by its number, oldest first."""
-    with ThreadPoolExecutor(4) as pool:
-        return dict(zip(builds.RELEASES, pool.map(builds.prepare, map(builds.parse, builds.RELEASES)), strict=True))
+    return {release: builds.prepare(builds.parse(release)) for release in builds.RELEASES}
