@@ -12,6 +12,7 @@ import miniatures
 from headcount import reproduction
 from headcount.builds import Build, Overlay
 from headcount.cli import main
+from headcount.environment import DEVICE
 from headcount.errors import ExitCode
 from headcount.observations import ScriptRun
 from test_runner import ISSUE_410, PLAIN, build
@@ -35,6 +36,12 @@ def test_help_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out
     assert "exit codes: 0 " in said
     assert "130 interrupted" in said
+
+
+def test_a_device_left_in_the_shell_reaches_no_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the matrix asks other devices, and checks that they are there."""
+    monkeypatch.setenv(DEVICE, "cuda")
+    assert main(["minimise", f"test_cell[{ISSUE_410}]", "--build", build(tmp_path, "crash-step")]) == ExitCode.CLEAN
 
 
 def test_an_emitted_file_shows_the_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

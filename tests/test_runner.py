@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 
 import miniatures
 from headcount import results
@@ -35,8 +34,8 @@ def clean_environment(tmp_path: Path) -> dict[str, str]:
     return {**kept, "HEADCOUNT_CACHE": str(tmp_path / "cache")}
 
 
-def run(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = clean_environment(tmp_path)
+def run(tmp_path: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = clean_environment(tmp_path) | variables
     return subprocess.run(
         command(tmp_path, *options), cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
@@ -50,38 +49,6 @@ def build(tmp_path: Path, name: str, version: str = "1.6.1") -> str:
 def written(tmp_path: Path) -> results.Results:
     (path,) = (tmp_path / "results").glob("*.jsonl")
     return results.read(path)
-
-
-def test_another_device_belongs_to_the_environment(tmp_path: Path) -> None:
-    """A CPU by its number stands for it: all that is moved to a device, and back, is moved."""
-    done = run(tmp_path, "--device", "cpu:0", "--build", build(tmp_path, "correct"), "-k", PLAIN)
-    assert done.returncode == 0, done.stdout
-    assert "1 cells: 1 ok" in done.stdout
-    assert written(tmp_path).header["environment"]["device"] == "cpu:0"
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there(tmp_path: Path) -> None:
-    """All is skipped, which is not green, and leaves no results."""
-    done = run(tmp_path, "--device", "cuda", "--build", build(tmp_path, "correct"), "-k", PLAIN)
-    assert done.returncode == 3, done.stdout
-    assert "nothing was tested: this machine has no cuda: " in done.stdout
-    assert "1 skipped" in done.stdout
-    assert not list((tmp_path / "results").glob("*.jsonl"))
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu(tmp_path: Path) -> None:
-    """The newest release does the same there: what is left, and what it says, within the tolerance."""
-    done = run(tmp_path, "--device", "cuda", "--build", "1.6.1", "-k", "steps1")
-    assert done.returncode == 0, done.stdout
-    assert ", 0 unexpected" in done.stdout
-
-
-def test_a_device_that_does_not_exist(tmp_path: Path) -> None:
-    done = run(tmp_path, "--device", "gpu", "--build", build(tmp_path, "correct"))
-    assert done.returncode == 2, done.stdout
-    assert "no such device: gpu (there are cpu, cuda, cuda:1 and so on)" in done.stdout + done.stderr
 
 
 def test_a_fine_cell(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from headcount.clones import Clone
 from headcount.configs import Config
 from headcount.defects import Defect, catalogue
 from headcount.engine import SCRIPT_TIMEOUT, Engine
+from headcount.environment import DEVICE
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.models import FAMILIES, Model, small
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(words, argparse.Namespace(words=words))
+    os.environ.pop(DEVICE, None)  # only the matrix asks other devices, and checks that they are there
     try:
         code: int = options.run(options)
     except HeadcountError as error:

@@ -18,6 +18,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from headcount.environment import CPU, device, harmless_environment
+from headcount.errors import ExitCode, UsageError
 
 #: One thread at a time changes this process's environment.
 _STARTING = Lock()
@@ -95,22 +96,33 @@ def join(whereabouts: Mapping[str, Any]) -> None:
 _PROBE = """
 import os, sys
 import headcount.warm, torch
+try:
+    device = torch.device(sys.argv[1])
+except RuntimeError as error:
+    print(str(error).splitlines()[0], file=sys.stderr)
+    sys.exit(2)
 forked = os.fork()
 if not forked:
-    torch.empty(1, device=sys.argv[1])
+    torch.empty(1, device=device).cpu()
     os._exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) and 1)
 """
 
 
 def lacks_device() -> str:
-    """Why cells cannot run on the device; "" if they can. Costs a process that imports torch."""
+    """Why cells cannot run on the device; "" if they can. Costs a process that imports torch.
+
+    Raises:
+        UsageError: torch knows no device of this name.
+    """
     if device() == CPU:
         return ""
     command = [sys.executable, "-c", _PROBE, device()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **_FORKABLE})  # noqa: S603 - our own words
-    said = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else f"this machine has no {device()}: {said[-1] if said else 'torch dies of it'}"
+    said = (done.stderr.strip().splitlines() or ["torch dies of it"])[-1]
+    if done.returncode == ExitCode.USAGE:
+        raise UsageError(f"no such device: {device()}", said)
+    return "" if done.returncode == 0 else f"this machine has no {device()}: {said}"
 
 
 @contextlib.contextmanager

@@ -404,7 +404,7 @@ def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     _close_all_but(*kept, log)
     os.environ["HOME"] = scratch
     torch.set_num_threads(1)
-    if _on_gpu():  # as exact as a CPU, so that one tolerance holds for both
+    if device() != CPU:  # as exact as a CPU, so that one tolerance holds for both
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     sys.dont_write_bytecode = True
     return log
@@ -415,13 +415,9 @@ def _confine(scratch: str) -> None:
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch))
     tempfile.tempdir = None
     # A driver is spoken to by files.
-    driver = [p for name in ("nvidia*", "dri/*", "kfd") for p in Path("/dev").glob(name)] if _on_gpu() else []
+    driver = [p for name in ("nvidia*", "dri/*", "kfd") for p in Path("/dev").glob(name)] if device() != CPU else []
     if not confine([Path(scratch), *driver]):
         sys.pycache_prefix = scratch  # its byte code may have been written by itself
-
-
-def _on_gpu() -> bool:
-    return device().startswith("cuda")
 
 
 def _limit(file_size: int) -> None:
@@ -436,7 +432,7 @@ def _limit(file_size: int) -> None:
         resource.RLIMIT_NPROC: PROCESS_LIMIT,
         resource.RLIMIT_CORE: 0,
     }
-    if _on_gpu():
+    if device() != CPU:
         del limits[resource.RLIMIT_DATA]  # a driver maps all the memory that there may be
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]

@@ -3,7 +3,6 @@
 import gc
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -66,7 +65,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--device",
         default=CPU,
         metavar="DEVICE",
-        help="where cells run: cpu, or cuda where there is a GPU; what is left is compared on the CPU (default: cpu)",
+        help="where cells run: cpu, cuda where there is a GPU, or another device that torch knows; what is left is "
+        "compared on the CPU (default: cpu)",
     )
     group.addoption(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="folder for JSON Lines (default: results)"
@@ -97,8 +97,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         server.join(config.workerinput["server"])
         return
     try:
-        config.stash[OVERLAYS] = _prepare(config)
         config.stash[LACKING] = server.lacks_device()
+        config.stash[OVERLAYS] = _prepare(config)
         config.stash[SERVER] = _server(config)
     except HeadcountError as error:
         pytest.exit(str(error), returncode=error.exit_code)
@@ -119,8 +119,6 @@ def _prepare(config: pytest.Config) -> list[Overlay]:
     models = {name for cell in matrix.known_cells().values() for name in (cell.model.id, cell.model.family)}
     if unknown := set(config.option.model) - models:
         raise UsageError(f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}")
-    if not re.fullmatch(r"(cpu|cuda)(:\d+)?", config.option.device):
-        raise UsageError(f"no such device: {config.option.device}", "there are cpu, cuda, cuda:1 and so on")
     wanted = builds.parse_all(config.option.build or builds.RELEASES)
     terminal = config.get_terminal_writer()
     with ThreadPoolExecutor(4) as pool:
