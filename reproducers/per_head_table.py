@@ -6,7 +6,8 @@
 
 Symptom: with 1.6.1, the pruner says 3 heads, the query has 48 channels: 6 heads.
 Cause: a table's last dimension is coupled to the channels of attention, of which it has too few; the group is
-refused after the head count was lowered, or is no group for the layer that is ignored in it.
+refused after the head count was lowered, or is no group for the layer that is ignored in it. Where more rows would be
+left than none, the channels go and the table stays.
 Affected: 1.3.0 to 1.6.1; not fixed up to 1.6.1. Not reported upstream.
 It breaks: "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to
 automatically identify dependencies and collect groups for pruning." (README, Why Torch-Pruning?)

@@ -458,8 +458,23 @@ def test_which_family_works(family: str, bare: bool, release: str, line: str, st
     assert (found.state, found.defects) == (state, shown)
 
 
-def test_the_support_table_has_all(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["support", "--json", str(tmp_path / "support.json")]) == ExitCode.CLEAN
+@pytest.mark.parametrize(
+    ("release", "state", "shown"),
+    [
+        ("1.4.0", State.BROKEN, ("411-stale-groups",)),
+        ("1.4.2", State.WORKS, ()),
+        ("1.5.0", State.WORKS, ()),
+        ("1.6.1", State.BROKEN, ("steps-compound",)),
+    ],
+)
+def test_which_release_works_in_steps(release: str, state: State, shown: Any) -> None:
+    found = support.support(small("vit"), release, "5.23.0", calls=matrix.STEPPED_CALLS)
+    assert (found.state, found.defects) == (state, shown)
+
+
+@pytest.mark.parametrize("options", [[], ["--in-steps"]])
+def test_the_support_table_has_all(capsys: pytest.CaptureFixture[str], tmp_path: Path, options: list[str]) -> None:
+    assert main(["support", *options, "--json", str(tmp_path / "support.json")]) == ExitCode.CLEAN
     printed = capsys.readouterr().out
     plain = json.loads((tmp_path / "support.json").read_text())
     assert list(plain) == list(support.LINES)

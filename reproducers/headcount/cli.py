@@ -144,6 +144,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="only this family, or this model as in the test ids, may be given several times: dinov2, swin_bare, …",
     )
+    command.add_argument(
+        "--in-steps", action="store_true", help="the same calls in two steps, as iterative pruning does"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
     command.set_defaults(run=_support)
     _add_which(commands)
@@ -534,9 +537,11 @@ def _support(options: argparse.Namespace) -> int:
     known = sorted({name for model in matrix.family_models() for name in (model.family, model.id)})
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(known)}")
+    calls = matrix.STEPPED_CALLS if options.in_steps else matrix.FAMILY_CALLS
     if options.json:
-        _write_new(options.json, json.dumps({line: support.plain(line, names) for line in lines}, indent=2) + "\n")
-    _out(support.tables(lines, names))
+        found = {line: support.plain(line, names, calls) for line in lines}
+        _write_new(options.json, json.dumps(found, indent=2) + "\n")
+    _out(support.tables(lines, names, calls))
     return ExitCode.CLEAN
 
 

@@ -249,11 +249,12 @@ def _names(cell: Cell) -> dict[str, Any]:
         "joined": FAMILIES[cell.model.family].joined,
         "queries": FAMILIES[cell.model.family].queries,
         "reduces": bool(cell.model.reduced),
-        "prunes_width": cell.config.pruning_ratio > 0 and "bottleneck" not in cell.config.ignored_layers,
+        "prunes_width": _prunes_width(cell.config),
         "prunes_heads": prunes_heads(cell.config),
+        "reaches_heads": _reaches_heads(cell),
         "compounded": partial(_compounded, cell, ratio),
+        "overshot": partial(_overshot, cell, ratio),
         "per_key": partial(_per_key, cell, ratio),
-        "targets": _targets(cell, ratio),
         "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config),
         "busy_steps_in_all": _busy_steps(sum(cell.model.block_heads), ratio, cell.config),
         "ratio": Fraction,
@@ -263,22 +264,45 @@ def _names(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _compounded(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int], *, overdone: bool = True) -> int:
-    """Heads left in a block if step i of n takes its share i / n * ratio of what the steps before left.
+def _reaches_heads(cell: Cell) -> bool:
+    """Whether releases come to prune heads where they should.
+
+    They never do in Swin v2, nor where attention is one layer that is named by groups, or the width is ignored.
+    """
+    joined = FAMILIES[cell.model.family].joined
+    left_out = joined and (cell.config.documented or not _prunes_width(cell.config))
+    return prunes_heads(cell.config) and not left_out and not cell.model.family.startswith("swinv2")
+
+
+def _prunes_width(config: Config) -> bool:
+    return config.pruning_ratio > 0 and "bottleneck" not in config.ignored_layers
+
+
+def _compounded(
+    cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int], *, overdone: bool = True
+) -> tuple[int, ...]:
+    """Heads left in each block if step i of n takes its share i / n * ratio of what the steps before left.
 
     A second pruner on the same model does it all once more.
 
     Args:
         overdone: whether a step goes on when the model has no more heads left than it should.
     """
-    model, left = cell.model, cell.model.heads
+    left = cell.model.block_heads
     for _ in range(_pruners(cell)):
-        whole = left
+        whole = sum(left)
         for part in _schedule(cell.config):
             share = ratio * part
-            if overdone or left * model.layers > math.floor(whole * model.layers * (1 - share)):
-                left -= rounding(share * left)
+            if overdone or sum(left) > math.floor(whole * (1 - share)):
+                left = tuple(heads - rounding(share * heads) for heads in left)
     return left
+
+
+def _overshot(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int], **how: bool) -> tuple[int, ...]:
+    """The `_compounded` counts of those blocks in which they are not what should be left, rounded either way."""
+    left = _compounded(cell, ratio, rounding, **how)
+    dense = cell.model.block_heads
+    return tuple(after for heads, after in zip(dense, left, strict=True) if after not in _targets(cell, heads, ratio))
 
 
 def _per_key(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -> int:
@@ -293,11 +317,11 @@ def _per_key(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -
     return left
 
 
-def _targets(cell: Cell, ratio: Fraction) -> set[int]:
-    """Heads that should be left in a block, rounded either way, by one pruner after the other."""
-    left = {cell.model.heads}
+def _targets(cell: Cell, heads: int, ratio: Fraction) -> set[int]:
+    """Heads that should be left of a block's, rounded either way, by one pruner after the other."""
+    left = {heads}
     for _ in range(_pruners(cell)):
-        left = {heads - rounding(heads * ratio) for heads in left for rounding in (math.floor, math.ceil)}
+        left = {count - rounding(count * ratio) for count in left for rounding in (math.floor, math.ceil)}
     return left
 
 

@@ -146,6 +146,8 @@ CORNERS: tuple[Cell, ...] = (
             Config(prune_num_heads=False),
         )
     ),
+    # Likewise where the first step was refused.
+    Cell(small("swin"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=2)),
     Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
     # One layer for all three, as timm has it: a third of its channels are a head's.
     *(
@@ -178,6 +180,9 @@ FAMILY_CALLS: tuple[Config, ...] = tuple(
     )
     for everywhere in (False, True)
 )
+
+#: Likewise in two steps: what the second knows of a model must be what the first one left.
+STEPPED_CALLS: tuple[Config, ...] = tuple(replace(call, iterative_steps=2) for call in FAMILY_CALLS)
 
 #: The call of upstream issue 410, word for word, on the model it was reported for.
 ISSUE_410 = Cell(
@@ -242,11 +247,11 @@ def ways(model: Model) -> tuple[bool, ...]:
 
 
 def families(*, everything: bool = False) -> list[Cell]:
-    """Each family's models with one of the plain calls, or with all of them."""
+    """Each family's models with one of the plain calls; or with all of them, in two steps too."""
     return [
         Cell(model, replace(config, documented=documented))
         for model in family_models()
-        for config in (FAMILY_CALLS if everything else (_turn(model),))
+        for config in ((*FAMILY_CALLS, *STEPPED_CALLS) if everything else (_turn(model),))
         for documented in ways(model)
     ]
 

@@ -55,8 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--all",
         action="store_true",
-        help="every plain call on every family, where the default takes one that prunes heads, and one of a bare "
-        "backbone",
+        help="every plain call on every family, in one step and in two, where the default takes one that prunes heads, "
+        "and one of a bare backbone",
     )
     group.addoption(
         "--fresh", action="store_true", help="observe every cell anew, though the same build was seen with it before"

@@ -8,7 +8,9 @@ from typing import Any
 from headcount.builds import RELEASES
 from headcount.configs import Config
 from headcount.defects import catalogue
-from headcount.matrix import EXTRAS
+from headcount.matrix import EXTRAS, STEPPED_CALLS
+from headcount.models import Model
+from headcount.report.support import State, support
 from headcount.scripts import ranges
 
 
@@ -68,3 +70,10 @@ def words() -> str:
     """The words of a test id for all that is outside the product, in the order of the matrix."""
     ids = [word for extra in EXTRAS for word in Config(**{k: v for k, v in extra.items() if k != "heads"}).extras()]
     return ", ".join(f"`{word}`" for word in dict.fromkeys(ids))
+
+
+def stepped(transformers: str = "5.23.0") -> str:
+    """With which releases a ViT's plain calls work in two steps."""
+    states = {release: support(Model(), release, transformers, calls=STEPPED_CALLS).state for release in RELEASES}
+    works = ranges([release for release, state in states.items() if state is State.WORKS])
+    return f"With `--in-steps` it prints what they come to in two steps: in these, ViT works with {works}."

@@ -7,8 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
+from string import ascii_letters
+from textwrap import fill
 
 from headcount.builds import RELEASES
+from headcount.configs import Config
 from headcount.defects import Defect, catalogue, contains
 from headcount.matrix import FAMILY_CALLS, Cell, family_models, ways
 from headcount.models import FAMILIES, Family, Model
@@ -40,16 +43,24 @@ class Support:
     defects: tuple[str, ...] = ()
 
 
-def support(model: Model, release: str, transformers: str, *, documented: bool = False) -> Support:
+def support(
+    model: Model,
+    release: str,
+    transformers: str,
+    *,
+    documented: bool = False,
+    calls: Sequence[Config] = FAMILY_CALLS,
+) -> Support:
     """What the catalogue says of a family's plain calls.
 
     Args:
         documented: with what upstream's examples tell the pruner besides.
+        calls: those that are looked at.
     """
     family = FAMILIES[model.family]
     if not family.is_in(transformers):
         return Support(State.MISSING)
-    cells = [Cell(model, replace(config, documented=documented)) for config in FAMILY_CALLS]
+    cells = [Cell(model, replace(config, documented=documented)) for config in calls]
     runs = [cell for cell in cells if not _is_fixed(family, cell, transformers)]
     if not runs:
         return Support(State.FIXED)
@@ -65,26 +76,29 @@ def support(model: Model, release: str, transformers: str, *, documented: bool =
     return Support(State.EXTRA if works else State.BROKEN, found)
 
 
-def tables(lines: Sequence[str] = LINES, names: Collection[str] = ()) -> str:
+def tables(lines: Sequence[str] = LINES, names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS) -> str:
     """For each line of transformers a row for each family, with its classifier and bare; then what the marks say.
 
     A column stands for releases that are alike in all rows.
 
     Args:
         names: of families and models; none for all.
+        calls: those that are looked at.
     """
-    every = {line: {_title(*asked): _states(*asked, line) for asked in _asked(names)} for line in lines}
+    every = {line: {_title(*asked): _states(*asked, line, calls) for asked in _asked(names)} for line in lines}
     rows = [states for by_model in every.values() for states in by_model.values()]
     marks = _marks(rows)
     return "\n\n".join([*(_table(line, by_model, marks) for line, by_model in every.items()), _legend(rows, marks)])
 
 
-def plain(transformers: str, names: Collection[str] = ()) -> dict[str, dict[str, dict[str, object]]]:
+def plain(
+    transformers: str, names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS
+) -> dict[str, dict[str, dict[str, object]]]:
     """The same as plain values, of one line: model -> release -> its state and defects."""
     return {
         f"{model.id}-documented" if documented else model.id: {
             release: {"state": found.state, "defects": list(found.defects)}
-            for release, found in _states(model, documented, transformers).items()
+            for release, found in _states(model, documented, transformers, calls).items()
         }
         for model, documented in _asked(names)
     }
@@ -106,8 +120,13 @@ def _table(line: str, rows: Mapping[str, Mapping[str, Support]], marks: Mapping[
     return "\n".join([f"transformers {line}", *(row.rstrip() for row in printed)])
 
 
-def _states(model: Model, documented: bool, transformers: str) -> dict[str, Support]:  # noqa: FBT001 - of a pair
-    return {release: support(model, release, transformers, documented=documented) for release in RELEASES}
+def _states(
+    model: Model,
+    documented: bool,  # noqa: FBT001 - of a pair
+    transformers: str,
+    calls: Sequence[Config],
+) -> dict[str, Support]:
+    return {release: support(model, release, transformers, documented=documented, calls=calls) for release in RELEASES}
 
 
 def _is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
@@ -129,7 +148,7 @@ def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - of a pair
 def _marks(rows: Iterable[Mapping[str, Support]]) -> dict[str, str]:
     """Defect -> its letter, in the order in which they come."""
     found = dict.fromkeys(defect for states in rows for state in states.values() for defect in state.defects)
-    return {defect: chr(ord("a") + index) for index, defect in enumerate(found)}
+    return dict(zip(found, ascii_letters, strict=False))
 
 
 def _mark(support: Support, marks: Mapping[str, str]) -> str:
@@ -148,7 +167,8 @@ def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str]) -> 
     states = {support.state for row in rows for support in row.values()}
     titles = {defect.id: defect.title for defect in catalogue().defects}
     told = [_DOCUMENTED, *(words for state, words in _WORDS.items() if state in states)]
-    return "\n".join([*told, *(f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())])
+    words = (f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())
+    return "\n".join([*told, *(fill(line, 120, subsequent_indent="   ") for line in words)])
 
 
 _DOCUMENTED = "as documented: as in upstream's examples, with a pruner for what merges tokens, or with channel groups"
