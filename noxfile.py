@@ -32,13 +32,17 @@ def install(session: nox.Session, transformers: str, *groups: str) -> None:
     groups_wanted = nox.project.dependency_groups(PROJECT, *groups)
     requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *groups_wanted]
     backend = os.environ.get("UV_TORCH_BACKEND") or installer_environment().get("UV_TORCH_BACKEND", "")
-    wanted = "\n".join([*requirements, f"torch's backend: {backend}", Path("pyproject.toml").read_text("utf-8")])
+    chosen = f"torch's backend: {backend}\n"
+    wanted = "\n".join([*requirements, chosen + Path("pyproject.toml").read_text("utf-8")])
     stamp = Path(session.virtualenv.location, "headcount-installed.txt")
-    if stamp.is_file() and stamp.read_text("utf-8") == wanted:
+    before = stamp.read_text("utf-8") if stamp.is_file() else ""
+    if before == wanted:
         session.log("the environment is up to date")
         return
     stamp.unlink(missing_ok=True)
-    session.install(*requirements, "--editable", ".", env=installer_environment())
+    # To uv a build of torch for another backend is the same version, and stays.
+    again = ["--reinstall-package", "torch"] * (session.venv_backend == "uv" and chosen not in before)
+    session.install(*requirements, *again, "--editable", ".", env=installer_environment())
     stamp.write_text(wanted, "utf-8")
 
 

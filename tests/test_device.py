@@ -90,6 +90,7 @@ def test_a_device_that_is_not_there(tmp_path: Path) -> None:
     done = run(tmp_path, "--device", "cuda", "--build", build(tmp_path, "correct"), "-k", PLAIN)
     assert done.returncode == 3, done.stdout
     assert "nothing was tested: this machine has no cuda: " in done.stdout
+    assert ("UV_TORCH_BACKEND=auto has nox install" in done.stdout) == (torch.version.cuda is None)
     assert "1 skipped" in done.stdout
     assert not list((tmp_path / "results").glob("*.jsonl"))
 

@@ -122,7 +122,8 @@ def lacks_device() -> str:
     said = (done.stderr.strip().splitlines() or ["torch dies of it"])[-1]
     if done.returncode == ExitCode.USAGE:
         raise UsageError(f"no such device: {device()}", said)
-    return "" if done.returncode == 0 else f"this machine has no {device()}: {said}"
+    way = "; UV_TORCH_BACKEND=auto has nox install torch for it" * ("not compiled with" in said)
+    return "" if done.returncode == 0 else f"this machine has no {device()}: {said}{way}"
 
 
 @contextlib.contextmanager
