@@ -254,6 +254,7 @@ def _names(cell: Cell) -> dict[str, Any]:
         "reaches_heads": _reaches_heads(cell),
         "compounded": partial(_compounded, cell, ratio),
         "overshot": partial(_overshot, cell, ratio),
+        "uneven": partial(_uneven, cell, ratio),
         "per_key": partial(_per_key, cell, ratio),
         "busy_steps": _busy_steps(cell.model.heads, ratio, cell.config),
         "busy_steps_in_all": _busy_steps(sum(cell.model.block_heads), ratio, cell.config),
@@ -303,6 +304,20 @@ def _overshot(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int], 
     left = _compounded(cell, ratio, rounding, **how)
     dense = cell.model.block_heads
     return tuple(after for heads, after in zip(dense, left, strict=True) if after not in _targets(cell, heads, ratio))
+
+
+def _uneven(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -> bool:
+    """Whether some step but the last leaves a block's count at what the channels there were at first do not divide by.
+
+    The count goes down as in `_compounded`, and the channels stay.
+    """
+    counts = cell.model.block_heads
+    for part in _schedule(cell.config)[:-1]:
+        counts = tuple(count - rounding(ratio * part * count) for count in counts)
+        dense = zip(cell.model.block_heads, counts, strict=True)
+        if any(count and heads * cell.model.head_dim % count for heads, count in dense):
+            return True
+    return False
 
 
 def _per_key(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -> int:

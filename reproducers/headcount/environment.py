@@ -19,8 +19,9 @@ CPU = "cpu"
 
 
 def device() -> str:
-    """Where cells run: `cpu`, or a device of torch's."""
-    return os.environ.get(DEVICE, CPU)
+    """Where cells run: `cpu`, by whatever number, or another device of torch's."""
+    found = os.environ.get(DEVICE, CPU)
+    return CPU if found.partition(":")[0] == CPU else found
 
 
 def environment() -> Mapping[str, str]:

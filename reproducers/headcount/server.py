@@ -18,7 +18,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from headcount.environment import CPU, device, harmless_environment
-from headcount.errors import ExitCode, UsageError
+from headcount.errors import UsageError
 
 #: One thread at a time changes this process's environment.
 _STARTING = Lock()
@@ -92,20 +92,28 @@ def join(whereabouts: Mapping[str, Any]) -> None:
     forkserver.connect_to_new_process = connect
 
 
-#: What is done to come by a process that has the device: imports, then a fork.
+#: What is done to come by a process that has the device: imports, a fork, and its confinement.
 _PROBE = """
-import os, sys
-import headcount.warm, torch
+import os, sys, tempfile
+from headcount.warm import worker
+import torch
 try:
-    device = torch.device(sys.argv[1])
+    torch.device(sys.argv[1])
 except RuntimeError as error:
-    print(str(error).splitlines()[0], file=sys.stderr)
-    sys.exit(2)
-forked = os.fork()
-if not forked:
-    torch.empty(1, device=device).cpu()
-    os._exit(0)
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) and 1)
+    sys.exit(str(error).splitlines()[0])
+with tempfile.TemporaryDirectory() as scratch:
+    forked = os.fork()
+    if not forked:
+        try:
+            worker.reach_device(scratch)
+        except BaseException as error:
+            told = (str(error).splitlines() or [""])[0].partition(". ")[0]
+            print(f"{type(error).__name__}: {told}" if told else type(error).__name__)
+        finally:
+            sys.stdout.flush()
+            os._exit(0)
+    if os.waitpid(forked, 0)[1]:
+        print("torch dies of it")
 """
 
 
@@ -119,11 +127,11 @@ def lacks_device() -> str:
         return ""
     command = [sys.executable, "-c", _PROBE, device()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **_FORKABLE})  # noqa: S603 - our own words
-    said = (done.stderr.strip().splitlines() or ["torch dies of it"])[-1]
-    if done.returncode == ExitCode.USAGE:
-        raise UsageError(f"no such device: {device()}", said)
+    if done.returncode:
+        raise UsageError(f"no such device: {device()}", done.stderr.strip().splitlines()[-1])
+    said = done.stdout.strip()
     way = "; UV_TORCH_BACKEND=auto has nox install torch for it" * ("not compiled with" in said)
-    return "" if done.returncode == 0 else f"this machine has no {device()}: {said}{way}"
+    return f"this machine has no {device()}: {said}{way}" if said else ""
 
 
 @contextlib.contextmanager

@@ -396,6 +396,13 @@ class _Run:
 # --- the process -------------------------------------------------------------------------------
 
 
+def reach_device(scratch: str) -> None:
+    """Use the device as a cell's process may. Raises whatever torch does where it is not there."""
+    _limit(FILE_LIMIT)
+    _confine(scratch)
+    torch.zeros(1, device=device()).cpu()
+
+
 def _isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     """Cut this process off from those it was forked from, but for the descriptors kept. Returns its log's."""
     _own_session()
@@ -415,7 +422,9 @@ def _confine(scratch: str) -> None:
     os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), scratch))
     tempfile.tempdir = None
     # A driver is spoken to by files.
-    driver = [p for name in ("nvidia*", "dri/*", "kfd") for p in Path("/dev").glob(name)] if device() != CPU else []
+    driver = (
+        [p for name in ("nvidia*", "dri/*", "kfd", "dxg") for p in Path("/dev").glob(name)] if device() != CPU else []
+    )
     if not confine([Path(scratch), *driver]):
         sys.pycache_prefix = scratch  # its byte code may have been written by itself
 

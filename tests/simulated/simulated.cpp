@@ -1,8 +1,8 @@
 // A device of its own in plain memory, for machines without one: torch's kernels for the CPU do its work.
 //
 // It keeps CUDA's rule, which is what a release may break: all tensors that an operator takes are on the
-// device, but for numbers (tensors of no dimension) and indices. Registered as torch's docs say for
-// devices that torch does not know ("PrivateUse1").
+// device, but for numbers (tensors of no dimension; here of all operators, with CUDA of most) and indices.
+// Registered as torch's docs say for devices that torch does not know ("PrivateUse1").
 
 #include <ATen/EmptyTensor.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>

@@ -73,7 +73,10 @@ def words() -> str:
 
 
 def stepped(transformers: str = "5.23.0") -> str:
-    """With which releases a ViT's plain calls work in two steps."""
-    states = {release: support(Model(), release, transformers, calls=STEPPED_CALLS).state for release in RELEASES}
-    works = ranges([release for release, state in states.items() if state is State.WORKS])
-    return f"With `--in-steps` it prints what they come to in two steps: in these, ViT works with {works}."
+    """With which releases the plain calls work in two steps, on ViTs of as many heads as the matrix's and ViT-B's."""
+    works = []
+    for heads in (6, 12):
+        states = {r: support(Model(heads=heads), r, transformers, calls=STEPPED_CALLS).state for r in RELEASES}
+        found = ranges([release for release, state in states.items() if state is State.WORKS])
+        works.append(f"of {heads} heads works with {found or 'no release'}")
+    return f"With `--in-steps` it prints what they come to in two steps: in these, a ViT {', one '.join(works)}."

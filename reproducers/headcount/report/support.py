@@ -148,6 +148,7 @@ def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - of a pair
 def _marks(rows: Iterable[Mapping[str, Support]]) -> dict[str, str]:
     """Defect -> its letter, in the order in which they come."""
     found = dict.fromkeys(defect for states in rows for state in states.values() for defect in state.defects)
+    assert len(found) <= len(ascii_letters)
     return dict(zip(found, ascii_letters, strict=False))
 
 
