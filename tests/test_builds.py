@@ -160,8 +160,15 @@ def test_an_unknown_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         builds.prepare(builds.parse("9.9.9"), tmp_path)
 
 
-def test_no_network_and_a_cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    installer(monkeypatch, "error: Failed to fetch: `https://index.example/simple/torch-pruning/`")
+@pytest.mark.parametrize(
+    "said",
+    [
+        "error: Failed to fetch: `https://index.example/simple/torch-pruning/`",
+        "error: No solution found\n\nhint: Packages were unavailable because the network was disabled.",
+    ],
+)
+def test_no_network_and_a_cold_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    installer(monkeypatch, said)
     with pytest.raises(SetupError, match="the package index does not answer .*builds installed before work offline"):
         builds.prepare(builds.parse("1.4.1"), tmp_path)
     assert no_leftovers(tmp_path)

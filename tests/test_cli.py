@@ -175,7 +175,7 @@ def test_which_release_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str
     lines = printed.out.splitlines()
     assert lines[0] == "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1, on a small model:"
     assert [line for line in lines if line.startswith("1.4.1")] == [
-        "1.4.1            crash           KeyError at step in __init__.<lambda>: 'step'"
+        "1.4.1            crash           KeyError at step in __init__.<lambda>: 'step'  [no known defect explains it]"
     ]
     assert lines[2].startswith("1.3.0 to 1.3.7   untestable      RuntimeError")
     assert lines[-2].startswith("take 1.6.1: the newest that does it right (1.4.0, 1.4.2 to 1.6.0 too)")
@@ -208,6 +208,31 @@ def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.Capture
         main(["which", *words])
     assert ended.value.code == ExitCode.USAGE
     assert "which: error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["which", "--head-ratio", "1/3", "--model", "dino"], "no such model: dino (there are beit, beit_bare, "),
+        (["which", "--head-ratio", "1/3", "--model", "clip"], "does not run a pruned CLIP, whoever prunes it"),
+        (["emit", ISSUE_410], "the id names no build (--build says which"),
+        (
+            ["emit", "idle-step", "--build", "1.6.1"],
+            "idle-step is a known defect (its file is reproducers/idle_step.py)",
+        ),
+    ],
+)
+def test_what_cannot_be_is_told_at_once(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == ExitCode.USAGE
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_miniatures")
+def test_which_release_to_take_where_the_width_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["which", "--head-ratio", "1/3", "--keep-width", "--model", "deit_bare"]
+    assert main(words) == ExitCode.CLEAN
+    asked = "deit_bare-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_bottleneck, on a small model:"
+    assert capsys.readouterr().out.splitlines()[0] == asked
 
 
 @pytest.mark.usefixtures("_miniatures")

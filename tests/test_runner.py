@@ -177,6 +177,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     read = written(tmp_path)
     assert len(read.rows) >= 1
     assert not read.complete
+    assert f"cut off: {len(read.rows)} of 2 cells were judged" in output
 
 
 def alive(pid: int) -> bool:

@@ -386,7 +386,8 @@ _NO_REF = re.compile(
 
 _NO_NETWORK = re.compile(
     r"failed to fetch|connection (error|refused|reset)|newconnectionerror|name resolution|dns error|timed out"
-    r"|unreachable|error sending request|network connectivity|nameresolutionerror|proxyerror|offline",
+    r"|unreachable|error sending request|network connectivity|nameresolutionerror|proxyerror|offline"
+    r"|network was disabled",
     re.IGNORECASE,
 )
 

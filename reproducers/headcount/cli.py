@@ -25,7 +25,7 @@ from headcount.clones import Clone
 from headcount.configs import Config
 from headcount.defects import Defect, catalogue
 from headcount.engine import SCRIPT_TIMEOUT, Engine
-from headcount.environment import DEVICE
+from headcount.environment import DEVICE, environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.models import FAMILIES, Model, small
@@ -111,7 +111,9 @@ def parser() -> argparse.ArgumentParser:
         command = _command(commands, name, help_, exit_codes=_WRITING_CODES)
         command.add_argument("cell", metavar="CELL", help="as in the matrix's test ids, with or without the build")
         command.add_argument(
-            "--build", required=True, action=_Once, help="a release, wheel, sdist, checkout, CLONE@REF or URL"
+            "--build",
+            action=_Once,
+            help="a release, wheel, sdist, checkout, CLONE@REF or URL (default: the release that the id names)",
         )
         command.add_argument("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)")
         command.set_defaults(run=_emit, minimal=name == "minimise")
@@ -239,7 +241,12 @@ def _add_which(commands: Any) -> None:
     scope.add_argument("--local", dest="everywhere", action="store_false", help="global_pruning=False (the default)")
     scope.add_argument("--global", dest="everywhere", action="store_true", help="global_pruning=True")
     command.add_argument("--head-dims", action="store_true", help="prune_head_dims=True")
-    command.add_argument("--model", choices=sorted(FAMILIES), default="vit", help="the model's family")
+    command.add_argument(
+        "--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers"
+    )
+    command.add_argument(
+        "--model", default=Model.family, metavar="MODEL", help="a family, or its bare backbone: dinov2, dinov2_bare, …"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
     command.set_defaults(run=_which, everywhere=False)
 
@@ -248,8 +255,13 @@ def _emit(options: argparse.Namespace) -> int:
     output: Path | None = options.output
     if output is not None:
         _check_new(output)
-    build, cell = builds.parse(options.build), _cell(options.cell)
+    cell = _cell(options.cell)
     named = _named_build(options.cell, cell)
+    if not (wanted := options.build or named):
+        raise UsageError(
+            "the id names no build", "--build says which: a release, wheel, sdist, checkout, CLONE@REF or URL"
+        )
+    build = builds.parse(wanted)
     if named not in ("", build.label):
         raise UsageError(f"the id names build {named}, and --build {build.label}", "leave one out, or name the same")
     overlay = builds.prepare(build, say=say)
@@ -274,6 +286,8 @@ def _cell(wanted: str) -> Cell:
     name = wanted.rpartition("[")[2].removesuffix("]")
     found = next((cell for id_, cell in cells.items() if name == id_ or name.endswith(f"-{id_}")), None)
     if found is None:
+        if defect := next((defect for defect in catalogue().defects if defect.id == name), None):
+            raise UsageError(f"{name} is a known defect", f"its file is reproducers/{defect.reproducer.file}")
         near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
         raise UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
     return found
@@ -534,9 +548,7 @@ def _support(options: argparse.Namespace) -> int:
     lines, names = options.transformers or LINES, options.model
     if unmeasured := [line for line in lines if line not in LINES]:
         raise UsageError(f"nothing is known of transformers {', '.join(unmeasured)}", f"there are {', '.join(LINES)}")
-    known = sorted({name for model in matrix.family_models() for name in (model.family, model.id)})
-    if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(known)}")
+    _known_models(*names)
     calls = matrix.STEPPED_CALLS if options.in_steps else matrix.FAMILY_CALLS
     if options.json:
         found = {line: support.plain(line, names, calls) for line in lines}
@@ -548,7 +560,9 @@ def _support(options: argparse.Namespace) -> int:
 def _which(options: argparse.Namespace) -> int:
     if options.json:
         _check_new(options.json)
-    model = replace(small(options.model, options.heads), layers=options.layers)
+    known = _known_models(options.model)
+    bare = options.model not in FAMILIES
+    model = replace(small(known[options.model].family, options.heads, bare=bare), layers=options.layers)
     config = Config(
         global_pruning=options.everywhere,
         prune_num_heads=options.head_ratio != 0,
@@ -556,23 +570,49 @@ def _which(options: argparse.Namespace) -> int:
         head_pruning_ratio=options.head_ratio,
         pruning_ratio=options.ratio,
         iterative_steps=options.steps,
+        ignored_layers=("bottleneck",) if options.keep_width else (),
     )
     cell = Cell(model, config)
+    _check_runs(cell)
     findings = []
     with Store() as store, Engine(store=store) as engine, progress(len(builds.RELEASES)) as steps:
         for release in builds.RELEASES:
             steps.begin(f"asking {release}")
             overlay = builds.prepare(builds.parse(release), say=say)
-            verdict = probing.verdict_on(engine, overlay, cell)
-            findings.append((release, verdict, probing.explanation(overlay, cell, verdict)))
-            steps.done(f"{release} {verdict.kind}")
+            found = probing.finding(engine, overlay, release, cell)
+            findings.append(found)
+            steps.done(f"{release} {found.verdict.kind}")
     if options.json:
         _write_new(options.json, json.dumps(history.advice_to_json(cell, findings), indent=2) + "\n")
     _out(history.advice(cell, findings))
-    kinds = {verdict.kind for _, verdict, _ in findings}
-    if Kind.OK in kinds:
+    if any(found.right for found in findings):
         return ExitCode.CLEAN
-    return ExitCode.REGRESSION if kinds - {Kind.UNTESTABLE, Kind.NOT_APPLICABLE} else ExitCode.INDETERMINATE
+    told = {found.verdict.kind for found in findings} - {Kind.UNTESTABLE, Kind.NOT_APPLICABLE}
+    return ExitCode.REGRESSION if told else ExitCode.INDETERMINATE
+
+
+def _known_models(*names: str) -> dict[str, Model]:
+    """The families' models by what they may be called.
+
+    Raises:
+        UsageError: a name is none of these.
+    """
+    known = {name: model for model in reversed(matrix.family_models()) for name in (model.family, model.id)}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(sorted(known))}")
+    return known
+
+
+def _check_runs(cell: Cell) -> None:
+    """Raises UsageError if this transformers has no such model, or runs it only whole: no release could prune it."""
+    family, line = FAMILIES[cell.model.family], environment()["transformers"]
+    if not family.is_in(line):
+        raise UsageError(f"transformers {line} has no {family.title}", "the other line may: headcount support")
+    if support.is_fixed(family, cell, line):
+        raise UsageError(
+            f"transformers {line} does not run a pruned {family.title}, whoever prunes it: its code has sizes fixed",
+            "the other line may: headcount support",
+        )
 
 
 def _ratio(text: str) -> Fraction:

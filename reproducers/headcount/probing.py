@@ -14,8 +14,8 @@ from headcount.engine import Engine, unpromised
 from headcount.environment import environment
 from headcount.matrix import Cell, every_cell
 from headcount.models import Model
-from headcount.observations import CANNOT_BE_TESTED, MACHINES_FAULT, ScriptRun
-from headcount.oracle import expect
+from headcount.observations import CANNOT_BE_TESTED, MACHINES_FAULT, Observation, ScriptRun
+from headcount.oracle import expect, prunes_heads
 from headcount.verdicts import Kind, Signature, Verdict, judge, normalised
 
 
@@ -35,6 +35,26 @@ class Answer:
     what: str
     label: str
     doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a release does with a call.
+
+    Attributes:
+        defect: the known one that explains the verdict.
+        untouched: all heads are left where some were to go, and that is no defect: the documentation leaves it open.
+    """
+
+    release: str
+    verdict: Verdict
+    defect: Defect | None = None
+    untouched: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Whether the call does what it is made for."""
+        return self.verdict.kind is Kind.OK and not self.untouched
 
 
 class Subject(Protocol):
@@ -129,6 +149,29 @@ def explanation(overlay: Overlay, cell: Cell, verdict: Verdict) -> Defect | None
     if verdict.kind is Kind.OK:
         return None
     return catalogue().compare(verdict, cell, overlay.version, environment()["transformers"]).defect
+
+
+def finding(engine: Engine, overlay: Overlay, release: str, cell: Cell) -> Finding:
+    """What a release does with a cell's call."""
+    observation = engine.run(overlay, cell)
+    verdict = judge(expect(cell.model, cell.config), observation)
+    untouched = verdict.kind is Kind.OK and _asks_for_heads(cell) and not _lost_heads(cell, observation)
+    return Finding(release, verdict, explanation(overlay, cell, verdict), untouched)
+
+
+def _asks_for_heads(cell: Cell) -> bool:
+    """Whether a head goes, however the ratio is rounded."""
+    heads = cell.model.block_heads
+    ranked = sum(heads) if cell.config.global_pruning else max(heads)
+    return prunes_heads(cell.config) and ranked * cell.config.head_pruning_ratio >= 1
+
+
+def _lost_heads(cell: Cell, observation: Observation) -> bool:
+    left = [
+        len({row // cell.model.head_dim for row in observation.kept[f"q.{index}"]})
+        for index in range(cell.model.layers)
+    ]
+    return sum(left) < sum(cell.model.block_heads)
 
 
 def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:

@@ -260,6 +260,8 @@ class Recorder:
         self.never_seen: list[str] = []
         self.claims_failed = False
         self.unexpected = 0
+        self.asked = 0
+        self.cut_off = False
         self._shown = ExitStack()
         self._steps: Steps | None = None
 
@@ -271,7 +273,7 @@ class Recorder:
         self._begin(ids)
 
     def _begin(self, ids: list[str]) -> None:
-        cells = sum("::test_cell[" in id_ for id_ in ids)
+        cells = self.asked = sum("::test_cell[" in id_ for id_ in ids)
         if self._steps is None and cells and not self.config.option.collectonly:
             stream = self.config.get_terminal_writer()._file  # noqa: SLF001 - stderr is captured
             self._steps = self._shown.enter_context(progress(cells, stream))
@@ -300,6 +302,7 @@ class Recorder:
         self._shown.close()
         stopped = session.shouldstop or session.shouldfail
         ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
+        self.cut_off = not ran_all
         try:
             self.writer.close(complete=ran_all)
             if not self.writer.rows:
@@ -350,6 +353,9 @@ class Recorder:
         if self.recalled:
             terminalreporter.line(f"{self.recalled} of them were observed before (--fresh observes all anew)")
         terminalreporter.line(f"results: {self.writer.path}")
+        if self.cut_off:
+            asked = f"{len(self.rows)} of {self.asked} cells were judged"
+            terminalreporter.line(f"cut off: {asked}; what the others show, nobody knows: run it again", red=True)
 
 
 def never_seen(rows: list[Row]) -> list[str]:

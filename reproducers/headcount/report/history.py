@@ -9,14 +9,11 @@ from headcount.builds import RELEASES
 from headcount.defects import Defect, catalogue
 from headcount.environment import environment
 from headcount.matrix import Cell
-from headcount.probing import Answer
+from headcount.probing import Answer, Finding
 from headcount.scripts import ranges
-from headcount.verdicts import Kind, Verdict
+from headcount.verdicts import Kind
 
 _MARKS = {State.GOOD: "·", State.BAD: "X", State.SKIP: "?"}
-
-#: Release, verdict on what it does with a call, and the known defect that explains it.
-Finding = tuple[str, Verdict, Defect | None]
 
 
 def table(answers: Mapping[str, Mapping[str, Answer]]) -> str:
@@ -46,14 +43,13 @@ def _heads(width: int) -> Iterable[str]:
 def advice(cell: Cell, findings: Sequence[Finding]) -> str:
     """For one call: what the releases do with it, neighbours that do the same in one line, and which to take."""
     lines = [f"{cell.id}, on a small model:", ""]
-    for (kind, reason, defect), same in groupby(findings, lambda found: (found[1].kind, found[1].reason, found[2])):
-        releases = [release for release, _, _ in same]
+    for (kind, words), same in groupby(findings, lambda found: (found.verdict.kind, _words(found))):
+        releases = [found.release for found in same]
         ends = releases[0] if len(releases) == 1 else f"{releases[0]} to {releases[-1]}"
-        known = f"  [{defect.id}: {defect.title}]" if defect else ""
-        lines.append(f"{ends:<15}  {kind:<15} {reason}{known}".rstrip())
+        lines.append(f"{ends:<15}  {kind:<15} {words}".rstrip())
     right = _right(findings)
     if not right:
-        return "\n".join([*lines, "", "no release does it right"])
+        return "\n".join([*lines, "", *_none(cell, findings)])
     others = f" ({ranges(right[:-1])} too)" if len(right) > 1 else ""
     lines += ["", f"take {right[-1]}: the newest that does it right{others}"]
     if left := _left(right[-1]):
@@ -69,12 +65,13 @@ def advice_to_json(cell: Cell, findings: Sequence[Finding]) -> dict[str, Any]:
         "cell": cell.id,
         "environment": dict(environment()),
         "releases": {
-            release: {
-                "verdict": str(verdict.kind),
-                "reason": verdict.reason,
-                "defect": defect.id if defect else None,
+            found.release: {
+                "verdict": str(found.verdict.kind),
+                "reason": found.verdict.reason,
+                "defect": found.defect.id if found.defect else None,
+                "untouched": found.untouched,
             }
-            for release, verdict, defect in findings
+            for found in findings
         },
         "right": right,
         "take": right[-1] if right else None,
@@ -91,7 +88,25 @@ def table_to_json(answers: Mapping[str, Mapping[str, Answer]]) -> dict[str, Any]
 
 
 def _right(findings: Sequence[Finding]) -> list[str]:
-    return [release for release, verdict, _ in findings if verdict.kind is Kind.OK]
+    return [found.release for found in findings if found.right]
+
+
+def _words(found: Finding) -> str:
+    """What a release does, after the kind of it."""
+    if found.untouched:
+        return "all heads stay, which the documentation leaves open"
+    if found.verdict.kind in (Kind.OK, Kind.UNTESTABLE, Kind.NOT_APPLICABLE):
+        return found.verdict.reason
+    known = f"{found.defect.id}: {found.defect.title}" if found.defect else "no known defect explains it"
+    return f"{found.verdict.reason}  [{known}]"
+
+
+def _none(cell: Cell, findings: Sequence[Finding]) -> Iterable[str]:
+    """That there is no release to take, and what to try."""
+    untouched = [found.release for found in findings if found.untouched]
+    yield "no release does it right" + (f"; no head goes with {ranges(untouched)}" if untouched else "")
+    if "bottleneck" not in cell.config.ignored_layers:
+        yield "(--keep-width leaves the width alone, as upstream's examples do: some may do that right)"
 
 
 def _left(release: str) -> list[Defect]:

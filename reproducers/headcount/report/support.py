@@ -61,7 +61,7 @@ def support(
     if not family.is_in(transformers):
         return Support(State.MISSING)
     cells = [Cell(model, replace(config, documented=documented)) for config in calls]
-    runs = [cell for cell in cells if not _is_fixed(family, cell, transformers)]
+    runs = [cell for cell in cells if not is_fixed(family, cell, transformers)]
     if not runs:
         return Support(State.FIXED)
     shown = {cell: catalogue().foretells(cell, release, transformers) for cell in runs}
@@ -88,7 +88,13 @@ def tables(lines: Sequence[str] = LINES, names: Collection[str] = (), calls: Seq
     every = {line: {_title(*asked): _states(*asked, line, calls) for asked in _asked(names)} for line in lines}
     rows = [states for by_model in every.values() for states in by_model.values()]
     marks = _marks(rows)
-    return "\n\n".join([*(_table(line, by_model, marks) for line, by_model in every.items()), _legend(rows, marks)])
+    documented = any(more for _, more in _asked(names))
+    return "\n\n".join(
+        [
+            *(_table(line, by_model, marks) for line, by_model in every.items()),
+            _legend(rows, marks, documented=documented),
+        ]
+    )
 
 
 def plain(
@@ -129,7 +135,7 @@ def _states(
     return {release: support(model, release, transformers, documented=documented, calls=calls) for release in RELEASES}
 
 
-def _is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
+def is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
     """Whether the family's own code keeps the call from running."""
     fixed = family.heads_fixed or (family.dims_fixed if cell.config.prune_head_dims else "")
     return bool(fixed) and contains(fixed, transformers)
@@ -164,13 +170,16 @@ def _mark(support: Support, marks: Mapping[str, str]) -> str:
     }[support.state]
 
 
-def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str]) -> str:
+def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str], *, documented: bool) -> str:
     states = {support.state for row in rows for support in row.values()}
     titles = {defect.id: defect.title for defect in catalogue().defects}
-    told = [_DOCUMENTED, *(words for state, words in _WORDS.items() if state in states)]
+    told = [_ASKED, *[_DOCUMENTED] * documented, *(words for state, words in _WORDS.items() if state in states)]
     words = (f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())
     return "\n".join([*told, *(fill(line, 120, subsequent_indent="   ") for line in words)])
 
+
+_ASKED = """1.5.0+: that release and those after it, up to the next column
+asked: a third of six heads, half of the channels; `headcount which` asks numbers of your own, of one model"""
 
 _DOCUMENTED = "as documented: as in upstream's examples, with a pruner for what merges tokens, or with channel groups"
 
