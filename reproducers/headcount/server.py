@@ -18,7 +18,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from headcount.environment import CPU, device, harmless_environment
-from headcount.errors import UsageError
+from headcount.errors import ExitCode, UsageError
 
 #: One thread at a time changes this process's environment.
 _STARTING = Lock()
@@ -92,7 +92,7 @@ def join(whereabouts: Mapping[str, Any]) -> None:
     forkserver.connect_to_new_process = connect
 
 
-#: What is done to come by a process that has the device: imports, a fork, and its confinement.
+#: What is done to come by a process that has the device: imports, a fork where there is one, and its confinement.
 _PROBE = """
 import os, sys, tempfile
 from headcount.warm import worker
@@ -100,21 +100,23 @@ import torch
 try:
     torch.device(sys.argv[1])
 except RuntimeError as error:
-    sys.exit(str(error).splitlines()[0])
+    print(str(error).splitlines()[0], file=sys.stderr)
+    sys.exit(2)
 with tempfile.TemporaryDirectory() as scratch:
-    forked = os.fork()
+    forked = os.fork() if hasattr(os, "fork") else 0
     if not forked:
         try:
             worker.reach_device(scratch)
         except BaseException as error:
             told = (str(error).splitlines() or [""])[0].partition(". ")[0]
-            print(f"{type(error).__name__}: {told}" if told else type(error).__name__)
-        finally:
-            sys.stdout.flush()
-            os._exit(0)
-    if os.waitpid(forked, 0)[1]:
-        print("torch dies of it")
+            print(f"{type(error).__name__}: {told}", file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    sys.exit(os.waitpid(forked, 0)[1] and 1)
 """
+
+#: Seconds within which a device is there, or is not.
+_PATIENCE = 120
 
 
 def lacks_device() -> str:
@@ -125,13 +127,18 @@ def lacks_device() -> str:
     """
     if device() == CPU:
         return ""
-    command = [sys.executable, "-c", _PROBE, device()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **_FORKABLE})  # noqa: S603 - our own words
-    if done.returncode:
-        raise UsageError(f"no such device: {device()}", done.stderr.strip().splitlines()[-1])
-    said = done.stdout.strip()
+    command, variables = [sys.executable, "-c", _PROBE, device()], {**os.environ, **_FORKABLE}
+    try:
+        done = subprocess.run(  # noqa: S603 - our own words
+            command, capture_output=True, text=True, check=False, env=variables, timeout=_PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        return f"this machine's {device()} does not answer within {_PATIENCE} s"
+    said = (done.stderr.strip().splitlines() or ["torch dies of it"])[-1]
+    if done.returncode == ExitCode.USAGE:
+        raise UsageError(f"no such device: {device()}", said)
     way = "; UV_TORCH_BACKEND=auto has nox install torch for it" * ("not compiled with" in said)
-    return f"this machine has no {device()}: {said}{way}" if said else ""
+    return f"this machine has no {device()}: {said}{way}" if done.returncode else ""
 
 
 @contextlib.contextmanager
