@@ -16,7 +16,7 @@ from headcount.matrix import Cell, every_cell
 from headcount.models import Model
 from headcount.observations import CANNOT_BE_TESTED, MACHINES_FAULT, Observation, ScriptRun
 from headcount.oracle import expect, prunes_heads
-from headcount.verdicts import Kind, Signature, Verdict, judge, normalised
+from headcount.verdicts import Kind, Signature, Verdict, heads_left, judge, normalised
 
 
 @dataclass(frozen=True)
@@ -167,11 +167,9 @@ def _asks_for_heads(cell: Cell) -> bool:
 
 
 def _lost_heads(cell: Cell, observation: Observation) -> bool:
-    left = [
-        len({row // cell.model.head_dim for row in observation.kept[f"q.{index}"]})
-        for index in range(cell.model.layers)
-    ]
-    return sum(left) < sum(cell.model.block_heads)
+    model = cell.model
+    left = sum(len(heads_left(observation, f"q.{index}", model.head_dim)) for index in range(model.layers))
+    return left < sum(model.block_heads)
 
 
 def named_defect(cell: Cell, verdict: Verdict) -> Defect | None:
