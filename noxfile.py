@@ -43,7 +43,8 @@ def install(session: nox.Session, transformers: str, *groups: str) -> None:
     # To uv a build of torch for another backend is the same version, and stays.
     again = ["--reinstall-package", "torch"] * (session.venv_backend == "uv" and chosen not in before)
     session.install(*requirements, *again, "--editable", ".", env=installer_environment())
-    stamp.write_text(wanted, "utf-8")
+    if not session._runner.global_config.no_install:  # noqa: SLF001 - with -R nothing was installed, and nothing says so
+        stamp.write_text(wanted, "utf-8")
 
 
 def installer_environment() -> dict[str, str]:
