@@ -548,7 +548,7 @@ def _support(options: argparse.Namespace) -> int:
     lines, names = options.transformers or LINES, options.model
     if unmeasured := [line for line in lines if line not in LINES]:
         raise UsageError(f"nothing is known of transformers {', '.join(unmeasured)}", f"there are {', '.join(LINES)}")
-    _known_models(*names)
+    _families(*names)
     calls = matrix.STEPPED_CALLS if options.in_steps else matrix.FAMILY_CALLS
     if options.json:
         found = {line: support.plain(line, names, calls) for line in lines}
@@ -560,9 +560,8 @@ def _support(options: argparse.Namespace) -> int:
 def _which(options: argparse.Namespace) -> int:
     if options.json:
         _check_new(options.json)
-    known = _known_models(options.model)
-    bare = options.model not in FAMILIES
-    model = replace(small(known[options.model].family, options.heads, bare=bare), layers=options.layers)
+    (family,) = _families(options.model)
+    model = replace(small(family, options.heads, bare=options.model != family), layers=options.layers)
     config = Config(
         global_pruning=options.everywhere,
         prune_num_heads=options.head_ratio != 0,
@@ -591,16 +590,16 @@ def _which(options: argparse.Namespace) -> int:
     return ExitCode.REGRESSION if told else ExitCode.INDETERMINATE
 
 
-def _known_models(*names: str) -> dict[str, Model]:
-    """The families' models by what they may be called.
+def _families(*names: str) -> list[str]:
+    """The families of models, each called by its own name or its family's.
 
     Raises:
-        UsageError: a name is none of these.
+        UsageError: a name is neither.
     """
-    known = {name: model for model in reversed(matrix.family_models()) for name in (model.family, model.id)}
+    known = {name: model.family for model in matrix.family_models() for name in (model.family, model.id)}
     if unknown := [name for name in names if name not in known]:
         raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(sorted(known))}")
-    return known
+    return [known[name] for name in names]
 
 
 def _check_runs(cell: Cell) -> None:

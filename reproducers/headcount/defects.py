@@ -7,7 +7,7 @@ unexpected failure, and a cell that an entry foretells and that is fine is unexp
 import math
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
@@ -291,12 +291,25 @@ def _compounded(
     """
     left = cell.model.block_heads
     for _ in range(_pruners(cell)):
-        whole = sum(left)
-        for part in _schedule(cell.config):
-            share = ratio * part
-            if overdone or sum(left) > math.floor(whole * (1 - share)):
-                left = tuple(heads - rounding(share * heads) for heads in left)
+        *_, left = _falling(cell.config, left, ratio, rounding, overdone=overdone)
     return left
+
+
+def _falling(
+    config: Config,
+    counts: tuple[int, ...],
+    ratio: Fraction,
+    rounding: Callable[[Fraction], int],
+    *,
+    overdone: bool = True,
+) -> Iterator[tuple[int, ...]]:
+    """The counts after each of one pruner's steps, as `_compounded` has them."""
+    whole = sum(counts)
+    for part in _schedule(config):
+        share = ratio * part
+        if overdone or sum(counts) > math.floor(whole * (1 - share)):
+            counts = tuple(heads - rounding(share * heads) for heads in counts)
+        yield counts
 
 
 def _overshot(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int], **how: bool) -> tuple[int, ...]:
@@ -311,13 +324,13 @@ def _uneven(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) ->
 
     The count goes down as in `_compounded`, and the channels stay.
     """
-    counts = cell.model.block_heads
-    for part in _schedule(cell.config)[:-1]:
-        counts = tuple(count - rounding(ratio * part * count) for count in counts)
-        dense = zip(cell.model.block_heads, counts, strict=True)
-        if any(count and heads * cell.model.head_dim % count for heads, count in dense):
-            return True
-    return False
+    model = cell.model
+    *before_last, _ = _falling(cell.config, model.block_heads, ratio, rounding)
+    return any(
+        count and heads * model.head_dim % count
+        for counts in before_last
+        for heads, count in zip(model.block_heads, counts, strict=True)
+    )
 
 
 def _per_key(cell: Cell, ratio: Fraction, rounding: Callable[[Fraction], int]) -> int:

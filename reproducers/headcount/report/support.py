@@ -88,13 +88,9 @@ def tables(lines: Sequence[str] = LINES, names: Collection[str] = (), calls: Seq
     every = {line: {_title(*asked): _states(*asked, line, calls) for asked in _asked(names)} for line in lines}
     rows = [states for by_model in every.values() for states in by_model.values()]
     marks = _marks(rows)
-    documented = any(more for _, more in _asked(names))
-    return "\n\n".join(
-        [
-            *(_table(line, by_model, marks) for line, by_model in every.items()),
-            _legend(rows, marks, documented=documented),
-        ]
-    )
+    printed = [_table(line, by_model, marks) for line, by_model in every.items()]
+    legend = _legend(rows, marks, documented=any(documented for _, documented in _asked(names)))
+    return "\n\n".join([*printed, legend])
 
 
 def plain(
