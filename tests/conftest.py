@@ -6,8 +6,8 @@ import pytest
 
 import miniatures
 from headcount.builds import Overlay
-from headcount.engine import Engine
-from headcount.store import Store
+from headcount.isolation.engine import Engine
+from headcount.isolation.cache import Store
 
 
 @pytest.fixture(scope="session")

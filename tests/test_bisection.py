@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import miniatures
-from headcount import bisection
-from headcount.bisection import Find, Prober
-from headcount.bisector import State
+from headcount.bisect import run as bisection
+from headcount.bisect.run import Find, Prober
+from headcount.bisect.search import State
 from headcount.cli import main
-from headcount.clones import Clone
-from headcount.engine import Engine
+from headcount.builds.git import Clone
+from headcount.isolation.engine import Engine
 from headcount.errors import ExitCode, SetupError, UsageError
-from headcount.probing import Answer, Script
+from headcount.bisect.probe import Answer, Script
 from test_builds import SETUP, git
 from test_runner import ISSUE_410 as CELL
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 import miniatures
-from headcount import reproduction
+from headcount.reproduce import prove as reproduction
 from headcount.builds import Build, Overlay
 from headcount.cli import main
 from headcount.environment import DEVICE
 from headcount.errors import ExitCode
-from headcount.observations import ScriptRun
+from headcount.observation import ScriptRun
 from test_runner import ISSUE_410, PLAIN, build
 
 OK, DEFECT = ScriptRun(0, "as expected"), ScriptRun(1, "happened: that")
@@ -231,7 +231,7 @@ def test_what_cannot_be_is_told_at_once(words: list[str], problem: str, capsys: 
 def test_which_release_to_take_where_the_width_stays(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["which", "--head-ratio", "1/3", "--keep-width", "--model", "deit_bare"]
     assert main(words) == ExitCode.CLEAN
-    asked = "deit_bare-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_bottleneck, on a small model:"
+    asked = "deit_bare-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs, on a small model:"
     assert capsys.readouterr().out.splitlines()[0] == asked
 
 

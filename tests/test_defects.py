@@ -6,13 +6,14 @@ from collections.abc import Mapping
 import pytest
 from packaging.version import Version
 
-from headcount import builds, matrix
-from headcount.configs import Config
+from headcount import builds
+from headcount.matrix import cells as matrix
+from headcount.matrix.config import Config
 from headcount.defects import Catalogue, Defect, Outcome, catalogue, parse
-from headcount.engine import unpromised
+from headcount.isolation.engine import unpromised
 from headcount.matrix import Cell
 from headcount.models import Model
-from headcount.verdicts import Kind, Signature, Verdict
+from headcount.oracle.verdict import Kind, Signature, Verdict
 
 DEFECTS = catalogue().defects
 LINE = "4.57.6"

@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 
 import miniatures
-from headcount import confinement, matrix
+from headcount.isolation import landlock as confinement
+from headcount.matrix import cells as matrix
 from headcount.builds import Overlay
-from headcount.configs import Config, Criterion
-from headcount.confinement import SIGNALS_SINCE
-from headcount.engine import Engine, unpromised
+from headcount.matrix.config import Config, Criterion
+from headcount.isolation.landlock import SIGNALS_SINCE
+from headcount.isolation.engine import Engine, unpromised
 from headcount.matrix import Cell
 from headcount.models import Model, small
-from headcount.observations import Ending, Phase
+from headcount.observation import Ending, Phase
 
 CELL = matrix.CORNERS[0]
 
@@ -77,7 +78,7 @@ def test_a_server_that_was_stopped_is_replaced(
     engine.run(miniature("correct"), CELL)
     stopped = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
     os.kill(stopped, signal.SIGSTOP)
-    monkeypatch.setattr("headcount.server.LOOK_EVERY", 0.1)
+    monkeypatch.setattr("headcount.isolation.forkserver.LOOK_EVERY", 0.1)
     assert engine.run(miniature("correct"), CELL, alone=True).ending is Ending.FINISHED
     assert forkserver._forkserver._forkserver_pid != stopped  # type: ignore[attr-defined]  # noqa: SLF001 - likewise
 

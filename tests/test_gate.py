@@ -12,18 +12,22 @@ from typing import Any
 import pytest
 
 import miniatures
-from headcount import builds, confinement, gate, gating, matrix, results
+from headcount import builds, results
+from headcount.isolation import landlock as confinement
+from headcount.gate import compare as gate
+from headcount.gate import run as gating
+from headcount.matrix import cells as matrix
 from headcount.builds import Overlay
 from headcount.cli import main
-from headcount.configs import Criterion
-from headcount.engine import Engine
+from headcount.matrix.config import Criterion
+from headcount.isolation.engine import Engine
 from headcount.errors import ExitCode, UsageError
-from headcount.gate import Breach, Sort, Verdict
-from headcount.observations import Ending, Failure, Observation, Phase
+from headcount.gate.compare import Breach, Sort, Verdict
+from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.report import gate as report
 from headcount.results import Row, Writer
-from headcount.store import Store
-from headcount.verdicts import Kind
+from headcount.isolation.cache import Store
+from headcount.oracle.verdict import Kind
 from test_builds import checkout, git
 from test_runner import ISSUE_410, PLAIN
 

@@ -3,9 +3,9 @@
 from fractions import Fraction
 from itertools import pairwise, product
 
-from headcount import matrix
-from headcount.configs import Config
-from headcount.models import Model, planted_heads
+from headcount.matrix import cells as matrix
+from headcount.matrix.config import Config
+from headcount.models import Model, synthetic_heads
 
 
 def test_ids_are_unique() -> None:
@@ -52,7 +52,7 @@ def test_ids_read_like_the_call() -> None:
 def test_planted_ranking_survives_the_layers_means() -> None:
     """Criteria divide by a layer's mean; the order over all layers must be the same before and after."""
     for model in {cell.model for cell in matrix.default_cells()}:
-        planted = planted_heads(model)
+        planted = synthetic_heads(model)
         keys = [(layer, head) for layer in range(model.layers) for head in range(model.heads)]
         mean = [sum(row) / len(row) for row in planted]
         assert all(abs(value - 1) < 1e-9 for value in mean)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from packaging.specifiers import SpecifierSet
 
-from headcount import matrix, networks
+from headcount.matrix import cells as matrix
+from headcount.pruning import network as networks
 from headcount.models import FAMILIES, Model, adapter, small
 
 MODELS = [pytest.param(model, id=model.id) for model in matrix.family_models()]
@@ -22,14 +23,14 @@ def _without(model: Model, role: str, gone: int) -> dict[str, tuple[int, ...]]:
         head, dim = divmod(row, model.head_dim)
         if role == "dims":
             return dim != gone
-        if family.queries == 1:
+        if family.queries_per_kv == 1:
             return head != gone
         # Of keys and values all stay, read by one head fewer each.
-        return name[0] in "kv" or head % family.queries != gone
+        return name[0] in "kv" or head % family.queries_per_kv != gone
 
     attention = {name: rows for name, rows in dense.items() if name[0] in "qkvo"}
     left = {name: tuple(row for row in rows if stays(name, row)) for name, rows in attention.items()}
-    if family.joined:
+    if family.uses_multihead_attention:
         left["width"] = left["q.0"]
     tables = {name: tuple(i for i in range(sizes[name]) if i != gone) for name in dense if name.startswith("heads.")}
     return dense | left | (tables if role == "heads" else {})
@@ -55,7 +56,7 @@ def test_every_weight_is_traced(model: Model) -> None:
 def test_what_is_said_of_a_family(model: Model) -> None:
     family = FAMILIES[model.family]
     roles = networks.trace(networks.template(model).copy(), model)[0]
-    assert any(role.startswith("heads.") for role in roles) == family.tables
+    assert any(role.startswith("heads.") for role in roles) == family.relative_position_bias
     assert family.is_in(version("transformers"))
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headcount.observations import Ending, Failure, Observation, Phase, ScriptRun
+from headcount.observation import Ending, Failure, Observation, Phase, ScriptRun
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

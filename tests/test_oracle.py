@@ -6,14 +6,14 @@ from fractions import Fraction
 
 import pytest
 
-from headcount import matrix
+from headcount.matrix import cells as matrix
 from headcount.builds import Overlay
-from headcount.configs import Config, Second
-from headcount.engine import Engine
+from headcount.matrix.config import Config, Second
+from headcount.isolation.engine import Engine
 from headcount.matrix import Cell
-from headcount.models import FAMILIES, Model, planted_heads, small
-from headcount.oracle import expect, kept
-from headcount.verdicts import Kind, judge
+from headcount.models import FAMILIES, Model, synthetic_heads, small
+from headcount.oracle.expectation import expect, kept
+from headcount.oracle.verdict import Kind, judge
 
 Miniature = Callable[[str], Overlay]
 
@@ -23,7 +23,7 @@ HEADS = Cell(
         prune_num_heads=True,
         prune_head_dims=False,
         head_pruning_ratio=Fraction(1, 3),
-        ignored_layers=("bottleneck",),
+        ignored_layers=("residual_outputs",),
     ),
 )
 
@@ -120,7 +120,7 @@ def test_of_whole_groups_the_least_important_goes(engine: Engine, miniature: Min
     model = small("grouped")
     config = replace(HEADS.config, head_pruning_ratio=Fraction(1, 2))
     found = engine.run(miniature("correct"), Cell(model, config))
-    each = FAMILIES["grouped"].queries
+    each = FAMILIES["grouped"].queries_per_kv
     left = {"q": each, "k": 1, "v": 1, "o": each}
     kept = {
         f"{name}.{block}": tuple(range(group * heads * model.head_dim, (group + 1) * heads * model.head_dim))
@@ -128,7 +128,7 @@ def test_of_whole_groups_the_least_important_goes(engine: Engine, miniature: Min
         for block in range(model.layers)
     }
     whole = replace(found, kept={**found.kept, **kept}, reported=((each, 1, 1),) * model.layers)
-    means = [[sum(row[:each]), sum(row[each:])] for row in planted_heads(model)]
+    means = [[sum(row[:each]), sum(row[each:])] for row in synthetic_heads(model)]
     right = all(row[group] > row[1 - group] for row in means)
     verdict = judge(expect(model, config), whole)
     assert (verdict.kind is Kind.WRONG_SELECTION) == (not right)

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from headcount import matrix
+from headcount.matrix import cells as matrix
 from headcount.builds import RELEASES
 from headcount.report import document, html
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 from test_report import hostile, observed
 from test_runner import ISSUE_410
 

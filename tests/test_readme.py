@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headcount import matrix
+from headcount.matrix import cells as matrix
 from headcount.builds import RELEASES
 from headcount.cli import parser
 from test_builds import make_wheel

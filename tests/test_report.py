@@ -15,19 +15,21 @@ import jsonschema
 import pytest
 
 import miniatures
-from headcount import gating, matrix, results
+from headcount import results
+from headcount.gate import run as gating
+from headcount.matrix import cells as matrix
 from headcount.cli import main
 from headcount.defects import Outcome
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.errors import ExitCode, UsageError
 from headcount.models import FAMILIES, small
-from headcount.observations import Ending, Observation
-from headcount.oracle import expect
+from headcount.observation import Ending, Observation
+from headcount.oracle.expectation import expect
 from headcount.report import counting, document, html, summary, support, timeline
 from headcount.report.support import State
 from headcount.report.timeline import Mark
 from headcount.results import Writer, judged
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 from test_runner import ISSUE_410, PLAIN
 
 SCHEMA = json.loads(files("headcount.report").joinpath("report.schema.json").read_text("utf-8"))

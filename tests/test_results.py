@@ -10,10 +10,10 @@ from headcount import results
 from headcount.builds import Overlay
 from headcount.defects import Comparison, Outcome
 from headcount.errors import UsageError
-from headcount.matrix import CORNERS
-from headcount.observations import Ending, Observation
+from headcount.matrix.cells import CORNERS
+from headcount.observation import Ending, Observation
 from headcount.report import table
-from headcount.verdicts import Kind, Verdict
+from headcount.oracle.verdict import Kind, Verdict
 
 BUILD = Overlay("1.4.1", Path("overlay"), "1.4.1", "abc")
 

@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 
 import miniatures
-from headcount import probing, reproduction, scripts
+from headcount.bisect import probe as probing
+from headcount.reproduce import prove as reproduction
+from headcount.reproduce import script as scripts
 from headcount.builds import RELEASES
-from headcount.configs import Config
+from headcount.matrix.config import Config
 from headcount.defects import catalogue
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.errors import UsageError
 from headcount.matrix import Cell
 from headcount.models import Model
-from headcount.verdicts import Kind, Signature, Verdict, normalised
+from headcount.oracle.verdict import Kind, Signature, Verdict, normalised
 
 FOLDER = Path(__file__).parents[1] / "reproducers"
 CELL = Cell(Model(), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3)))
@@ -114,7 +116,7 @@ def test_every_kind_of_failure_has_its_file(
     name: str, config: Config, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It shows the failure on a build that has it, and ends with 0 on one that has not."""
-    monkeypatch.setattr("headcount.scripts._PATIENCE", 12)
+    monkeypatch.setattr("headcount.reproduce.script._PATIENCE", 12)
     bad, good = miniatures.build(tmp_path, name), miniatures.build(tmp_path)
     with Engine(cell_timeout=2) as engine:
         cell = Cell(Model(layers=1), config)

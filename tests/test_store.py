@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from headcount import matrix, store
+from headcount.matrix import cells as matrix
+from headcount.isolation import cache as store
 from headcount.builds import Overlay
-from headcount.engine import Engine
-from headcount.observations import Ending, Failure, Observation, ScriptRun
-from headcount.store import Store
+from headcount.isolation.engine import Engine
+from headcount.observation import Ending, Failure, Observation, ScriptRun
+from headcount.isolation.cache import Store
 
 CELL, OTHER = matrix.CORNERS[:2]
 OVERLAY = Overlay("some", Path("nowhere"), "1.6.1", digest="a")

@@ -2,12 +2,12 @@
 
 import pytest
 
-from headcount import matrix
-from headcount.configs import Config
+from headcount.matrix import cells as matrix
+from headcount.matrix.config import Config
 from headcount.models import Model
-from headcount.observations import Ending, Failure, Observation, Phase
-from headcount.oracle import expect
-from headcount.verdicts import Kind, judge, normalised
+from headcount.observation import Ending, Failure, Observation, Phase
+from headcount.oracle.expectation import expect
+from headcount.oracle.verdict import Kind, judge, normalised
 
 EXPECTATION = expect(Model(), Config())
 NONSENSE = expect(Model(), next(c.config for c in matrix.CORNERS if c.config.head_pruning_ratio < 0))

@@ -23,11 +23,11 @@ from headcount.builds import Overlay
 from headcount.defects import Comparison, Outcome, catalogue
 from headcount.environment import environment, harness_digest
 from headcount.errors import UsageError
-from headcount.foreign import checked
+from headcount.untrusted import checked
 from headcount.matrix import Cell
-from headcount.observations import Observation
-from headcount.oracle import expect
-from headcount.verdicts import Kind, Verdict, judge
+from headcount.observation import Observation
+from headcount.oracle.expectation import expect
+from headcount.oracle.verdict import Kind, Verdict, judge
 
 #: Raised when a reader of older files would misread newer ones.
 FORMAT = 1

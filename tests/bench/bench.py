@@ -15,8 +15,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from headcount import builds, matrix, results
-from headcount.engine import Engine
+from headcount import builds, results
+from headcount.matrix import cells as matrix
+from headcount.isolation.engine import Engine
 from headcount.environment import environment
 
 HERE = Path(__file__).parent

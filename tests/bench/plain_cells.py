@@ -8,7 +8,8 @@ import pytest
 import torch
 import torch_pruning  # type: ignore[import-not-found]
 
-from headcount import calls, matrix
+from headcount.pruning import arguments as calls
+from headcount.matrix import cells as matrix
 from headcount.models import adapter
 
 CELLS = [cell for cell in matrix.default_cells() if cell.model.family == "vit"]

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from headcount import builds, matrix, probing, reproduction, scripts
+from headcount import builds
+from headcount.matrix import cells as matrix
+from headcount.bisect import probe as probing
+from headcount.reproduce import prove as reproduction
+from headcount.reproduce import script as scripts
 from headcount.builds import Overlay
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.matrix import Cell
-from headcount.verdicts import Kind, Verdict
+from headcount.oracle.verdict import Kind, Verdict
 
 
 def failing(engine: Engine, seed: str) -> tuple[Overlay, Cell, Verdict]:

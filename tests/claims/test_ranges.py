@@ -9,15 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from headcount import bisection, probing
-from headcount.bisection import Find, Prober
-from headcount.bisector import State
+from headcount.bisect import run as bisection
+from headcount.bisect import probe as probing
+from headcount.bisect.run import Find, Prober
+from headcount.bisect.search import State
 from headcount.builds import RELEASES, Overlay
-from headcount.clones import Clone
+from headcount.builds.git import Clone
 from headcount.defects import catalogue
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.environment import environment
-from headcount.reproduction import find
+from headcount.reproduce.prove import find
 from test_builds import git
 
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from headcount import gate, gating, matrix
+from headcount.gate import compare as gate
+from headcount.gate import run as gating
+from headcount.matrix import cells as matrix
 from headcount.builds import RELEASES, Overlay
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.environment import environment
-from headcount.gate import Sort
+from headcount.gate.compare import Sort
 from headcount.report.gate import text
 from headcount.results import Row, judged
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -12,18 +12,20 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol  # what plugins that run tests again use; there is no public name
 
-from headcount import builds, matrix, server
+from headcount import builds
+from headcount.matrix import cells as matrix
+from headcount.isolation import forkserver as server
 from headcount.builds import Overlay
 from headcount.defects import Outcome, catalogue
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.environment import CPU, DEVICE, environment
 from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.matrix import Cell
 from headcount.report import table
 from headcount.report.console import Steps, progress
 from headcount.results import Row, Writer, encode, stamp
-from headcount.store import Store
-from headcount.verdicts import Kind
+from headcount.isolation.cache import Store
+from headcount.oracle.verdict import Kind
 
 OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[Row]()

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from headcount.builds import Overlay
-from headcount.engine import Engine
-from headcount.matrix import ISSUE_410, Cell
+from headcount.isolation.engine import Engine
+from headcount.matrix import Cell
+from headcount.matrix.cells import ISSUE_410
 from headcount.models import Model
-from headcount.observations import Ending, Observation, Phase
+from headcount.observation import Ending, Observation, Phase
 
 Observe = Callable[..., Observation]
 

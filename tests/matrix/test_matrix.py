@@ -7,13 +7,13 @@ import pytest
 
 from headcount.builds import Overlay
 from headcount.defects import Comparison, Outcome, catalogue
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.environment import environment
 from headcount.matrix import Cell
-from headcount.oracle import expect
+from headcount.oracle.expectation import expect
 from headcount.results import Row, row
-from headcount.scripts import is_writable
-from headcount.verdicts import Kind, Verdict, judge
+from headcount.reproduce.script import is_writable
+from headcount.oracle.verdict import Kind, Verdict, judge
 
 
 def test_cell(engine: Engine, overlay: Overlay, cell: Cell, keep: Callable[[Row], None]) -> None:

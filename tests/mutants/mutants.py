@@ -24,10 +24,12 @@ from mutator import Mutant
 from rich.progress import track
 from upstream import UpstreamTests
 
-from headcount import builds, gate, matrix
+from headcount import builds
+from headcount.gate import compare as gate
+from headcount.matrix import cells as matrix
 from headcount.builds import Overlay
-from headcount.engine import Engine
-from headcount.gate import Sort
+from headcount.isolation.engine import Engine
+from headcount.gate.compare import Sort
 from headcount.report import readme
 from headcount.results import judged
 

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 from headcount.builds import Overlay
-from headcount.engine import Engine
+from headcount.isolation.engine import Engine
 from headcount.environment import git_environment
 
 #: What a test may need that this project's environment has not, or has in another version than upstream's CI.

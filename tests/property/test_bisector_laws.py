@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headcount.bisector import Change, History, State, beginnings, changes, pasts, search
+from headcount.bisect.search import Change, History, State, beginnings, changes, pasts, search
 
 GOOD, BAD, SKIP = State.GOOD, State.BAD, State.SKIP
 

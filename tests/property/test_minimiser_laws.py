@@ -7,10 +7,11 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headcount import matrix, scripts
-from headcount.configs import Config, Criterion
+from headcount.matrix import cells as matrix
+from headcount.reproduce import script as scripts
+from headcount.matrix.config import Config, Criterion
 from headcount.matrix import Cell
-from headcount.minimiser import minimise, simpler
+from headcount.reproduce.minimise import minimise, simpler
 from headcount.models import Model
 
 CELLS = st.sampled_from(list(filter(scripts.is_writable, matrix.default_cells())))

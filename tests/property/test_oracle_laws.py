@@ -6,10 +6,10 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headcount import matrix
-from headcount.configs import Config, Criterion, Second
+from headcount.matrix import cells as matrix
+from headcount.matrix.config import Config, Criterion, Second
 from headcount.models import Model
-from headcount.oracle import expect, kept, kept_from
+from headcount.oracle.expectation import expect, kept, kept_from
 
 RATIOS = st.fractions(min_value=0, max_value=1, max_denominator=50)
 COUNTS = st.integers(1, 200)
@@ -25,7 +25,7 @@ CONFIGS = st.builds(
     max_pruning_ratio=st.sampled_from([Fraction(1), Fraction(1, 4)]),
     round_to=st.sampled_from([None, 2, 4]),
     isomorphic=st.booleans(),
-    ignored_layers=st.sampled_from([(), ("bottleneck",), ("qkv.0",)]),
+    ignored_layers=st.sampled_from([(), ("residual_outputs",), ("qkv.0",)]),
     importance=st.sampled_from(Criterion),
     second=st.sampled_from(Second),
 )

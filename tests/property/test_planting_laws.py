@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from headcount.planting import decode, encode
+from headcount.pruning.fingerprint import decode, encode
 
 SHAPES = st.lists(st.integers(1, 12), min_size=1, max_size=3)
 

@@ -25,12 +25,12 @@ class Family:
         since: the transformers that brought it; "" for a model of our own.
         head: whether it comes with an image classifier, too.
         stages: how many of its blocks' groups are each twice as wide as the one before, on a quarter of the tokens.
-        reduces: whether keys and values of all stages but the last are read through a convolution, whose output the
+        spatial_reduction: whether keys and values of all stages but the last are read through a convolution, whose output the
             model's own code takes to be as wide as its input.
         documented: whether upstream has an example for it that tells the pruner more than heads and ignored layers.
-        tables: whether each head has numbers of its own in a table, which no layer is.
-        joined: whether attention is one layer, whose channels are those of the residual stream and go with them.
-        queries: heads of queries that read each head of keys and values.
+        relative_position_bias: whether each head has numbers of its own in a table, which no layer is.
+        uses_multihead_attention: whether attention is one layer, whose channels are those of the residual stream and go with them.
+        queries_per_kv: heads of queries that read each head of keys and values.
         heads_fixed, dims_fixed: the transformers, as a PEP 440 specifier, whose code runs no such model with fewer
             heads, with fewer channels a head, whoever prunes it; "" for none.
     """
@@ -39,11 +39,11 @@ class Family:
     since: str = ""
     head: bool = True
     stages: int = 1
-    reduces: bool = False
+    spatial_reduction: bool = False
     documented: bool = False
-    tables: bool = False
-    joined: bool = False
-    queries: int = 1
+    relative_position_bias: bool = False
+    uses_multihead_attention: bool = False
+    queries_per_kv: int = 1
     heads_fixed: str = ""
     dims_fixed: str = ""
 
@@ -63,28 +63,28 @@ FAMILIES: Mapping[str, Family] = {
     "yolos": Family("YOLOS", "4.19", head=False),
     "data2vec_vision": Family("Data2Vec-Vision", "4.18"),
     "beit": Family("BEiT, absolute positions", "4.9"),
-    "beit_relative": Family("BEiT, relative positions", "4.9", tables=True),
+    "beit_relative": Family("BEiT, relative positions", "4.9", relative_position_bias=True),
     "dinov2": Family("DINOv2", "4.31"),
     "dinov2_registers": Family("DINOv2 with registers", "4.48"),
     "dinov3": Family("DINOv3", "4.56", head=False, dims_fixed=">=4"),
     "clip": Family("CLIP", "4.5", heads_fixed="<5", dims_fixed="<5"),
     "siglip": Family("SigLIP", "4.37", heads_fixed="<5", dims_fixed="<5"),
-    "swin": Family("Swin, one stage", "4.16", tables=True),
-    "swin_stages": Family("Swin", "4.16", stages=2, documented=True, tables=True),
+    "swin": Family("Swin, one stage", "4.16", relative_position_bias=True),
+    "swin_stages": Family("Swin", "4.16", stages=2, documented=True, relative_position_bias=True),
     "pvt": Family("PVT, one stage", "4.32"),
-    "pvt_stages": Family("PVT", "4.32", stages=2, reduces=True),
-    "swinv2_stages": Family("Swin v2", "4.22", stages=2, tables=True),
-    "swinv2": Family("Swin v2, one stage", "4.22", tables=True),
+    "pvt_stages": Family("PVT", "4.32", stages=2, spatial_reduction=True),
+    "swinv2_stages": Family("Swin v2", "4.22", stages=2, relative_position_bias=True),
+    "swinv2": Family("Swin v2, one stage", "4.22", relative_position_bias=True),
     "fused_unbind": Family("fused qkv, unbind"),
     "fused_index": Family("fused qkv, qkv[0]"),
     "fused_chunk": Family("fused qkv, chunk"),
-    "grouped": Family("grouped queries", queries=3),
-    "multihead": Family("nn.MultiheadAttention", joined=True, documented=True),
+    "grouped": Family("grouped queries", queries_per_kv=3),
+    "multihead": Family("nn.MultiheadAttention", uses_multihead_attention=True, documented=True),
 }
 
 #: The least important head's share of the most important one's. Wide enough that the ranking of
 #: the planted heads survives every criterion's normalisation.
-PLANTED_RANGE = 64.0
+SYNTHETIC_RANGE = 64.0
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Model:
     @property
     def reduced(self) -> Mapping[str, int]:
         """Role -> channels of what a block's keys and values are read through, `reduced.0`, where there is such."""
-        blocks = range(self.layers) if FAMILIES[self.family].reduces else ()
+        blocks = range(self.layers) if FAMILIES[self.family].spatial_reduction else ()
         return {f"reduced.{b}": self.widths[self.width_of(b)] for b in blocks if self.stage(b) < self.stages - 1}
 
     def stage(self, block: int) -> int:
@@ -144,7 +144,7 @@ class Model:
     @property
     def kv_heads(self) -> int:
         """Heads of keys and values per block of the first stage: as many as of queries, or fewer."""
-        return self.heads // FAMILIES[self.family].queries
+        return self.heads // FAMILIES[self.family].queries_per_kv
 
     def mlp_of(self, block: int) -> int:
         """Hidden channels of a block's MLP."""
@@ -191,7 +191,7 @@ def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model
 
 
 @cache
-def planted_heads(model: Model) -> tuple[tuple[float, ...], ...]:
+def synthetic_heads(model: Model) -> tuple[tuple[float, ...], ...]:
     """Importance planted into each head, [layer][head], as a factor on its squared weights.
 
     Every layer's mean is 1: criteria divide by it, and the ranking over all layers must survive
@@ -212,7 +212,7 @@ def _levels(count: int, spread: float) -> tuple[float, ...]:
 
 @cache
 def _spreads(block_heads: tuple[int, ...]) -> tuple[float, ...]:
-    """Each layer's spread: `PLANTED_RANGE`, then about its square root, its cube root, and so on.
+    """Each layer's spread: `SYNTHETIC_RANGE`, then about its square root, its cube root, and so on.
 
     Each is nudged until none of its levels comes close to one of the layers before.
     """
@@ -220,7 +220,7 @@ def _spreads(block_heads: tuple[int, ...]) -> tuple[float, ...]:
     taken: list[float] = []
     for layer, heads in enumerate(block_heads):
         exponent = 1 / (layer + 1)
-        nudges = [PLANTED_RANGE ** (exponent * (1 + nudge / 100)) for nudge in range(30 if taken else 1)]
+        nudges = [SYNTHETIC_RANGE ** (exponent * (1 + nudge / 100)) for nudge in range(30 if taken else 1)]
         best = max(nudges, key=lambda spread: _clearance(_levels(heads, spread), taken))
         chosen.append(best)
         taken = sorted((*taken, *_levels(heads, best)))
@@ -236,7 +236,7 @@ def _clearance(levels: tuple[float, ...], taken: list[float]) -> float:
 
 
 @cache
-def planted_channels(size: int, salt: int) -> tuple[float, ...]:
+def synthetic_channels(size: int, salt: int) -> tuple[float, ...]:
     """Importance planted into each of `size` channels that compete: factors from 1 to 4, shuffled."""
     return tuple(4.0 ** (rank / max(size - 1, 1)) for rank in shuffled(size, salt))
 

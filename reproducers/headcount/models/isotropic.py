@@ -43,7 +43,7 @@ class Block:
     reduction: tuple[nn.Module, ...] = ()
 
     @property
-    def bottleneck(self) -> tuple[nn.Module, nn.Module]:
+    def residual_outputs(self) -> tuple[nn.Module, nn.Module]:
         """What writes the residual stream, as a user would name it."""
         return (self.attention if self.query is self.attention else self.out), self.fc2
 

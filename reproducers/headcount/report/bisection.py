@@ -5,13 +5,13 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from headcount.bisection import Bisection, distinct, runs
-from headcount.bisector import Change, State
-from headcount.clones import Clone
+from headcount.bisect.run import Bisection, distinct, runs
+from headcount.bisect.search import Change, State
+from headcount.builds.git import Clone
 from headcount.defects import catalogue
 from headcount.environment import environment
-from headcount.foreign import clean
-from headcount.probing import Answer
+from headcount.untrusted import clean
+from headcount.bisect.probe import Answer
 from headcount.report.gate import code_span
 
 _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}

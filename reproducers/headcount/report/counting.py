@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from headcount.observations import Observation
-from headcount.oracle import Expectation, Total
-from headcount.verdicts import counts_left, heads_left, is_untouched, ranked_left, said
+from headcount.observation import Observation
+from headcount.oracle.expectation import Expectation, Total
+from headcount.oracle.verdict import counts_left, heads_left, is_untouched, ranked_left, said
 
 
 @dataclass(frozen=True)

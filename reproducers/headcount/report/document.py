@@ -11,21 +11,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headcount import gate, matrix
+from headcount.gate import compare as gate
+from headcount.matrix import cells as matrix
 from headcount.builds import RELEASES
 from headcount.defects import Defect, Outcome, catalogue
 from headcount.environment import harness_digest
 from headcount.errors import ExitCode, UsageError
-from headcount.gate import Breach, Sort
+from headcount.gate.compare import Breach, Sort
 from headcount.matrix import Cell
-from headcount.observations import Observation
-from headcount.oracle import expect
+from headcount.observation import Observation
+from headcount.oracle.expectation import expect
 from headcount.report import counting, table
 from headcount.report.gate import headline
 from headcount.report.timeline import Timeline, timelines
-from headcount.reproduction import folder
+from headcount.reproduce.prove import folder
 from headcount.results import Results, Row, read
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 
 #: Raised when a reader of older documents would misread newer ones.
 FORMAT = 1

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from headcount.errors import ExitCode
-from headcount.foreign import clean
-from headcount.gate import Breach, Difference, Sort, Verdict, failure
+from headcount.untrusted import clean
+from headcount.gate.compare import Breach, Difference, Sort, Verdict, failure
 
 #: Failures of one kind that are listed one by one.
 _LISTED = 8

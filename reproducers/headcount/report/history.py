@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from headcount.bisector import State
+from headcount.bisect.search import State
 from headcount.builds import RELEASES
 from headcount.defects import Defect, catalogue
 from headcount.environment import environment
 from headcount.matrix import Cell
-from headcount.probing import Answer, Finding
-from headcount.scripts import ranges
-from headcount.verdicts import Kind
+from headcount.bisect.probe import Answer, Finding
+from headcount.reproduce.script import ranges
+from headcount.oracle.verdict import Kind
 
 _MARKS = {State.GOOD: "·", State.BAD: "X", State.SKIP: "?"}
 
@@ -105,7 +105,7 @@ def _none(cell: Cell, findings: Sequence[Finding]) -> Iterable[str]:
     """That there is no release to take, and what to try."""
     untouched = [found.release for found in findings if found.untouched]
     yield "no release does it right" + (f"; no head goes with {ranges(untouched)}" if untouched else "")
-    if "bottleneck" not in cell.config.ignored_layers:
+    if "residual_outputs" not in cell.config.ignored_layers:
         yield "(--keep-width leaves the width alone, as upstream's examples do: some may do that right)"
 
 

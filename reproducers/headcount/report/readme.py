@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from headcount.builds import RELEASES
-from headcount.configs import Config
+from headcount.matrix.config import Config
 from headcount.defects import catalogue
-from headcount.matrix import EXTRAS, STEPPED_CALLS
+from headcount.matrix.cells import EXTRAS, STEPPED_CALLS
 from headcount.models import Model
 from headcount.report.support import State, support
-from headcount.scripts import ranges
+from headcount.reproduce.script import ranges
 
 
 def record(path: str = "tests/bench/record.json") -> dict[str, Any]:

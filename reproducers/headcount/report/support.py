@@ -11,11 +11,12 @@ from string import ascii_letters
 from textwrap import fill
 
 from headcount.builds import RELEASES
-from headcount.configs import Config
+from headcount.matrix.config import Config
 from headcount.defects import Defect, catalogue, contains
-from headcount.matrix import FAMILY_CALLS, Cell, family_models, ways
+from headcount.matrix import Cell
+from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
 from headcount.models import FAMILIES, Family, Model
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 
 #: The lines of transformers that nox has environments for.
 LINES = ("4.57.6", "5.23.0")
@@ -70,9 +71,9 @@ def support(
         return Support(State.WORKS)
     if all(any(_is_tracing(defect) for defect in defects) for defects in shown.values()):
         return Support(State.UNTRACED, found)
-    extra = [defects for cell, defects in shown.items() if "bottleneck" in cell.config.ignored_layers]
+    extra = [defects for cell, defects in shown.items() if "residual_outputs" in cell.config.ignored_layers]
     # Where heads may stay, for their tables or their layer, that they do is no working.
-    works = bool(extra) and not any(extra) and not (family.tables or family.joined)
+    works = bool(extra) and not any(extra) and not (family.relative_position_bias or family.uses_multihead_attention)
     return Support(State.EXTRA if works else State.BROKEN, found)
 
 

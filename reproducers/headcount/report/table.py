@@ -9,7 +9,7 @@ from rich.table import Table
 
 from headcount.defects import Outcome
 from headcount.results import Row
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 
 #: The table is readable at this width with every release in it: a label and 18 columns of 1 + 3.
 WIDTH = 100

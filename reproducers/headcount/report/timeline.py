@@ -9,7 +9,7 @@ from headcount.builds import RELEASES
 from headcount.defects import Defect, catalogue
 from headcount.matrix import Cell
 from headcount.results import Row
-from headcount.verdicts import Kind
+from headcount.oracle.verdict import Kind
 
 _NOT_ASKED = (Kind.UNTESTABLE, Kind.NOT_APPLICABLE)
 

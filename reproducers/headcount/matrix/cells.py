@@ -1,0 +1,276 @@
+"""Which cells: the product of the core axes, a covering array of the rest against it, and known corners.
+
+Collected by pytest in every worker process, so: no torch, no build, and the same order each time.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fractions import Fraction
+from functools import cache
+from itertools import product
+from typing import Any
+
+import covertable
+
+from headcount.matrix.cell import Cell
+from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second
+from headcount.models import FAMILIES, VIT_BASE, Model, small
+
+
+#: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
+CORE: Mapping[str, tuple[Any, ...]] = {
+    "global_pruning": (False, True),
+    "prune_num_heads": (True, False),
+    "prune_head_dims": (False, True),
+    "head_pruning_ratio": (Fraction(0), Fraction(1, 3), Fraction(1, 2), Fraction(2, 5), Fraction(9, 10)),
+    "pruning_ratio": (Fraction(1, 2), Fraction(0)),
+    "iterative_steps": (1, 3),
+}
+
+#: Everything else that touches heads, one departure from the defaults at a time. `heads` is the model's.
+#: They come in batches, each with a covering array of its own: a new batch leaves all other cells as they are.
+_BATCHES: tuple[tuple[Mapping[str, Any], ...], ...] = (
+    (
+        {"heads": 3},
+        {"heads": 10},
+        {"heads": 12},
+        {"heads": 25},
+        {"head_pruning_ratio_dict": ((("attention.0",), Fraction(2, 3)),)},
+        {"head_pruning_ratio_dict": ((("query.0",), Fraction(2, 3)),)},
+        {"pruning_ratio_dict": ((("mlp.0",), Fraction(1, 4)),)},
+        {"pruning_ratio_dict": ((("mlp.0", "mlp.1"), Fraction(1, 4)),)},
+        {"max_pruning_ratio": Fraction(1, 4)},
+        {"round_to": 4},
+        {"round_to": 16},
+        {"isomorphic": True},
+        {"ignored_layers": ("residual_outputs",)},
+        {"ignored_layers": ("qkv.0",)},
+        {"num_heads": "q"},
+        {"num_heads": "kv"},
+        *({"importance": c} for c in Criterion if c not in (Criterion.MAGNITUDE, Criterion.RANDOM, *REDUCED)),
+        # The width stays: how much of it chance takes would decide which other defect shows.
+        {"importance": Criterion.RANDOM, "ignored_layers": ("residual_outputs",)},
+        {"interactive": True},
+        {"second": Second.SAME},
+        {"second": Second.OTHER},
+        {"frozen": True},
+        {"training": True},
+    ),
+    tuple({"importance": criterion} for criterion in REDUCED),
+)
+EXTRAS = tuple(extra for batch in _BATCHES for extra in batch)
+
+#: The core axes that every extra is varied against.
+_AGAINST: Mapping[str, tuple[Any, ...]] = {
+    "global_pruning": (False, True),
+    "prune_num_heads": (True, False),
+    "prune_head_dims": (False, True),
+    "head_pruning_ratio": (Fraction(1, 3), Fraction(1, 2)),
+    "pruning_ratio": (Fraction(1, 2), Fraction(0)),
+    "iterative_steps": (1, 3),
+}
+
+_PLAIN_HEADS = Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 2))
+
+#: Calls with a history, or with arithmetic that floats get wrong.
+CORNERS: tuple[Cell, ...] = (
+    # Upstream issue 411: five steps; and the 12 heads on which the overshoot shows (facts of the releases).
+    Cell(Model(), replace(_PLAIN_HEADS, iterative_steps=5)),
+    Cell(Model(heads=12), replace(_PLAIN_HEADS, iterative_steps=5)),
+    Cell(Model(), replace(_PLAIN_HEADS, iterative_steps=5, global_pruning=True)),
+    # 0.28 * 25 is 7.000000000000001, and 10 * (1 - 0.9) is 0.9999999999999998: whole numbers, but not in floats.
+    Cell(Model(heads=25), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(7, 25))),
+    Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(9, 10))),
+    Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(9, 10), global_pruning=True)),
+    # Ratios that leave a step with nothing to do, or with everything.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=ratio, iterative_steps=steps, global_pruning=everywhere))
+        for ratio, steps in ((Fraction(1, 4), 5), (Fraction(1, 10), 3), (Fraction(4, 5), 5))
+        for everywhere in (False, True)
+    ),
+    Cell(Model(heads=10), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(4, 5), global_pruning=True)),
+    # All heads, more than all, and fewer than none.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=ratio, global_pruning=everywhere))
+        for ratio in (Fraction(1), Fraction(3, 2), Fraction(-1, 2))
+        for everywhere in (False, True)
+    ),
+    # More than 3/5 of the width: what is left of 48 channels no longer comes out of a set in order.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, pruning_ratio=Fraction(3, 4), global_pruning=everywhere))
+        for everywhere in (False, True)
+    ),
+    # Twice three steps.
+    Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=3, second=Second.SAME)),
+    # A scheduler of the user's own: the steps after the first find nothing left to do.
+    *(
+        Cell(Model(), replace(call, iterative_steps=3, one_shot=True, global_pruning=everywhere))
+        for call in (_PLAIN_HEADS, Config(prune_num_heads=False))
+        for everywhere in (False, True)
+    ),
+    # The pruners that can also make weights sparse before.
+    *(
+        Cell(Model(), replace(_PLAIN_HEADS, pruner=pruner, global_pruning=everywhere))
+        for pruner in Pruner
+        if pruner is not Pruner.META
+        for everywhere in (False, True)
+    ),
+    # Families that fail in more ways than the plain calls that each is asked by default.
+    *(Cell(small(family), Config()) for family in ("clip", "grouped", "multihead")),
+    Cell(small("grouped"), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3))),
+    # Of six heads of queries two are left for each of keys, or one: by a ratio that goes evenly, and one that does not.
+    *(
+        Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=ratio))
+        for ratio in (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
+    ),
+    Cell(small("grouped"), Config(prune_num_heads=False, pruning_ratio=Fraction(1, 4))),
+    # In two steps: what the second knows of keys must be what the first one left.
+    *(
+        Cell(small("grouped"), replace(call, head_pruning_ratio=Fraction(1, 3), iterative_steps=2))
+        for call in (
+            _PLAIN_HEADS,
+            replace(_PLAIN_HEADS, global_pruning=True),
+            Config(prune_num_heads=True),
+            Config(prune_num_heads=False),
+        )
+    ),
+    # Likewise where the first step was refused.
+    Cell(small("swin"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=2)),
+    Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
+    # One layer for all three, as timm has it: a third of its channels are a head's.
+    *(
+        Cell(small("fused_unbind"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=everywhere))
+        for everywhere in (False, True)
+    ),
+    # What is known of the layer by the second step must be what the first one left: heads and head dims together.
+    Cell(
+        small("fused_unbind"),
+        Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 2), iterative_steps=2, global_pruning=True),
+    ),
+    # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
+    Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
+)
+
+#: The plain calls on each family: heads or head dims or both, in both scopes, and with the width left alone.
+FAMILY_CALLS: tuple[Config, ...] = tuple(
+    Config(
+        global_pruning=everywhere,
+        prune_num_heads=heads,
+        prune_head_dims=dims,
+        head_pruning_ratio=Fraction(1, 3) if heads else Fraction(0),
+        ignored_layers=ignored,
+    )
+    for heads, dims, ignored in (
+        (True, False, ()),
+        (True, True, ()),
+        (False, True, ()),
+        (True, False, ("residual_outputs",)),
+    )
+    for everywhere in (False, True)
+)
+
+#: Likewise in two steps: what the second knows of a model must be what the first one left.
+STEPPED_CALLS: tuple[Config, ...] = tuple(replace(call, iterative_steps=2) for call in FAMILY_CALLS)
+
+#: The call of upstream issue 410, word for word, on the model it was reported for.
+ISSUE_410 = Cell(
+    VIT_BASE,
+    Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 3)),
+)
+
+
+def core() -> list[Cell]:
+    """The full product of the core axes on the smallest model."""
+    return [Cell(Model(), Config(**dict(zip(CORE, values, strict=True)))) for values in product(*CORE.values())]
+
+
+def covering() -> list[Cell]:
+    """Rows in which every extra meets every value of every core axis.
+
+    The first rows are the plain call, heads and channels in one step, for each extra in both scopes:
+    there no defect of another axis can hide one of the extra's own.
+    """
+    cells = [_covering_cell(batch, dict(row)) for batch in _BATCHES for row in _rows(len(batch))]
+    return sorted(cells, key=lambda cell: cell.id)
+
+
+def _rows(extras: int) -> Iterable[Mapping[str, Any]]:
+    plain = {"prune_num_heads": True, "pruning_ratio": Fraction(1, 2), "iterative_steps": 1}
+    seeds = [
+        {"extra": index, "global_pruning": everywhere, **plain}
+        for index in range(extras)
+        for everywhere in (False, True)
+    ]
+    axes = {"extra": list(range(extras)), **{axis: list(values) for axis, values in _AGAINST.items()}}
+    rows: Iterable[Mapping[str, Any]] = covertable.make(axes, presets=seeds)
+    return rows
+
+
+def _covering_cell(batch: tuple[Mapping[str, Any], ...], row: dict[str, Any]) -> Cell:
+    extra = dict(batch[row.pop("extra")])
+    model = Model(heads=extra.pop("heads", Model.heads))
+    return Cell(model, Config(**row, **extra))
+
+
+@cache
+def default_cells() -> tuple[Cell, ...]:
+    """The default matrix for one build, without the full-size cell."""
+    return tuple(dict.fromkeys([*core(), *covering(), *CORNERS, *families()]))
+
+
+@cache
+def known_cells() -> Mapping[str, Cell]:
+    """Every cell that the matrix asks of some build, the full-size one too, by id."""
+    return by_id((*every_cell(), ISSUE_410))
+
+
+def family_models() -> list[Model]:
+    """The smallest model of each family, with its classifier and bare."""
+    return list(dict.fromkeys(small(family, bare=bare) for family in FAMILIES for bare in (False, True)))
+
+
+def ways(model: Model) -> tuple[bool, ...]:
+    """Values of `Config.documented` that a model is asked with."""
+    return (False, True) if FAMILIES[model.family].documented else (False,)
+
+
+def families(*, everything: bool = False) -> list[Cell]:
+    """Each family's models with one of the plain calls; or with all of them, in two steps too."""
+    return [
+        Cell(model, replace(config, documented=documented))
+        for model in family_models()
+        for config in ((*FAMILY_CALLS, *STEPPED_CALLS) if everything else (_turn(model),))
+        for documented in ways(model)
+    ]
+
+
+def _turn(model: Model) -> Config:
+    """The plain call that a family's model is asked by default: the next one for the next family.
+
+    With a classifier it is one that prunes heads; bare it is any. These begin where every defect of a family shows in
+    one of them, or in a corner: a test holds that.
+    """
+    place = list(FAMILIES).index(model.family)
+    if FAMILIES[model.family].head and not model.labels:
+        return FAMILY_CALLS[(place + 5) % len(FAMILY_CALLS)]
+    heads = [config for config in FAMILY_CALLS if config.prune_num_heads]
+    return heads[place % len(heads)]
+
+
+@cache
+def every_cell() -> tuple[Cell, ...]:
+    """The whole matrix for one build, without the full-size cell."""
+    return tuple(dict.fromkeys([*default_cells(), *families(everything=True)]))
+
+
+def by_id(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Cells by id.
+
+    Raises:
+        ValueError: two cells have the same id.
+    """
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if found.setdefault(cell.id, cell) != cell:
+            raise ValueError(f"two cells are called {cell.id}")
+    return found

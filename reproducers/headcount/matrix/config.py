@@ -1,0 +1,236 @@
+"""How the pruner is called: one frozen `Config` in MetaPruner's own parameter names.
+
+Ratios are exact fractions; they become floats only at the call, as a user's would.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+
+class Criterion(StrEnum):
+    """Importance criteria, by the name each has in every release, or a name of ours where it moved."""
+
+    MAGNITUDE = "magnitude"  # GroupNormImportance(p=2), called GroupMagnitudeImportance from 1.5.2 on
+    GROUP_NORM = "groupnorm"  # GroupNormImportance by that very name, as upstream issue 410 calls it
+    L1 = "l1"
+    LAMP = "lamp"
+    FPGM = "fpgm"
+    TAYLOR = "taylor"
+    HESSIAN = "hessian"
+    OBDC = "obdc"
+    ACTIVATION = "activation"
+    BN_SCALE = "bnscale"
+    SUM = "sum"  # this and what follows, but for the last two: see REDUCED
+    MAX = "max"
+    PRODUCT = "product"
+    FIRST = "first"
+    LAST = "last"
+    RANDOM = "random"
+    CONSTANT = "constant"  # a callable of the user's own, to which all channels are alike
+
+
+class Pruner(StrEnum):
+    """Which of upstream's pruners: all take the same parameters, and prune alike."""
+
+    META = "MetaPruner"
+    GROUP_NORM = "GroupNormPruner"
+    BN_SCALE = "BNScalePruner"
+    GROWING_REG = "GrowingRegPruner"
+
+
+class Second(StrEnum):
+    """Whether a second pruner follows in the same process, and on what."""
+
+    NONE = "none"
+    SAME = "same"  # on the model that the first one pruned, with the same arguments
+    OTHER = "other"  # on a fresh model, while the first pruner is still alive
+
+
+#: One module, or several that share a ratio, by role: `attention.0` (the module with the three
+#: projections), `query.0`, `qkv.0` (the projections one by one), `mlp.1` (the MLP's first layer).
+Scope = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """One call of MetaPruner.
+
+    The fields down to `ignored_layers` are MetaPruner's own parameters; modules are named by role.
+    `num_heads` says which projections are listed in the parameter of that name. The rest says what
+    is done around the call. Every default is MetaPruner's own, but that the classifier is always
+    ignored, as upstream's examples do.
+
+    Attributes:
+        ignored_layers: roles ignored besides the classifier; `residual_outputs` is every output
+            projection and every second MLP layer, as upstream's examples have it.
+        interactive: step with `interactive=True` and prune each group by hand.
+        frozen: the first block's three projections have `requires_grad=False` beforehand.
+        training: the model is in training mode beforehand.
+        pruner: the class that is called.
+        one_shot: a scheduler of the user's own, which wants all of it in the first step.
+        documented: what upstream's examples say of the family besides: pruners of its own layers, and root types.
+    """
+
+    global_pruning: bool = False
+    prune_num_heads: bool = False
+    prune_head_dims: bool = True
+    head_pruning_ratio: Fraction = Fraction(0)
+    pruning_ratio: Fraction = Fraction(1, 2)
+    iterative_steps: int = 1
+    head_pruning_ratio_dict: tuple[tuple[Scope, Fraction], ...] = ()
+    pruning_ratio_dict: tuple[tuple[Scope, Fraction], ...] = ()
+    max_pruning_ratio: Fraction = Fraction(1)
+    round_to: int | None = None
+    isomorphic: bool = False
+    num_heads: str = "qkv"
+    ignored_layers: tuple[str, ...] = ()
+    importance: Criterion = Criterion.MAGNITUDE
+    interactive: bool = False
+    second: Second = Second.NONE
+    frozen: bool = False
+    training: bool = False
+    pruner: Pruner = Pruner.META
+    one_shot: bool = False
+    documented: bool = False
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name in _FIELDS))
+
+    def __hash__(self) -> int:
+        """Computed once: fractions are slow to hash, and a run looks calls up a million times."""
+        return self._hash
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hash, which is another in another process."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    @property
+    def id(self) -> str:
+        """Every axis of the product, then whatever differs from the default: `local-prunenum-…`."""
+        return "-".join((*self._core(), *self.extras()))
+
+    def _core(self) -> tuple[str, ...]:
+        return (
+            "global" if self.global_pruning else "local",
+            "prunenum" if self.prune_num_heads else "keepnum",
+            "prunedims" if self.prune_head_dims else "keepdims",
+            f"heads{ratio_id(self.head_pruning_ratio)}",
+            f"chan{ratio_id(self.pruning_ratio)}",
+            f"steps{self.iterative_steps}",
+        )
+
+    def extras(self) -> tuple[str, ...]:
+        """One word for each parameter outside the product that differs from its default."""
+        words = {
+            "headdict": _scopes_id(self.head_pruning_ratio_dict),
+            "chandict": _scopes_id(self.pruning_ratio_dict),
+            "max": ratio_id(self.max_pruning_ratio) if self.max_pruning_ratio != 1 else "",
+            "round": str(self.round_to or ""),
+            "isomorphic": "" if not self.isomorphic else "on",
+            "named_": self.num_heads if self.num_heads != "qkv" else "",
+            "ignore_": "_".join(self.ignored_layers),
+            "by_": self.importance if self.importance is not Criterion.MAGNITUDE else "",
+            "interactive": "" if not self.interactive else "on",
+            "second_": self.second if self.second is not Second.NONE else "",
+            "frozen": "" if not self.frozen else "on",
+            "training": "" if not self.training else "on",
+            "one_shot": "" if not self.one_shot else "on",
+            "documented": "" if not self.documented else "on",
+            "with_": self.pruner if self.pruner is not Pruner.META else "",
+        }
+        return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in words.items() if value)
+
+    def departures(self) -> dict[str, Any]:
+        """MetaPruner's own parameters that take no modules, where they differ from its defaults."""
+        plain = Config()
+        given = {name: getattr(self, name) for name in _PLAIN_PARAMETERS}
+        return {name: value for name, value in given.items() if value != getattr(plain, name)}
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields as plain values; ratios as numbers."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    def uses(self, names: Collection[str]) -> set[str]:
+        """Which of these it cannot do without: parameters of the pruner's, its class, and its criterion's."""
+        classes = set(CONSTRUCTED[self.importance][0] if self.importance in CONSTRUCTED else ())
+        needed = (self.departures().keys() | {str(self.pruner)}) & set(names)
+        return (classes if classes <= set(names) else set()) | needed
+
+    def needs(self) -> dict[str, str]:
+        """What a build must have to be asked this, and the release that first promises it."""
+        wanted = {}
+        if self.isomorphic:
+            wanted["isomorphic"] = "1.4.1"
+        if any(len(scope) > 1 for scope, _ in self.pruning_ratio_dict):
+            wanted["tuples in pruning_ratio_dict"] = "1.4.1"
+        if self.importance in CRITERION_SINCE:
+            wanted[str(self.importance)] = CRITERION_SINCE[self.importance]
+        return wanted
+
+
+_FIELDS = tuple(field.name for field in fields(Config))
+
+#: What MetaPruner takes as it is: no modules.
+_PLAIN_PARAMETERS = (
+    "global_pruning",
+    "prune_num_heads",
+    "prune_head_dims",
+    "head_pruning_ratio",
+    "pruning_ratio",
+    "iterative_steps",
+    "max_pruning_ratio",
+    "round_to",
+    "isomorphic",
+)
+
+#: Those that reduce a group's scores in another way than to their mean.
+REDUCED = (Criterion.SUM, Criterion.MAX, Criterion.PRODUCT, Criterion.FIRST, Criterion.LAST)
+
+#: Criterion -> its class in torch_pruning.importance, by either of the names that NORM has had, and its arguments.
+NORM = ("GroupNormImportance", "GroupMagnitudeImportance")
+CONSTRUCTED: Mapping[Criterion, tuple[tuple[str, ...], Mapping[str, Any]]] = {
+    Criterion.MAGNITUDE: (NORM, {"p": 2}),
+    Criterion.GROUP_NORM: (("GroupNormImportance",), {"p": 2}),
+    Criterion.L1: (NORM, {"p": 1}),
+    Criterion.LAMP: (("LAMPImportance",), {}),
+    Criterion.FPGM: (("FPGMImportance",), {}),
+    Criterion.TAYLOR: (("GroupTaylorImportance",), {}),
+    Criterion.HESSIAN: (("GroupHessianImportance",), {}),
+    Criterion.OBDC: (("OBDCImportance",), {}),
+    Criterion.ACTIVATION: (("ActivationImportance",), {}),
+    Criterion.BN_SCALE: (("BNScaleImportance",), {}),
+    Criterion.SUM: (("MagnitudeImportance",), {"p": 2, "group_reduction": "sum"}),
+    Criterion.MAX: (("MagnitudeImportance",), {"p": 2, "group_reduction": "max"}),
+    Criterion.PRODUCT: (("MagnitudeImportance",), {"p": 2, "group_reduction": "prod"}),
+    # The plain classes of the other two, so that each is asked.
+    Criterion.FIRST: (("TaylorImportance",), {"group_reduction": "first"}),
+    Criterion.LAST: (("HessianImportance",), {"group_reduction": "gate"}),
+    Criterion.RANDOM: (("RandomImportance",), {}),
+}
+
+#: Criteria that not every release has, and the release that brought them.
+CRITERION_SINCE = {Criterion.FPGM: "1.4.0", Criterion.OBDC: "1.4.0", Criterion.ACTIVATION: "1.4.3"}
+
+
+def ratio_id(ratio: Fraction) -> str:
+    """`1of3` for 1/3, `0` and `1` for the whole numbers, `m1of2` for a negative one."""
+    sign = "m" if ratio < 0 else ""
+    top, bottom = abs(ratio.numerator), ratio.denominator
+    return f"{sign}{top}" if bottom == 1 else f"{sign}{top}of{bottom}"
+
+
+def _scopes_id(scopes: tuple[tuple[Scope, Fraction], ...]) -> str:
+    return "".join(f"_{'+'.join(scope)}_{ratio_id(ratio)}" for scope, ratio in scopes)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else float(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, StrEnum) else value

@@ -1,0 +1,227 @@
+"""What was seen when a build pruned a cell: plain facts, no judgement, and nothing but JSON.
+
+Observations cross the border from an isolated process as JSON, never as pickles, and are checked on
+arrival. Nothing that a build says through them makes the parent do anything.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from headcount.untrusted import checked, plain
+
+#: The exit status of a script that cannot tell, as `git bisect run` has it.
+CANNOT_BE_TESTED = 125
+
+#: The file in a process's folder that holds what it prints.
+LOG = "printed.log"
+
+#: The file in a process's folder in which a script's process notes how it ended.
+END = "end.json"
+
+#: How much of what a cell prints is kept, from the end, in bytes.
+PRINTED_LIMIT = 2_000
+
+#: Messages of failures that may be the machine's, and not the build's.
+MACHINES_FAULT = re.compile(
+    r"(?m)MemoryError|allocate memory|could not create a primitive|^OSError: \[Errno (12|24|28|122)\]|No space left"
+    r"|CUDA (out of memory|error)|CU(BLAS|DNN)_STATUS|re-initialize CUDA"
+)
+
+#: A warning's first line; and what is indented, as its second and a traceback's lines are.
+_NOISE = re.compile(r"\S+:\d+: \w*Warning: | ")
+
+
+class Phase(StrEnum):
+    """What the isolated process was doing. A failure belongs to the last phase that it reached."""
+
+    IMPORT = "import"
+    CONSTRUCT = "construct"
+    STEP = "step"
+    FORWARD = "forward"
+    MEASURE = "measure"
+    CELL = "cell"  # somewhere in the cell: the process did not live to say where
+
+
+class Ending(StrEnum):
+    """How the cell's run ended."""
+
+    FINISHED = "finished"  # pruned; what follows can be judged
+    RAISED = "raised"  # the build, or the model it left, raised an exception
+    TIMEOUT = "timeout"
+    KILLED = "killed"  # the process died: a signal, or an exit of its own
+    GARBAGE = "garbage"  # the process answered with something that is no observation
+    UNIMPORTABLE = "unimportable"  # the build cannot be imported, or is not the one it claims to be
+    NOT_RUN = "not-run"  # the build has hung too often
+    NOT_APPLICABLE = "not-applicable"  # the release never promised such a parameter
+
+
+class Mismatch(StrEnum):
+    """How a weight of the pruned network differs from the dense one's at its indices."""
+
+    GONE = "gone"  # the parameter is not there any more
+    NEW = "new"  # the dense network has no such parameter
+    ANOTHER_TENSOR = "another-tensor"  # of another dtype, or of another number of dimensions
+    EMPTY = "empty"  # no value is left
+    UNKNOWN_VALUES = "unknown-values"  # values that the dense tensor does not have
+    MOVED_VALUES = "moved-values"  # the dense tensor's values, in other places
+    FORBIDDEN_CUT = "forbidden-cut"  # cut along a dimension that nothing may prune
+    OTHER_INDICES = "other-indices"  # keeps other indices of its dimension than its neighbours
+    OTHER_HEADS = "other-heads"  # a table's rows are of other heads than the channels
+    ATTRIBUTE = "attribute"  # the layer's own numbers are not its weight's
+
+
+@dataclass(frozen=True)
+class UnexpectedWeight:
+    """A weight that is not the dense network's.
+
+    Attributes:
+        parameter: its name in the network; of a layer, for ATTRIBUTE.
+        dimension: what the dimension is, as in `Observation.kept`; "" where it does not matter.
+        found, expected: shapes, counts or heads, as `mismatch` needs them.
+    """
+
+    parameter: str
+    mismatch: Mismatch
+    dimension: str = ""
+    found: tuple[int, ...] = ()
+    expected: tuple[int, ...] = ()
+
+
+class Aspect(StrEnum):
+    """What of a model, a parameter or another pruner pruning must leave alone."""
+
+    TRAINING = "training"
+    REQUIRES_GRAD = "requires_grad"
+    DTYPE = "dtype"
+    HOOKS = "hooks"
+    CHANNEL_GROUPS = "out_channel_groups"  # of another pruner: modules of this one's model
+
+
+@dataclass(frozen=True)
+class SideEffect:
+    """Something that pruning changed and had to leave alone; `before` and `after` as Python prints them."""
+
+    where: str
+    aspect: Aspect
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception that came out of the build, or out of the model it left.
+
+    Attributes:
+        exception: its class name.
+        message: its text, cut to 500 characters.
+        frame: `module.function` of the innermost frame inside torch_pruning, "" if there is none.
+        phase: what the process was doing.
+        traceback: the last lines, for people.
+    """
+
+    exception: str
+    message: str = ""
+    frame: str = ""
+    phase: Phase = Phase.STEP
+    traceback: str = ""
+
+    @property
+    def text(self) -> str:
+        """The message without what differs from run to run: numbers, addresses, where in the model; its first line."""
+        return without_numbers(self.message)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One cell on one build. Every index is an index of the *dense* model, found by the weight's value.
+
+    Attributes:
+        ending, phase: how far it went.
+        failure: set if `ending` is RAISED or UNIMPORTABLE.
+        detail: a signal, an exit status, a claim that does not hold.
+        reported: per block, the pruner's own `num_heads` for q, k and v; None where it was not listed.
+        kept: dimension -> surviving indices. Dimensions are `width`, `labels`, `mlp.0`, and per block `q.0`,
+            `k.0`, `v.0` (rows of the projections) and `o.0` (columns of the output projection).
+        sizes: dimension -> channels in the dense model.
+        unexpected_weights: weights that are not the dense model's, or disagree with their neighbours.
+        output_failure: the forward pass with the head counts updated raised this.
+        cannot_run: a network made of the same weights without a pruner fails, too: its code has sizes fixed.
+        output_shape: of the logits after pruning.
+        output_gap: largest difference to the dense model with the removed parts masked, relative
+            to the largest logit; None where the width was touched.
+        effects: side effects on the model, its parameters or another pruner; three at most.
+        attributes, parameters: names the constructed pruner has, names its constructor takes.
+        seconds: of the build's own work, by phase.
+        recalled: it was seen before, and came from the cache.
+        printed: the end of what the build wrote to stdout and stderr, kept for failures only.
+    """
+
+    ending: Ending
+    phase: Phase = Phase.IMPORT
+    failure: Failure | None = None
+    detail: str = ""
+    reported: tuple[tuple[int | None, ...], ...] = ()
+    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    unexpected_weights: tuple[UnexpectedWeight, ...] = ()
+    output_failure: Failure | None = None
+    cannot_run: bool = False
+    output_shape: tuple[int, ...] = ()
+    output_gap: float | None = None
+    effects: tuple[SideEffect, ...] = ()
+    attributes: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    printed: str = ""
+    recalled: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields that differ from their defaults, as plain values."""
+        return plain(self)
+
+    @classmethod
+    def from_json(cls, data: object) -> "Observation":
+        """The observation in a decoded JSON object.
+
+        Raises:
+            ValueError: the data is not one: an unknown field, or a value of another type.
+        """
+        return checked(cls, data, "observation")
+
+
+@dataclass(frozen=True)
+class ScriptRun:
+    """How a script ended, and what it printed, or the end of that.
+
+    Attributes:
+        status: its exit status; None if it was killed, or did not end in time.
+        raised: the uncaught exception that ended it, and its message's first line.
+        frame: the innermost function of torch_pruning that the exception came through.
+        lines: the script's own lines that it came through, or those that led to sys.exit.
+        answer: the text that it left in `ANSWER`: nothing that is printed can pass for it.
+        why: why it tells nothing of the build, if its process knows.
+    """
+
+    status: int | None
+    printed: str
+    raised: str = ""
+    frame: str = ""
+    lines: tuple[int, ...] = ()
+    answer: str = ""
+    why: str = ""
+
+    @property
+    def said(self) -> str:
+        """Why it tells nothing, the exception that ended it, or the last line that it printed, warnings aside."""
+        lines = [line for line in self.printed.splitlines() if line.strip() and not _NOISE.match(line)]
+        return ": ".join(filter(None, (self.raised, self.why))) or (lines or ["nothing printed"])[-1]
+
+
+def without_numbers(message: str) -> str:
+    """A foreign message's first line without what differs from run to run: numbers, addresses, where in the model."""
+    first = message.strip().partition("\n")[0]
+    inner = re.sub(r"(?:[A-Za-z_]\w*\.(?:\d+\.)*)+(\w+\.\w+)", r"\1", re.sub(r"0x[0-9a-f]+", "0xN", first))
+    return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "N", inner)[:200]
