@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -12,20 +12,19 @@ from pathlib import Path
 
 _PACKAGES = ("torch", "transformers", "numpy")
 
-
 #: The variable that names the device that cells run on, for this process and all that it starts.
 DEVICE = "HEADCOUNT_DEVICE"
 CPU = "cpu"
 
 
 def device() -> str:
-    """Where cells run: `cpu`, by whatever number, or another device of torch's."""
+    """Return where cells run: `cpu`, also for `cpu:0`, or another device of torch's."""
     found = os.environ.get(DEVICE, CPU)
     return CPU if found.partition(":")[0] == CPU else found
 
 
 def environment() -> Mapping[str, str]:
-    """The versions of the base environment, without importing anything of it; and the device, if it is another."""
+    """Return the versions of the base environment, without importing it; and the device, if it is not the CPU."""
     return _versions() if device() == CPU else {**_versions(), "device": device()}
 
 
@@ -40,7 +39,7 @@ def _versions() -> Mapping[str, str]:
     return versions
 
 
-#: What foreign code may see of the environment: where things are, and how torch and transformers behave.
+#: What untrusted code may see of the environment: where things are, and how torch and transformers behave.
 _HARMLESS = re.compile(
     r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHON\w*|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
     r"|HF_HUB_OFFLINE|HEADCOUNT_DEVICE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
@@ -49,27 +48,58 @@ _HARMLESS = re.compile(
 
 
 def harmless_environment() -> dict[str, str]:
-    """The environment without whatever may be a secret."""
+    """Return the environment without what may be a secret."""
     return {name: value for name, value in os.environ.items() if _HARMLESS.match(name)}
 
 
 @cache
 def git_environment() -> Mapping[str, str]:
-    """Git's environment, in which a folder names its repository: a hook's variables would name another."""
+    """Return the environment for git, in which a folder names its repository: a hook's variables name another."""
     local = subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=False)  # noqa: S607 - git is on PATH
     return {name: value for name, value in os.environ.items() if name not in local.stdout.split()}
 
 
+#: What of this package the isolated process imports, in files and folders: nothing else changes an observation.
+OBSERVING = (
+    "__init__.py",
+    "environment.py",
+    "isolation/__init__.py",
+    "isolation/entry.py",
+    "isolation/landlock.py",
+    "isolation/preload.py",
+    "isolation/process.py",
+    "isolation/redirect.py",
+    "isolation/script.py",
+    "matrix/__init__.py",
+    "matrix/cell.py",
+    "matrix/config.py",
+    "models",
+    "observation.py",
+    "pruning",
+    "untrusted.py",
+)
+
+
+@cache
+def observing_digest() -> str:
+    """Return SHA-256 over the source that the isolated process imports, as it was when this process first looked."""
+    return _digest(OBSERVING)
+
+
 @cache
 def harness_digest() -> str:
-    """SHA-256 over the harness's own source as it was: another harness may see other things."""
+    """Return SHA-256 over the harness's source, as it was when this process first looked."""
     return source_digest()
 
 
 def source_digest() -> str:
-    """SHA-256 over the harness's own source as it is now."""
-    root = Path(__file__).parent
-    total = sha256()
-    for path in sorted(root.rglob("*.py")):
-        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    """Return SHA-256 over the harness's source as it is now."""
+    return _digest([""])
+
+
+def _digest(places: Iterable[str]) -> str:
+    root, total = Path(__file__).parent, sha256()
+    for place in places:
+        for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):
+            total.update(str(path.relative_to(root)).encode() + path.read_bytes())
     return total.hexdigest()

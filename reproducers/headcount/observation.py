@@ -1,10 +1,12 @@
 """What was seen when a build pruned a cell: plain facts, no judgement, and nothing but JSON.
 
-Observations cross the border from an isolated process as JSON, never as pickles, and are checked on
-arrival. Nothing that a build says through them makes the parent do anything.
+Observations leave the isolated process as JSON, never as pickles, and are checked on arrival. Nothing
+that a build writes into them makes the parent do anything.
 """
 
+import os
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -128,6 +130,16 @@ class Failure:
     phase: Phase = Phase.STEP
     traceback: str = ""
 
+    @classmethod
+    def of(cls, error: BaseException, phase: Phase) -> "Failure":
+        """Return what is kept of an exception."""
+        frame = ""
+        for entry in traceback.extract_tb(error.__traceback__):
+            _, package, inside = entry.filename.replace(os.sep, "/").rpartition("/torch_pruning/")
+            frame = f"{inside.removesuffix('.py').replace('/', '.')}.{entry.name}" if package else frame
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        return cls(type(error).__name__, str(error)[:500], frame, phase, "\n".join(lines[-12:]))
+
     @property
     def text(self) -> str:
         """The message without what differs from run to run: numbers, addresses, where in the model; its first line."""
@@ -221,7 +233,7 @@ class ScriptRun:
 
 
 def without_numbers(message: str) -> str:
-    """A foreign message's first line without what differs from run to run: numbers, addresses, where in the model."""
+    """A message's first line without what differs from run to run: numbers, addresses, where in the model."""
     first = message.strip().partition("\n")[0]
     inner = re.sub(r"(?:[A-Za-z_]\w*\.(?:\d+\.)*)+(\w+\.\w+)", r"\1", re.sub(r"0x[0-9a-f]+", "0xN", first))
     return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "N", inner)[:200]

@@ -1,4 +1,4 @@
-"""What someone else wrote: decoded JSON checked against a dataclass, and text made fit for a line."""
+"""Data and text that others wrote: decoded JSON is checked against a dataclass, text is made fit for a line."""
 
 import json
 import os
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def checked(kind: type[T], data: object, where: str) -> T:
-    """`data` as a `kind`, rebuilt from scratch.
+    """Return `data` as a `kind`, rebuilt from scratch.
 
     Args:
         kind: a dataclass of numbers, texts, enums, tuples, mappings and other such; `object` takes anything.
@@ -46,7 +46,7 @@ def _rebuilt(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911
         hints = _hints(kind)
         if unknown := data.keys() - hints.keys():
             raise ValueError(f"{where} has unknown fields {sorted(map(repr, unknown))[:3]}")
-        if missing := _required(kind) - data.keys():
+        if missing := hints.keys() - _defaults(kind).keys() - data.keys():
             raise ValueError(f"{where} lacks {min(missing)}")
         return kind(**{key: _rebuilt(hints[key], value, f"{where}.{key}") for key, value in data.items()})
     if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
@@ -59,31 +59,25 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-@cache
-def _required(kind: Any) -> frozenset[str]:
-    """The fields without a default."""
-    return frozenset(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
-
-
 def placeless(text: str, folders: Iterable[str]) -> str:
-    """Text without where these folders lie, which is nothing that it says."""
+    """Return text with paths below these folders made relative: where they lie differs from run to run."""
     for folder in folders:
         text = text.replace(f"{folder}{os.sep}", "")
     return text
 
 
-def clean(foreign: str) -> str:
-    """One line of printable characters, without what an old runner takes for a command."""
-    return "".join(c if c.isprintable() else " " for c in foreign)[:500].replace("##[", "# #[")
+def clean(text: str) -> str:
+    """Return one line of printable characters, without what an old CI runner takes for a command."""
+    return "".join(c if c.isprintable() else " " for c in text)[:500].replace("##[", "# #[")
 
 
 def encoded(value: object) -> str:
-    """A value as JSON in one line; of each dataclass in it, the fields that differ from their defaults."""
+    """Return a value as JSON in one line; of each dataclass in it, the fields that differ from their defaults."""
     return json.dumps(value, default=plain, separators=(",", ":"))
 
 
 def plain(value: Any) -> dict[str, Any]:
-    """A dataclass's fields that differ from their defaults; what is in them stays as it is."""
+    """Return a dataclass's fields that differ from their defaults; their values stay as they are."""
     defaults = _defaults(type(value))
     return {name: item for name, item in vars(value).items() if name not in defaults or item != defaults[name]}
 

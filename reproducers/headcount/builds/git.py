@@ -1,6 +1,6 @@
 """A local git clone, read by git's plumbing: its commits, and the package as each commit has it.
 
-Nothing is checked out and nothing is written: a dirty work tree does not matter.
+Nothing is checked out and nothing is written to the clone: a dirty work tree does not matter.
 """
 
 import re
@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from headcount.environment import git_environment
 from headcount.errors import SetupError, UsageError
+from headcount.untrusted import clean
 
 _PACKAGE = "torch_pruning"
 _METADATA = ("pyproject.toml", "setup.py")
@@ -59,23 +60,19 @@ class Clone:
             UsageError: there is none, or it is shallow.
             SetupError: there is no git.
         """
-        if shutil.which("git") is None:
-            raise SetupError("a clone can only be read with git", "install git")
-        self.path = path
+        hint = "name a full clone of Torch-Pruning"
         if not path.is_dir():
-            raise UsageError(f"there is no folder {path}", "name a full clone of Torch-Pruning")
-        done = self._run(["rev-parse", "--absolute-git-dir"], None)
+            raise UsageError(f"there is no folder {path}", hint)
+        done = _run(path, "rev-parse", "--absolute-git-dir")
         if done.returncode:
             why = done.stderr.strip().partition("\n")[0].removeprefix("fatal: ")
-            raise UsageError(
-                f"{path} is no git repository that can be read: {why}", "name a full clone of Torch-Pruning"
-            )
+            raise UsageError(f"{path} is no git repository that can be read: {why}", hint)
         self.path = Path(done.stdout.strip())
         if self._git("rev-parse", "--is-shallow-repository").strip() == "true":
             raise UsageError(f"{path} is a shallow clone: most commits are missing", "git fetch --unshallow")
 
     def resolve(self, ref: str) -> str:
-        """The commit that a ref names.
+        """Return the commit that a ref names.
 
         Raises:
             UsageError: there is no such ref.
@@ -88,18 +85,18 @@ class Clone:
         return found.strip()
 
     def has(self, ref: str) -> bool:
-        """Whether a ref names a commit."""
+        """Return whether a ref names a commit."""
         return self._named(ref) is not None
 
     def _named(self, ref: str) -> str | None:
         return self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
 
     def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether `newer` was made on top of `older`, or is the same."""
+        """Return whether `newer` was made on top of `older`, or is the same."""
         return self._try("merge-base", "--is-ancestor", older, newer) is not None
 
     def commit(self, ref: str) -> Commit:
-        """One commit.
+        """Return one commit.
 
         Raises:
             UsageError: there is no such ref.
@@ -107,19 +104,19 @@ class Clone:
         return self._commits(["--max-count=1", self.resolve(ref)])[0]
 
     def commits(self, older: str, newer: str, *, first_parent: bool = False) -> list[Commit]:
-        """Every commit that `newer` has and `older` has not, parents before children."""
+        """Return every commit that `newer` has and `older` has not, parents before children."""
         options = ["--first-parent"] if first_parent else []
         return self._commits([*options, "--topo-order", "--reverse", f"{older}..{newer}"])
 
     @cache  # noqa: B019 - a clone lives as long as the process; each change asks several times
     def released(self, sha: str) -> str:
-        """The first tag that carries a commit; "" if none does."""
+        """Return the first tag that contains a commit; "" if none does."""
         tags = self._git("tag", "--contains", sha).split()
         versions = [tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)+", tag)]
         return min(versions, key=_numbers, default="")
 
     def boundary(self, commits: Sequence[Commit]) -> list[Commit]:
-        """The commits that these were made on top of, and that are not among them."""
+        """Return the parents of these commits that are not among them."""
         known = {commit.sha for commit in commits}
         outside = dict.fromkeys(p for commit in commits for p in commit.parents if p not in known)
         return self._commits(["--no-walk=unsorted", *outside]) if outside else []
@@ -139,14 +136,14 @@ class Clone:
         ]
 
     def _objects(self, kind: str, shas: list[str], path: str) -> list[str]:
-        """The object at a path in each commit, by one process for all; "" where there is none of this kind."""
-        asked = "".join(f"{sha}:{path}\n" for sha in shas)
-        answers = _lines(self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", given=asked))
+        """Return the object at a path in each commit, by one process for all; "" where there is none of this kind."""
+        paths = "".join(f"{sha}:{path}\n" for sha in shas)
+        answers = _lines(self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", given=paths))
         return [answer.split()[1] if answer.startswith(f"{kind} ") else "" for answer in answers]
 
-    @cache  # noqa: B019 - likewise; most commits share their metadata
+    @cache  # noqa: B019 - as above; most commits share their metadata
     def _version(self, blobs: tuple[str, ...]) -> str:
-        """The version that the first of these files to state one states."""
+        """Return the version in the first of these files that states one."""
         for blob in filter(None, blobs):
             found = re.search(r"""\bversion\s*=\s*["']([^"']*)["']""", self._git("cat-file", "blob", blob))
             with suppress(InvalidVersion):
@@ -155,37 +152,57 @@ class Clone:
         return "0"
 
     def _git(self, *arguments: str, given: str | None = None) -> str:
-        done = self._run(arguments, given)
+        done = _run(self.path, *arguments, given=given)
         if done.returncode:
             raise SetupError(f"git {arguments[0]} fails in {self.path}: {done.stderr.strip().splitlines()[-1:]}")
         return done.stdout
 
     def _try(self, *arguments: str) -> str | None:
-        done = self._run(arguments, None)
+        done = _run(self.path, *arguments)
         return None if done.returncode else done.stdout
 
-    def _run(self, arguments: Iterable[str], given: str | None) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(  # noqa: S603 - git, with arguments and no shell
-            ["git", "-C", str(self.path), *arguments],  # noqa: S607 - wherever it is
-            input=given,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            env=git_environment(),
-            check=False,
-        )
+
+def export(clone: Path, ref: str, target: Path) -> None:
+    """Write the tree of a ref into a new folder.
+
+    Raises:
+        UsageError: there is no such ref.
+        SetupError: there is no git, or it fails.
+    """
+    tree = _run(clone, "rev-parse", "--verify", "--quiet", f"{ref}^{{tree}}")
+    if tree.returncode:
+        raise UsageError(f"{clone} has no ref {ref!r}", "git branch --all and git tag list them")
+    target.mkdir(parents=True)
+    archive = target.with_name(f"{target.name}.tar")
+    done = _run(clone, "archive", f"--output={archive}", tree.stdout.strip())
+    if done.returncode:
+        raise SetupError(f"git cannot export {ref} of {clone}: {clean(done.stderr)}")
+    subprocess.run(["tar", "-x", "-f", str(archive), "-C", str(target)], check=True)  # noqa: S603, S607 - tar is where git is
+    archive.unlink()
 
 
 def has_changes(path: Path) -> bool:
-    """Whether a working tree has changes that are not committed, what git does not track aside."""
-    command = ["git", "-C", str(path), "status", "--porcelain", "--untracked-files=no"]
-    done = subprocess.run(command, capture_output=True, text=True, env=git_environment(), check=False)  # noqa: S603 - git, and no shell
-    return bool(done.stdout.strip())
+    """Return whether a working tree has changes that are not committed. Untracked files don't count."""
+    return bool(_run(path, "status", "--porcelain", "--untracked-files=no").stdout.strip())
+
+
+def _run(path: Path, *arguments: str, given: str | None = None) -> "subprocess.CompletedProcess[str]":
+    if shutil.which("git") is None:
+        raise SetupError("a clone can only be read with git", "install git")
+    return subprocess.run(  # noqa: S603 - git, with arguments and no shell
+        ["git", "-C", str(path), *arguments],  # noqa: S607 - wherever it is
+        input=given,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        env=git_environment(),
+        check=False,
+    )
 
 
 def _lines(text: str) -> list[str]:
-    """Git's lines: a subject may hold what else Python takes for the end of one."""
+    """Return git's lines: a subject may hold other characters that Python takes for a line's end."""
     return text.removesuffix("\n").split("\n") if text else []
 
 

@@ -1,7 +1,7 @@
-"""The server that processes are forked from: it imports torch and transformers once, and may serve several who ask.
+"""The server that processes are forked from: it imports torch and transformers once.
 
-multiprocessing's own, but for its address, which a confined process cannot reach, and for how long it is waited for:
-one who asks may begin it before it is needed, and have others ask it too.
+It is multiprocessing's own, except for its address, which a confined process cannot reach. It may be started before
+it is needed, and serve other processes of ours too, as pytest-xdist's workers.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Event, Lock, Thread
+from types import ModuleType
 from typing import Any
 
 from headcount.environment import CPU, device, harmless_environment
@@ -28,13 +29,13 @@ _MANY = ["headcount.isolation.preload_networks"]
 
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
-#: Torch, asked by an import whether there is a GPU, must not start what no forked process could use.
+#: Torch looks for a GPU when it is imported: this must not start what no forked process could use.
 _FORKABLE = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 
-#: Where a server is, and what it wants to hear; the latter from Python 3.14 on.
+#: Where a server is, and the key that it expects, the latter from Python 3.14 on.
 _WHEREABOUTS = ("_forkserver_address", "_forkserver_pid", "_forkserver_authkey")
 
-#: Seconds between two looks at whether a server that is waited for was stopped.
+#: Seconds between two looks at whether the server was stopped.
 LOOK_EVERY = 5.0
 
 #: The server that this process has joined, if it has.
@@ -42,14 +43,14 @@ _joined: list[forkserver.ForkServer] = []
 
 
 def context(*, many: bool) -> BaseContext:
-    """Fork from a server where there is fork, spawn where there is none.
+    """Return how processes are started: forked from a server where there is fork, else spawned.
 
     Args:
         many: many cells are to come, of all families: their networks are made once, before the first.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    # A name in place of a file: what is confined cannot reach it, nor have the server start what is not.
+    # A name in place of a file: a confined process cannot reach it, so it cannot have the server start another.
     multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(_PRELOADED + _MANY * many)
@@ -57,27 +58,27 @@ def context(*, many: bool) -> BaseContext:
 
 
 def warm_up(*, many: bool = False) -> None:
-    """Start the server now, where something else takes time first: it imports meanwhile."""
+    """Start the server now: it imports while something else takes time."""
     if context(many=many).get_start_method() == "forkserver":
         with starting():
             forkserver.ensure_running()
 
 
 def shared(*, many: bool) -> Mapping[str, Any]:
-    """Start the server now, for other processes too: what they need to `join`, if anything. It ends with this one."""
+    """Start the server now, for other processes too. Return what they need to `join` it. It ends with this process."""
     warm_up(many=many)
     server = forkserver._forkserver  # noqa: SLF001 - there is no public way
     return {name: getattr(server, name) for name in _WHEREABOUTS if getattr(server, name, None) is not None}
 
 
 def join(whereabouts: Mapping[str, Any]) -> None:
-    """Have this process's processes forked by another's server; by one of its own, once that is gone."""
+    """Fork from another process's server; once that is gone, from one of our own."""
     if not whereabouts:
         return
     theirs, own = forkserver.ForkServer(), forkserver.connect_to_new_process
     for name, value in whereabouts.items():
         setattr(theirs, name, value)
-    theirs._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # type: ignore[attr-defined]  # noqa: SLF001 - what its children inherit of it
+    theirs._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # type: ignore[attr-defined]  # noqa: SLF001 - its children inherit it
     theirs.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
     _joined.append(theirs)
 
@@ -92,10 +93,11 @@ def join(whereabouts: Mapping[str, Any]) -> None:
     forkserver.connect_to_new_process = connect
 
 
-#: What is done to come by a process that has the device: imports, a fork where there is one, and its confinement.
+#: How a process gets the device: imports, a fork where there is one, and confinement.
 _PROBE = """
 import os, sys, tempfile
-from headcount.isolation.preload import worker
+import headcount.isolation.preload
+from headcount.isolation.process import reach_device
 import torch
 try:
     torch.device(sys.argv[1])
@@ -106,21 +108,21 @@ with tempfile.TemporaryDirectory() as scratch:
     forked = os.fork() if hasattr(os, "fork") else 0
     if not forked:
         try:
-            worker.reach_device(scratch)
+            reach_device(scratch)
         except BaseException as error:
-            told = (str(error).splitlines() or [""])[0].partition(". ")[0]
-            print(f"{type(error).__name__}: {told}", file=sys.stderr, flush=True)
+            first = (str(error).splitlines() or [""])[0].partition(". ")[0]
+            print(f"{type(error).__name__}: {first}", file=sys.stderr, flush=True)
             os._exit(1)
         os._exit(0)
     sys.exit(os.waitpid(forked, 0)[1] and 1)
 """
 
-#: Seconds within which a device is there, or is not.
+#: Seconds after which a device that does not answer is taken for none.
 _PATIENCE = 120
 
 
 def lacks_device() -> str:
-    """Why cells cannot run on the device; "" if they can. Costs a process that imports torch.
+    """Return why cells cannot run on the device; "" if they can. Costs a process that imports torch.
 
     Raises:
         UsageError: torch knows no device of this name.
@@ -129,7 +131,7 @@ def lacks_device() -> str:
         return ""
     command, variables = [sys.executable, "-c", _PROBE, device()], {**os.environ, **_FORKABLE}
     try:
-        done = subprocess.run(  # noqa: S603 - our own words
+        done = subprocess.run(  # noqa: S603 - our own code
             command, capture_output=True, text=True, check=False, env=variables, timeout=_PATIENCE
         )
     except subprocess.TimeoutExpired:
@@ -143,18 +145,20 @@ def lacks_device() -> str:
 
 @contextlib.contextmanager
 def starting() -> Iterator[None]:
-    """While a process is started: the environment as a build may see it, without tokens. The server inherits it.
+    """Start a process inside this: it and the server inherit the environment as a build may see it, without tokens.
 
-    A server that was stopped meanwhile is killed: who waits for it learns that it is lost.
+    The process would import this program's main module, too, with all that it imports: it gets an empty one. A server
+    that was stopped meanwhile is killed, so that the start fails in place of waiting for ever.
     """
     with _STARTING, _watched():
-        before = dict(os.environ)
-        harmless = harmless_environment()
+        before, main, harmless = dict(os.environ), sys.modules["__main__"], harmless_environment()
+        sys.modules["__main__"] = ModuleType("__main__")
         os.environ.clear()
         os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
         try:
             yield
         finally:
+            sys.modules["__main__"] = main
             os.environ.clear()
             os.environ.update(before)
 
@@ -175,7 +179,7 @@ def _watched() -> Iterator[None]:
 
 
 def kill_if_stopped() -> None:
-    """End a server that was stopped, as by a signal, and answers no one. Only Linux says so of a process."""
+    """Kill a server that was stopped by a signal: it answers nothing. Only Linux shows this of a process."""
     server = _joined[-1] if _joined else forkserver._forkserver  # noqa: SLF001 - there is no public way
     process = getattr(server, "_forkserver_pid", None)
     with contextlib.suppress(OSError, IndexError):
@@ -184,7 +188,7 @@ def kill_if_stopped() -> None:
 
 
 def _address(family: str) -> str | tuple[str, int]:
-    """An address for a server: abstract, where Linux has these, which Landlock keeps what is confined away from."""
+    """Return an address for a server: on Linux an abstract one, which Landlock keeps confined processes from."""
     if family == "AF_UNIX" and sys.platform == "linux":
         return f"\0headcount-{os.urandom(16).hex()}"
     return _ARBITRARY_ADDRESS(family)

@@ -1,4 +1,4 @@
-"""What foreign code may write to: its own folders and nothing else, where Linux has Landlock (5.13 and later).
+"""Confinement by Linux's Landlock (5.13 and later): a process writes to its own folders and nothing else.
 
 A process that confines itself stays so, with all that it starts: it writes to no file elsewhere, sends no
 signal to a process outside, and opens no TCP connection. Reading is not restricted. Where the system has
@@ -22,7 +22,7 @@ _NO_NEW_PRIVILEGES = 38
 #: The version that keeps signals inside.
 SIGNALS_SINCE = 6
 
-#: What is done to files: writing, removing, making of every kind; then moving and truncating, which came later.
+#: Changes to files: writing, removing, making of every kind; then moving and truncating, which came later.
 _WRITE_FILE = 1 << 1
 _CHANGES = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))
 _MOVE, _TRUNCATE = 1 << 13, 1 << 14
@@ -32,18 +32,15 @@ _SOCKETS_AND_SIGNALS = 0b11
 
 
 def version() -> int:
-    """Landlock's, on this system; 0 if there is none."""
+    """Return Landlock's version on this system; 0 if there is none."""
     if sys.platform != "linux":
         return 0
     known: int = ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
     return max(known, 0)
 
 
-def confine(writable: Iterable[Path], *, network: bool = False) -> bool:
+def confine(writable: Iterable[Path]) -> bool:
     """Let this process, and all that it starts from here on, write only beneath these folders, and to these files.
-
-    Args:
-        network: TCP stays open.
 
     Returns:
         Whether it is so: False where there is no Landlock.
@@ -53,7 +50,7 @@ def confine(writable: Iterable[Path], *, network: bool = False) -> bool:
     files = _CHANGES | (_MOVE if known >= _MOVE_SINCE else 0) | (_TRUNCATE if known >= _TRUNCATE_SINCE else 0)
     handled = [files]
     if known >= _NETWORK_SINCE:
-        handled.append(0 if network else _BIND_AND_CONNECT)
+        handled.append(_BIND_AND_CONNECT)
     if known >= SIGNALS_SINCE:
         handled.append(_SOCKETS_AND_SIGNALS)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -70,8 +67,8 @@ def confine(writable: Iterable[Path], *, network: bool = False) -> bool:
         os.close(rules)
 
 
-def strays(folder: str) -> list[int]:
-    """The processes that have a file open beneath a folder; none but on Linux."""
+def processes_using(folder: str) -> list[int]:
+    """Return the processes that have a file open beneath a folder. Only Linux shows them."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

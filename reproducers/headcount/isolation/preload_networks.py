@@ -9,13 +9,14 @@ from contextlib import suppress
 
 import torch
 
-from headcount.pruning import network as networks
-from headcount.matrix.cells import family_models
+from headcount.models import FAMILIES, small
+from headcount.pruning.trace import dense_sizes
 
 torch.set_num_threads(1)
 
-for _model in family_models():
+for _family in FAMILIES:
     with suppress(ImportError):  # this transformers has none
-        networks.prepare(_model)
+        for _bare in (False, True):
+            dense_sizes(small(_family, bare=_bare))
 
 gc.freeze()

@@ -1,6 +1,6 @@
-"""torch_pruning is one build's, wherever a program stands and whatever its path says; also in what it starts.
+"""Import torch_pruning from one build, whatever `sys.path` says, in a program and in the Python programs it starts.
 
-This file needs the standard library alone: a copy of it is the `sitecustomize` of the processes that a script starts.
+This file needs only the standard library: a copy of it is the `sitecustomize` of the processes that a script starts.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 _PACKAGE = "torch_pruning"
 
-#: The file in a process's folder that says that the build was imported, there or in a process that it started.
+#: This file in a process's folder means that the build was imported, there or in a process that it started.
 MARK = "imported"
 
 
@@ -20,12 +20,12 @@ class Redirect:
     """Finds the package in a build, before anything else is looked at."""
 
     def __init__(self, build: str, folder: str) -> None:
-        """A finder that leaves a mark in a folder when it is asked for the package."""
+        """Leave a mark in a folder when the package is looked for."""
         self._build = build
         self._mark = Path(folder, MARK)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
-        """As importlib asks for it.
+        """Return the package's spec in the build; None for any other name.
 
         Raises:
             ModuleNotFoundError: the build has no such package.

@@ -1,0 +1,24 @@
+"""All known defects, by what they concern."""
+
+from pathlib import Path
+
+from headcount.defects import channels, criteria, effects, graph, grouped, heads, multihead, tables, weights
+from headcount.defects.defect import Defect
+
+FILES = (heads, channels, weights, criteria, effects, graph, multihead, grouped, tables)
+
+DEFECTS: tuple[Defect, ...] = tuple(defect for file in FILES for defect in file.DEFECTS)
+
+_BY_ID = {defect.id: defect for defect in DEFECTS}
+
+#: Where the reproducers are: beside this package, in the repository.
+REPRODUCERS = Path(__file__).parents[2]
+
+
+def defect(id_: str) -> Defect:
+    """Return the defect of an id.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _BY_ID[id_]

@@ -1,0 +1,80 @@
+"""Criteria of importance."""
+
+from headcount.defects.conditions import PRUNES_HEADS, criterion
+from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
+from headcount.matrix import Criterion
+from headcount.oracle import Problem
+
+DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        id="groupnorm-gone",
+        title="GroupNormImportance was renamed without an alias",
+        severity=Severity.CRASH,
+        hits="every script of before 1.5.2 that names GroupNormImportance",
+        cause="the class was renamed to GroupMagnitudeImportance in 1.5.2, and the old name was dropped.",
+        breaks="imp = tp.importance.GroupNormImportance(p=2)",
+        source="README, high-level pruners, up to 1.5.1",
+        signature=(Raises("AttributeError", "has no attribute 'GroupNormImportance'"),),
+        may_show=criterion(Criterion.GROUP_NORM),
+        examples=(
+            "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_groupnorm",
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_groupnorm",
+        ),
+        reproducer=Reproducer("groupnorm_gone.py", "1.6.1", "1.5.1"),
+    ),
+    Defect(
+        id="obdc-transformer",
+        title="OBDCImportance cannot score the linear layers of a transformer",
+        severity=Severity.CRASH,
+        hits="who ranks a transformer by OBDC",
+        cause="the gradients of linear layers are worked out for inputs of two dimensions; a transformer's have three.",
+        breaks="It should accept a group as inputs, and return a 1-D tensor with the same length as the number of channels.",
+        source="docstring of Importance",
+        signature=(
+            Raises("RuntimeError", "Tensors must have same number of dimensions"),
+            Raises("TypeError", "'NoneType' object is not iterable"),
+        ),
+        may_show=criterion(Criterion.OBDC),
+        examples=(
+            "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_obdc",
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_obdc",
+        ),
+        reproducer=Reproducer("obdc_transformer.py", "1.6.1"),
+    ),
+    Defect(
+        id="no-score",
+        title="a group without a score crashes: its length is taken before it is looked at",
+        severity=Severity.CRASH,
+        hits="who uses a criterion that skips some groups",
+        cause="the group's size is worked out by `len(imp)` one line before `if imp is None: continue`.",
+        breaks="importance (Callable): importance estimator.",
+        source='MetaPruner\'s docstring; every criterion returns None to "skip groups without parameterized layers"',
+        signature=(Raises("TypeError", "object of type 'NoneType' has no len"),),
+        may_show=criterion(Criterion.BN_SCALE),
+        examples=(
+            "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_bnscale",
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_bnscale",
+        ),
+        reproducer=Reproducer("no_score.py", "1.5.0", "1.5.1"),
+    ),
+    Defect(
+        id="lamp-order",
+        title="LAMPImportance gives its scores back in sorted order, not in the channels'",
+        severity=Severity.SILENT_WEIGHTS,
+        hits="who ranks by LAMP: the wrong heads go",
+        cause="the sorted scores are summed up and given back as they lie, without going back to the channels' order.",
+        breaks="imp_score is a 1-D tensor with length 3 for channels [2, 6, 9]",
+        source="docstring of Importance",
+        signature=(
+            Breaks(Problem.HEAD_RANKING),
+            Breaks(Problem.COUNT, "heads"),
+            Breaks(Problem.TOTAL, "heads"),
+        ),
+        may_show=criterion(Criterion.LAMP) & PRUNES_HEADS,
+        examples=(
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",
+            "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",
+        ),
+        reproducer=Reproducer("lamp_order.py", "1.3.5", "1.3.6"),
+    ),
+)

@@ -1,0 +1,118 @@
+"""A known defect of Torch-Pruning: what it is, what it looks like, and on which calls it may show."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from headcount.defects.conditions import Condition
+from headcount.matrix import Cell
+from headcount.oracle import Kind, Problem, Side, Verdict
+
+
+class Severity(IntEnum):
+    """How bad it is, the worst first."""
+
+    SILENT_WEIGHTS = 1
+    SILENT_COUNTS = 2
+    CRASH = 3
+    SIDE_EFFECT = 4
+
+
+@dataclass(frozen=True)
+class Raises:
+    """An exception: its class, a part of its text without numbers, the end of `module.function` inside torch_pruning."""
+
+    exception: str
+    text: str
+    frame: str = ""
+    kind: Kind = Kind.CRASH
+
+    def matches(self, verdict: Verdict) -> bool:
+        """Return whether a verdict has these fields."""
+        failure = verdict.failure
+        return (
+            failure is not None
+            and verdict.kind is self.kind
+            and failure.exception == self.exception
+            and self.text in failure.text
+            and failure.frame.endswith(self.frame)
+        )
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """A broken promise: the problem, and those fields of the finding that matter.
+
+    Attributes:
+        dimension: its first part: `heads`, `dims`, `width`, a projection.
+        untouched: nothing went where something should have.
+        where: a part of the parameter's name.
+        found: the first count that was seen.
+    """
+
+    problem: Problem
+    dimension: str = ""
+    side: Side = Side.NONE
+    untouched: bool = False
+    where: str = ""
+    found: int | None = None
+
+    def matches(self, verdict: Verdict) -> bool:
+        """Return whether a verdict has these fields."""
+        finding = verdict.finding
+        return (
+            finding is not None
+            and finding.problem is self.problem
+            and finding.dimension.startswith(self.dimension)
+            and self.side in (Side.NONE, finding.side)
+            and (finding.untouched or not self.untouched)
+            and self.where in finding.where
+            and (self.found is None or finding.found[:1] == (self.found,))
+        )
+
+
+@dataclass(frozen=True)
+class Reproducer:
+    """A defect's file in `reproducers/`: it exits with 1 on release `bad`, with 0 on `good`; "" if none is good."""
+
+    file: str
+    bad: str
+    good: str = ""
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing that is wrong with some releases. Which ones is recorded, cell by cell: see `expectations`.
+
+    Attributes:
+        id: short, stable, the name of its row in tables.
+        title: what is wrong, in one clause.
+        severity: how bad it is.
+        hits: whom, and when.
+        cause: what the code does that it should not.
+        breaks: the sentence of upstream's documentation that makes it a defect.
+        source: where that sentence stands.
+        signature: what it looks like; one of these.
+        may_show: what must hold of a call for it to show; not what suffices.
+        examples: cells of the matrix that show it, the simplest first.
+        reproducer: its file.
+        upstream: the upstream issue; "" if nobody has reported it.
+        over: defects that look alike and give way to it.
+    """
+
+    id: str
+    title: str
+    severity: Severity
+    hits: str
+    cause: str
+    breaks: str
+    source: str
+    signature: tuple[Raises | Breaks, ...]
+    may_show: Condition
+    examples: tuple[str, ...]
+    reproducer: Reproducer
+    upstream: str = ""
+    over: tuple[str, ...] = ()
+
+    def looks_like(self, cell: Cell, verdict: Verdict) -> bool:
+        """Return whether a cell's failure may be this defect, on whatever build."""
+        return self.may_show.holds(cell) and any(pattern.matches(verdict) for pattern in self.signature)

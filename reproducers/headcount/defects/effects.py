@@ -1,0 +1,56 @@
+"""Side effects."""
+
+from headcount.defects.conditions import FROZEN, SECOND_MODEL, TRAINING
+from headcount.defects.defect import Breaks, Defect, Reproducer, Severity
+from headcount.oracle import Problem
+
+DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        id="eval-mode",
+        title="a model in training mode comes back in evaluation mode",
+        severity=Severity.SIDE_EFFECT,
+        hits="who goes on training without calling model.train()",
+        cause="tracing the model calls `model.eval()`, and nothing puts the mode back.",
+        breaks="You can fine-tune the remaining weights using your own training code.",
+        source="README, high-level pruners",
+        signature=(Breaks(Problem.TRAINING),),
+        may_show=TRAINING,
+        examples=(
+            "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-training",
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-training",
+        ),
+        reproducer=Reproducer("eval_mode.py", "1.6.1"),
+    ),
+    Defect(
+        id="unfreezes",
+        title="frozen parameters are trainable once they have been pruned",
+        severity=Severity.SIDE_EFFECT,
+        hits="who has frozen some weights",
+        cause="a pruned parameter is made anew by `nn.Parameter(…)`, which asks for gradients unless told otherwise.",
+        breaks="You can fine-tune the remaining weights using your own training code.",
+        source="README, high-level pruners",
+        signature=(Breaks(Problem.REQUIRES_GRAD),),
+        may_show=FROZEN,
+        examples=(
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-frozen",
+            "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-frozen",
+        ),
+        reproducer=Reproducer("unfreezes.py", "1.6.1"),
+    ),
+    Defect(
+        id="shared-defaults",
+        title="a pruner writes into the default dictionaries of all pruners",
+        severity=Severity.SIDE_EFFECT,
+        hits="who prunes two models in one process",
+        cause="`out_channel_groups: dict = dict()` is one dictionary for all calls, and num_heads is put into it.",
+        breaks="out_channel_groups (Dict[nn.Module, int]): The number of channel groups for layer output. Default: dict().",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.CHANNEL_GROUPS),),
+        may_show=SECOND_MODEL,
+        examples=(
+            "vit-local-keepnum-prunedims-heads1of3-chan0-steps3-second_other",
+            "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-second_other",
+        ),
+        reproducer=Reproducer("shared_defaults.py", "1.6.1"),
+    ),
+)

@@ -1,0 +1,193 @@
+"""What each cell does on each release, recorded per transformers version: `expectations/<transformers>.tsv`.
+
+A line a cell, a column a release. A token is `ok`, `n/a` (not applicable), `-` (not run), or `kind:defect:found`, where
+`found` is what a wrong answer looks like, so that another wrong answer is another token. `nox -s record` writes the
+files. They are read strictly, and a run holds every build to them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+
+from packaging.version import Version
+
+from headcount.builds import RELEASES
+from headcount.defects.catalogue import DEFECTS
+from headcount.errors import SetupError
+from headcount.matrix import Cell
+from headcount.matrix.cells import known_cells
+from headcount.oracle import Kind, Verdict
+
+NOT_RUN = "-"
+NOT_APPLICABLE = "n/a"
+FINE = "ok"
+
+#: The first word of the last line, which counts the cells: a file without it was cut off.
+_END = "#end"
+
+_FOLDER = files("headcount.defects").joinpath("expectations")
+
+
+@dataclass(frozen=True)
+class Token:
+    """One cell on one release."""
+
+    kind: str
+    defect: str = ""
+    found: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.defect}:{self.found}" if self.defect else self.kind
+
+    def matches(self, verdict: Verdict) -> bool:
+        """Return whether a failure is the recorded one."""
+        return bool(self.defect) and self.kind == verdict.kind and self.found == verdict.found
+
+    @classmethod
+    def parse(cls, text: str, defects: Iterable[str]) -> "Token":
+        """Return the token that is written so.
+
+        Raises:
+            ValueError: it is none, or names a defect that there is not.
+        """
+        kind, _, rest = text.partition(":")
+        defect, colon, found = rest.partition(":")
+        if not rest and text in (FINE, NOT_APPLICABLE, NOT_RUN):
+            return cls(text)
+        if not colon or kind not in set(Kind) or not Verdict(Kind(kind)).is_failure:
+            raise ValueError(f"{text!r} is no token")
+        if defect not in defects:
+            raise ValueError(f"there is no defect {defect!r}")
+        return cls(kind, defect, found)
+
+    @classmethod
+    def of(cls, verdict: Verdict, defect: str) -> "Token":
+        """Return the token of a verdict that a defect explains; "" if it is fine or not applicable."""
+        if verdict.is_failure:
+            return cls(str(verdict.kind), defect, verdict.found)
+        return cls(FINE if verdict.kind is Kind.OK else NOT_APPLICABLE)
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """All tokens of one transformers version: cell -> release -> token."""
+
+    transformers: str
+    tokens: Mapping[str, Mapping[str, Token]]
+
+    def token(self, cell: Cell, release: str) -> Token | None:
+        """Return what is recorded of a cell on a release; None if nothing is."""
+        found = self.tokens.get(cell.id, {}).get(release)
+        return None if found is None or found.kind == NOT_RUN else found
+
+    def foretold(self, cell: Cell, release: str) -> str:
+        """Return the defect that is recorded of a cell on a release; "" if it is fine, or nothing is recorded."""
+        found = self.token(cell, release)
+        return found.defect if found else ""
+
+    @cached_property
+    def releases(self) -> Mapping[str, tuple[str, ...]]:
+        """Defect -> the releases that show it, oldest first."""
+        shown: dict[str, set[str]] = {}
+        for row in self.tokens.values():
+            for release, token in row.items():
+                if token.defect:
+                    shown.setdefault(token.defect, set()).add(release)
+        return {defect: tuple(r for r in RELEASES if r in found) for defect, found in shown.items()}
+
+    @cached_property
+    def cells(self) -> Mapping[str, tuple[str, ...]]:
+        """Defect -> the cells that show it on some release."""
+        shown: dict[str, dict[str, None]] = {}
+        for cell, row in self.tokens.items():
+            for token in row.values():
+                if token.defect:
+                    shown.setdefault(token.defect, {})[cell] = None
+        return {defect: tuple(found) for defect, found in shown.items()}
+
+
+def column(version: str) -> str:
+    """Return the release to which a build of this version is held: the newest that is not newer; else the first."""
+    return next((r for r in reversed(RELEASES) if Version(r) <= Version(version)), RELEASES[0])
+
+
+@cache
+def versions() -> tuple[str, ...]:
+    """Return the transformers versions that are recorded, oldest first."""
+    names = (entry.name.removesuffix(".tsv") for entry in _FOLDER.iterdir() if entry.name.endswith(".tsv"))
+    return tuple(sorted(names, key=Version))
+
+
+def recorded(transformers: str) -> Expectations:
+    """Return what is recorded for a transformers version, or for the nearest one: the newest that is not newer.
+
+    Raises:
+        SetupError: nothing is recorded, or a file is not as `nox -s record` writes it.
+    """
+    known = versions()
+    if not known:
+        raise SetupError("no expectations are recorded", "nox -s record writes them")
+    nearest = next((v for v in reversed(known) if Version(v) <= Version(transformers)), known[0])
+    return _read(nearest)
+
+
+@cache
+def _read(transformers: str) -> Expectations:
+    name = f"{transformers}.tsv"
+    return parse(_FOLDER.joinpath(name).read_text("utf-8"), f"expectations/{name}", {defect.id for defect in DEFECTS})
+
+
+def parse(text: str, name: str, defects: Iterable[str]) -> Expectations:
+    """Return the expectations of a file.
+
+    Args:
+        name: the file's, `expectations/4.57.6.tsv`.
+        defects: the ids that tokens may name.
+
+    Raises:
+        SetupError: it was edited by hand, cut off, or written for another matrix; which line, and why.
+    """
+    lines = text.split("\n")
+    head = lines[0].split("\t")
+    known = known_cells()
+
+    def refused(number: int, why: str) -> SetupError:
+        return SetupError(f"{name}, line {number}: {why}", "nox -s record writes these files; they are not edited by hand")
+
+    if head != ["cell", *RELEASES]:
+        raise refused(1, f"its columns are not the {len(RELEASES)} releases")
+    tokens: dict[str, Mapping[str, Token]] = {}
+    ended = False
+    for number, line in enumerate(lines[1:], 2):
+        id_, *row = line.split("\t")
+        if id_ == _END:
+            ended = row == [str(len(tokens))] and lines[number:] == [""]
+            break
+        if id_ not in known:
+            raise refused(number, f"the matrix has no cell {id_!r}")
+        if tokens and id_ <= next(reversed(tokens)):
+            raise refused(number, f"{id_} is there twice, or out of order")
+        if len(row) != len(RELEASES):
+            raise refused(number, f"it has {len(row)} tokens for {len(RELEASES)} releases")
+        try:
+            tokens[id_] = dict(zip(RELEASES, (Token.parse(word, defects) for word in row), strict=True))
+        except ValueError as error:
+            raise refused(number, str(error)) from error
+    if not ended:
+        raise refused(len(lines), "it is cut off: its last line does not count its cells")
+    if missing := known.keys() - tokens.keys():
+        raise refused(len(lines), f"it lacks the cell {min(missing)}")
+    return Expectations(name.rpartition("/")[2].removesuffix(".tsv"), tokens)
+
+
+def text_of(tokens: Mapping[str, Mapping[str, Token]]) -> str:
+    """Return a file's text: sorted, a line a cell."""
+    rows = ("\t".join([id_, *(str(tokens[id_][release]) for release in RELEASES)]) for id_ in sorted(tokens))
+    return "\n".join(["\t".join(["cell", *RELEASES]), *rows, f"{_END}\t{len(tokens)}", ""])
+
+
+def path_of(transformers: str) -> Path:
+    """Return where a version's file lies."""
+    return Path(str(_FOLDER)) / f"{transformers}.tsv"

@@ -1,0 +1,187 @@
+"""The sizes of a model, without torch, and the registry of families.
+
+A `Model` is numbers only. The isolated process builds the real network by its family's adapter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from packaging.version import Version
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of a family without building one. A test holds it to the networks themselves.
+
+    Attributes:
+        title: its name in tables.
+        since: the transformers version that brought it; "" for a model of our own.
+        head: whether it comes with an image classifier, too.
+        stages: groups of blocks, each twice as wide as the one before, on a quarter of the tokens.
+        spatial_reduction: keys and values of all stages but the last are read through a convolution. The model's
+            own code takes the convolution's output to be as wide as its input.
+        documented: upstream has an example that gives the pruner more than heads and ignored layers.
+        relative_position_bias: each head has numbers of its own in a table, which no layer is.
+        uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
+        queries_per_kv: heads of queries that read each head of keys and values.
+        heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
+            model with fewer heads, or with fewer channels per head; "" for none.
+    """
+
+    title: str
+    since: str = ""
+    head: bool = True
+    stages: int = 1
+    spatial_reduction: bool = False
+    documented: bool = False
+    relative_position_bias: bool = False
+    uses_multihead_attention: bool = False
+    queries_per_kv: int = 1
+    heads_fixed: str = ""
+    dims_fixed: str = ""
+
+    def is_in(self, transformers: str) -> bool:
+        """Return whether a transformers version has it."""
+        return Version(transformers) >= Version(self.since or "0")
+
+
+#: The families, each with a module of its name here. To add one, add a file and a line. The order decides which of the
+#: plain calls each family gets by default. A test checks that every defect shows in one of these.
+FAMILIES: Mapping[str, Family] = {
+    "vit": Family("ViT", "4.5"),
+    "deit": Family("DeiT", "4.6"),
+    "vit_msn": Family("ViT-MSN", "4.23"),
+    "vit_mae": Family("ViT-MAE", "4.16", head=False),
+    "ijepa": Family("I-JEPA", "4.47"),
+    "yolos": Family("YOLOS", "4.19", head=False),
+    "data2vec_vision": Family("Data2Vec-Vision", "4.18"),
+    "beit": Family("BEiT, absolute positions", "4.9"),
+    "beit_relative": Family("BEiT, relative positions", "4.9", relative_position_bias=True),
+    "dinov2": Family("DINOv2", "4.31"),
+    "dinov2_registers": Family("DINOv2 with registers", "4.48"),
+    "dinov3": Family("DINOv3", "4.56", head=False, dims_fixed=">=4"),
+    "clip": Family("CLIP", "4.5", heads_fixed="<5", dims_fixed="<5"),
+    "siglip": Family("SigLIP", "4.37", heads_fixed="<5", dims_fixed="<5"),
+    "swin": Family("Swin, one stage", "4.16", relative_position_bias=True),
+    "swin_stages": Family("Swin", "4.16", stages=2, documented=True, relative_position_bias=True),
+    "pvt": Family("PVT, one stage", "4.32"),
+    "pvt_stages": Family("PVT", "4.32", stages=2, spatial_reduction=True),
+    "swinv2_stages": Family("Swin v2", "4.22", stages=2, relative_position_bias=True),
+    "swinv2": Family("Swin v2, one stage", "4.22", relative_position_bias=True),
+    "fused_unbind": Family("fused qkv, unbind"),
+    "fused_index": Family("fused qkv, qkv[0]"),
+    "fused_chunk": Family("fused qkv, chunk"),
+    "grouped": Family("grouped queries", queries_per_kv=3),
+    "multihead": Family("nn.MultiheadAttention", uses_multihead_attention=True, documented=True),
+}
+
+@dataclass(frozen=True)
+class Model:
+    """The shape of a ViT, with an image classifier on top or bare.
+
+    Attributes:
+        family: which adapter builds it; a key of `FAMILIES`.
+        layers: transformer blocks, as many in each stage.
+        heads: attention heads per block of the first stage; each stage has twice as many as the one before.
+        head_dim: channels per head; a stage's width is its heads' channels.
+        mlp: hidden channels of the MLP of each block of the first stage; they double likewise.
+        labels: outputs of the classifier; 0 for a bare backbone, which has none.
+        image, patch: pixels along one side.
+        full_size: whether this is a model of everyday size, which costs seconds and a gigabyte.
+    """
+
+    family: str = "vit"
+    layers: int = 2
+    heads: int = 6
+    head_dim: int = 8
+    mlp: int = 72
+    labels: int = 10
+    image: int = 8
+    patch: int = 4
+    stages: int = 1
+    full_size: bool = False
+
+    @property
+    def traits(self) -> Family:
+        """What its family's attention is like."""
+        return FAMILIES[self.family]
+
+    @property
+    def width(self) -> int:
+        """Channels of the residual stream in the first stage."""
+        return self.heads * self.head_dim
+
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Dimension -> channels of the residual stream; each stage has its own, `width` and `width.1`."""
+        return {_width(stage): self.width << stage for stage in range(self.stages)}
+
+    @property
+    def reduced(self) -> Mapping[str, int]:
+        """Dimension -> channels of what a block's keys and values are read through, `reduced.0`, where there is such."""
+        blocks = range(self.layers) if self.traits.spatial_reduction else ()
+        return {f"reduced.{b}": self.widths[self.width_of(b)] for b in blocks if self.stage(b) < self.stages - 1}
+
+    def stage(self, block: int) -> int:
+        """Which stage a block is in."""
+        return block * self.stages // self.layers
+
+    def width_of(self, block: int) -> str:
+        """The dimension of the residual stream that a block reads and writes."""
+        return _width(self.stage(block))
+
+    def heads_of(self, block: int) -> int:
+        """A block's attention heads."""
+        return self.heads << self.stage(block)
+
+    @property
+    def kv_heads(self) -> int:
+        """Heads of keys and values per block of the first stage: as many as of queries, or fewer."""
+        return self.heads // self.traits.queries_per_kv
+
+    def mlp_of(self, block: int) -> int:
+        """Hidden channels of a block's MLP."""
+        return self.mlp << self.stage(block)
+
+    @property
+    def block_heads(self) -> tuple[int, ...]:
+        """The heads of each block."""
+        return tuple(self.heads_of(block) for block in range(self.layers))
+
+    @property
+    def id(self) -> str:
+        """The name in cell ids: `vit`, `vit12h`, `vit_base`."""
+        if self.full_size:
+            return f"{self.family}_base"
+        name = self.family + ("" if self.labels or not self.traits.head else "_bare")
+        return name if self.heads == Model.heads else f"{name}{self.heads}h"
+
+
+#: ViT-B/16 at 224 px with the default 1000 ImageNet labels replaced by upstream issue 410's 100.
+VIT_BASE = Model(layers=12, heads=12, head_dim=64, mlp=3072, labels=100, image=224, patch=16, full_size=True)
+
+
+def _width(stage: int) -> str:
+    return f"width.{stage}" if stage else "width"
+
+
+def adapter(model: Model) -> Any:
+    """Return the `ADAPTER` of a model's family. It imports torch and transformers: for the isolated process only.
+
+    Raises:
+        ImportError: the transformers that is installed does not have the family.
+    """
+    return import_module(f"headcount.models.{model.family}").ADAPTER
+
+
+def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model:
+    """Return the smallest model of a family. Some families need an MLP that is a multiple of the width."""
+    known = FAMILIES[family]
+    mlp = Model.mlp if family == "vit" else 2 * heads * Model.head_dim
+    labels = 0 if bare or not known.head else Model.labels
+    image = Model.image * known.stages
+    return Model(family, heads=heads, mlp=mlp, labels=labels, image=image, stages=known.stages)
+
+

@@ -1,0 +1,333 @@
+"""The promises: a function for each, with the sentence of upstream's documentation that it checks.
+
+Each gives the ways in which an observation breaks it. Promise 1, no exception, is in `headcount.oracle.judge`;
+promise 12, what users do next, is not checked here.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+from headcount.observation import Aspect, Observation
+from headcount.oracle.expectation import Count, Expectation
+from headcount.oracle.verdict import Finding, Kind, Problem, Rule
+
+#: The output may differ by rounding where a matrix product has another shape; relative to the largest logit.
+OUTPUT_TOLERANCE = 1e-4
+
+#: Channels whose synthetic importance is closer than this factor may be taken for each other: there are
+#: thousands in a row of a full-size model, and a criterion's sums are as exact as floats are.
+CHANNEL_MARGIN = 1.05
+
+Check = Callable[[Expectation, Observation], Iterable[Finding]]
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One promise.
+
+    Attributes:
+        number: as the design numbers them.
+        sentence: of upstream's documentation.
+        check: gives the ways in which an observation breaks it.
+    """
+
+    number: int
+    rule: Rule
+    sentence: str
+    check: Check
+
+
+# --- what is in the weights --------------------------------------------------------------------
+
+
+def heads_left(observation: Observation, projection: str, head_dim: int) -> Mapping[int, tuple[int, ...]]:
+    """Return the heads that a projection has left -> the channels that each has left, as the dense model counts them."""
+    return _heads(observation.kept.get(projection, ()), head_dim)
+
+
+@lru_cache(256)  # every promise needs the same few
+def _heads(kept: tuple[int, ...], head_dim: int) -> Mapping[int, tuple[int, ...]]:
+    channels: dict[int, list[int]] = {}
+    for index in kept:
+        channels.setdefault(index // head_dim, []).append(index % head_dim)
+    return {head: tuple(found) for head, found in channels.items()}
+
+
+def _dims(heads: Mapping[int, tuple[int, ...]]) -> list[int]:
+    """Return the numbers of channels that heads have left, each once."""
+    return sorted({len(channels) for channels in heads.values()})
+
+
+def counts_left(expectation: Expectation, observation: Observation) -> dict[str, int]:
+    """Return dimension -> how many are left; heads and channels per head of each block as its queries have them."""
+    left = {dimension: len(observation.kept.get(dimension, ())) for dimension in expectation.channels}
+    for block in range(expectation.blocks):
+        heads = heads_left(observation, f"q.{block}", expectation.head_dim)
+        left |= {f"heads.{block}": len(heads), f"dims.{block}": min(_dims(heads), default=0)}
+    return left
+
+
+def is_untouched(expectation: Expectation, observation: Observation) -> bool:
+    """Return whether every dimension is there, and as it was: a refusal without an exception."""
+    return set(expectation.channels) <= observation.sizes.keys() and all(
+        len(observation.kept.get(dimension, ())) == size for dimension, size in observation.sizes.items()
+    )
+
+
+# --- 2, 6: what the pruner reports, and which weights survive ----------------------------------
+
+
+def reported_heads(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    """The pruner's own head count is the weights', for each projection that was listed."""
+    rule, kind = Rule.REPORTED_HEADS, Kind.DESYNC
+    if len(observation.reported) != expectation.blocks:
+        found, allowed = (len(observation.reported),), (expectation.blocks,)
+        yield Finding(rule, kind, Problem.BLOCKS, found=found, allowed=allowed)
+        return
+    for block, row in enumerate(observation.reported):
+        for name, reported in zip("qkv", row, strict=True):
+            actual = len(heads_left(observation, f"{name}.{block}", expectation.head_dim))
+            if name not in expectation.listed or reported == actual:
+                continue
+            if reported is None:
+                yield Finding(rule, kind, Problem.FORGOTTEN, block, name)
+            else:
+                channels = len(observation.kept.get(f"{name}.{block}", ()))
+                yield Finding(rule, kind, Problem.REPORTED, block, name, "", (reported,), (actual,), channels)
+
+
+def dense_weights(_: Expectation, observation: Observation) -> Iterator[Finding]:
+    """Every survivor is the dense weight, in its place; what shares a dimension keeps the same indices of it."""
+    rule, kind = Rule.DENSE_WEIGHTS, Kind.WRONG_SHAPE
+    for index, weight in enumerate(observation.unexpected_weights):
+        block = weight.dimension.partition(".")[2]
+        yield Finding(
+            rule,
+            kind,
+            Problem(weight.mismatch),
+            int(block) if block else None,
+            weight.dimension.partition(".")[0],
+            weight.parameter,
+            weight.found,
+            weight.expected,
+            more=len(observation.unexpected_weights) - 1 - index,
+        )
+    for dimension, kept in observation.kept.items():
+        if any(one >= next_ for one, next_ in pairwise(kept)):
+            yield Finding(rule, kind, Problem.ORDER, dimension=dimension)
+
+
+# --- 4: whole heads ----------------------------------------------------------------------------
+
+
+def whole_heads(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    """Heads go whole: queries, keys, values and the output projection keep the same ones."""
+    rule, kind = Rule.WHOLE_HEADS, Kind.WRONG_HEADS
+    for block in range(expectation.blocks):
+        heads = {name: heads_left(observation, f"{name}.{block}", expectation.head_dim) for name in "qkvo"}
+        for name, found in heads.items():
+            if len(_dims(found)) > 1:
+                yield Finding(rule, kind, Problem.UNEVEN_HEADS, block, name, found=tuple(_dims(found)))
+        for reading, read, both in (("q", "k", "qk"), ("o", "v", "vo")):
+            if not _reads(heads[reading], heads[read], expectation.queries_per_kv):
+                yield Finding(rule, kind, Problem.UNLIKE_CHANNELS, block, both)
+        if heads["q"].keys() != heads["o"].keys():
+            yield Finding(rule, kind, Problem.UNLIKE_HEADS, block, "qv")
+
+
+def _reads(queries: Mapping[int, tuple[int, ...]], read: Mapping[int, tuple[int, ...]], each: int) -> bool:
+    """Return whether every head that is read has equally many readers, with its own channels."""
+    readers = Counter(head // each for head in queries)
+    return (
+        readers.keys() == read.keys()
+        and len(set(readers.values())) <= 1
+        and all(read[head // each] == channels for head, channels in queries.items())
+    )
+
+
+# --- 3, 4, 5, 9, 10: counts --------------------------------------------------------------------
+
+
+def counts_by(rule: Rule) -> Check:
+    """Return the check of those counts that come from one promise: heads first, then channels, totals last."""
+
+    def check(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+        left = counts_left(expectation, observation)
+        for count in expectation.counts:
+            if count.rule is rule:
+                yield from _miscount(expectation, count, left)
+
+    return check
+
+
+def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -> Iterator[Finding]:
+    found = sum(left[dimension] for dimension in count.dimensions)
+    kind = Kind.WRONG_HEADS if count.kind == "heads" else Kind.WRONG_SHAPE
+    single = len(count.dimensions) == 1 and not count.scope
+    name, block = (count.kind, count.block) if single else ("+".join(count.dimensions), None)
+    if single and "." not in count.dimensions[0]:
+        block = None
+    if found not in count.allowed:
+        problem, allowed = Problem.COUNT if single else Problem.TOTAL, tuple(sorted(count.allowed))
+        yield Finding(count.rule, kind, problem, block, name, "", (found,), allowed, count.dense)
+    multiple = expectation.round_to
+    if count.kind == "dims" and single and multiple and found != count.dense:
+        heads = left[f"heads.{count.block}"]
+        if found % multiple and found * heads % multiple:
+            yield Finding(Rule.RATIOS, kind, Problem.MULTIPLE, block, name, "", (heads, found), (multiple,))
+
+
+# --- 7: the least important go -----------------------------------------------------------------
+
+
+def least_important(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    """What went is what is least important; a block's last head need not go."""
+    if expectation.head_importance is not None:
+        yield from _least_important_heads(expectation, observation, expectation.head_importance)
+        if expectation.groups:
+            yield from _least_important_groups(expectation, observation, expectation.head_importance)
+    yield from _least_important_channels(expectation, observation)
+
+
+Importance = tuple[tuple[float, ...], ...]
+
+
+def _least_important_heads(
+    expectation: Expectation, observation: Observation, importance: Importance
+) -> Iterator[Finding]:
+    survivors = [heads_left(observation, f"q.{b}", expectation.head_dim).keys() for b in range(len(importance))]
+    every = [(value, block, head) for block, row in enumerate(importance) for head, value in enumerate(row)]
+    gone = [item for item in every if item[2] not in survivors[item[1]]]
+    stays = [
+        item
+        for item in every
+        if item[2] in survivors[item[1]] and (len(survivors[item[1]]) > 1 or not expectation.across)
+    ]
+    total = next((count.dimensions for count in expectation.counts if count.scope == "heads"), ())
+    across = {int(dimension.partition(".")[2]) for dimension in total} if expectation.across else set()
+    each = expectation.queries_per_kv
+
+    def rank_alone(item: tuple[float, int, int]) -> tuple[int, int]:
+        """Return what a head competes in, if not with other blocks: its block, or the heads that read what it reads."""
+        return item[1], item[2] // each if each > 1 else 0
+
+    for unit in dict.fromkeys(map(rank_alone, gone)):
+        worst = max(item for item in gone if rank_alone(item) == unit)
+        rivals = [item for item in stays if rank_alone(item) == unit or {unit[0], item[1]} <= across]
+        best = min(rivals, default=worst)
+        if best[0] < worst[0]:
+            heads = (worst[2], best[2], best[1])
+            yield Finding(
+                Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.HEAD_RANKING, unit[0], "heads", found=heads
+            )
+
+
+def _least_important_groups(
+    expectation: Expectation, observation: Observation, importance: Importance
+) -> Iterator[Finding]:
+    """Yield groups that went though another is less by its mean and by its best head: what it counts for, nothing says."""
+    each = expectation.queries_per_kv
+    for block, row in enumerate(importance):
+        read = heads_left(observation, f"k.{block}", expectation.head_dim)
+        groups = [row[start : start + each] for start in range(0, len(row), each)]
+        for gone, more in enumerate(groups):
+            less = [g for g in read if sum(groups[g]) < sum(more) and max(groups[g]) < max(more)]
+            if gone not in read and less:
+                heads = (gone, min(less))
+                yield Finding(
+                    Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.GROUP_RANKING, block, "k", found=heads
+                )
+
+
+def _least_important_channels(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    for dimension, importance in expectation.channel_importance.items():
+        name, _, block = dimension.partition(".")
+        kept = set(observation.kept.get(dimension, ()))
+        if name == "dims":
+            kept = set().union(*heads_left(observation, f"q.{block}", expectation.head_dim).values())
+        gone = [value for channel, value in enumerate(importance) if channel not in kept]
+        if gone and kept and min(importance[channel] for channel in kept) * CHANNEL_MARGIN < max(gone):
+            yield Finding(
+                Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.CHANNEL_RANKING, dimension=dimension
+            )
+
+
+# --- 8, 11: what comes out, and what must not change -------------------------------------------
+
+
+def masked_output(_: Expectation, observation: Observation) -> Iterator[Finding]:
+    """The output is the dense model's with the removed parts masked."""
+    gap = observation.output_gap
+    if gap is not None and not gap <= OUTPUT_TOLERANCE:
+        millionths = round(min(gap, 1e6) * 1e6)
+        yield Finding(Rule.MASKED_OUTPUT, Kind.WRONG_OUTPUT, Problem.OUTPUT, found=(millionths,))
+
+
+def side_effects(_: Expectation, observation: Observation) -> Iterator[Finding]:
+    """Nothing else changed: the model's mode, what is frozen, other pruners."""
+    for effect in observation.effects:
+        counted = effect.aspect is Aspect.CHANNEL_GROUPS
+        change, found = ("", (int(effect.after),)) if counted else (f"{effect.before}>{effect.after}", ())
+        problem = Problem(effect.aspect)
+        yield Finding(Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, problem, None, change, effect.where, found)
+
+
+_DEPGRAPH = "automatically identify dependencies and collect groups for pruning"
+
+#: In the order of cause and effect: a wrong head count makes a wrong output, and is named first. Those in one
+#: row are of one stage, and the count that stands first in the expectation decides.
+STAGES: tuple[tuple[Promise, ...], ...] = (
+    (Promise(6, Rule.DENSE_WEIGHTS, f"Torch-Pruning introduces DepGraph to {_DEPGRAPH}.", dense_weights),),
+    (
+        Promise(
+            2, Rule.REPORTED_HEADS, "m.num_attention_heads = pruner.num_heads[m.query]  (prune_hf_vit.py)", reported_heads
+        ),
+    ),
+    (
+        Promise(
+            4, Rule.WHOLE_HEADS, "prune_num_heads (bool): remove entire heads in multi-head attention.", whole_heads
+        ),
+    ),
+    (
+        Promise(
+            3, Rule.HEAD_COUNTS, "head_pruning_ratio (float): head pruning ratio.", counts_by(Rule.HEAD_COUNTS)
+        ),
+        Promise(
+            4,
+            Rule.WHOLE_HEADS,
+            "prune_head_dims (bool): remove head dimensions in multi-head attention.",
+            counts_by(Rule.WHOLE_HEADS),
+        ),
+        Promise(
+            5, Rule.CHANNEL_COUNTS, "pruning_ratio (float): global channel sparisty.", counts_by(Rule.CHANNEL_COUNTS)
+        ),
+        Promise(
+            9,
+            Rule.STEPS,
+            "The pruner will prune the model iteratively for several steps to achieve the target pruning ratio.",
+            counts_by(Rule.STEPS),
+        ),
+        Promise(
+            10,
+            Rule.RATIOS,
+            "pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover pruning_ratio if "
+            "specified; max_pruning_ratio, round_to and head_pruning_ratio_dict in the same docstring.",
+            counts_by(Rule.RATIOS),
+        ),
+    ),
+)
+
+#: What is looked at once a forward pass has worked.
+LATER: tuple[Promise, ...] = (
+    Promise(7, Rule.LEAST_IMPORTANT, "importance (Callable): importance estimator.", least_important),
+    Promise(8, Rule.MASKED_OUTPUT, f"DepGraph: {_DEPGRAPH}: what is left computes as before.", masked_output),
+    Promise(
+        11, Rule.SIDE_EFFECTS, "You can fine-tune the remaining weights using your own training code.", side_effects
+    ),
+)
+
+#: Every promise that is checked on a pruned model.
+PROMISES: tuple[Promise, ...] = (*(promise for stage in STAGES for promise in stage), *LATER)

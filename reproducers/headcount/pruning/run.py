@@ -1,0 +1,222 @@
+"""Prune one cell with one build and observe what comes of it.
+
+Nothing else calls a pruner. It looks at weights, never at what the pruner says it did, except for the one
+number that users read back: `pruner.num_heads`.
+"""
+
+import inspect
+import itertools
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from headcount.environment import CPU, device
+from headcount.matrix import Cell, Pruner, Second
+from headcount.models import adapter
+from headcount.observation import Aspect, Ending, Failure, Observation, Phase, SideEffect
+from headcount.pruning.arguments import arguments, criterion, feed, sparsen
+from headcount.pruning.network import inputs, template
+from headcount.pruning.reference import gap, runs
+from headcount.pruning.side_effects import changes, state
+from headcount.pruning.trace import trace
+
+#: The pruner's own head counts: for each block those of q, k and v.
+Counts = tuple[tuple[int | None, ...], ...]
+
+_EFFECTS_KEPT = 3
+
+
+def observe(pruning: ModuleType, cell: Cell) -> Observation:
+    """Prune one cell with an imported torch_pruning. Never raises."""
+    run = _Run(pruning, cell)
+    try:
+        return run.observe()
+    except Exception as error:  # noqa: BLE001 - whatever a build raises is an observation
+        return run.ended(Ending.RAISED, failure=Failure.of(error, run.phase))
+
+
+def forget(pruning: ModuleType) -> None:
+    """Empty the default dictionaries of the pruners' constructors.
+
+    Every release writes into them (`out_channel_groups.update(num_heads)`), so one cell would see
+    the modules of the one before, and all models would stay in memory.
+    """
+    classes = [getattr(pruning.pruner, name) for name in Pruner if hasattr(pruning.pruner, name)]
+    for parameter in itertools.chain.from_iterable(map(_parameters, classes)):
+        if isinstance(parameter.default, dict):
+            parameter.default.clear()
+
+
+@cache
+def _parameters(pruner: type) -> tuple[inspect.Parameter, ...]:
+    return tuple(inspect.signature(pruner).parameters.values())
+
+
+class _Run:
+    """One cell's run: the state that the phases hand on."""
+
+    def __init__(self, pruning: ModuleType, cell: Cell) -> None:
+        self.pruning, self.model, self.config = pruning, cell.model, cell.config
+        self.adapter: Any = adapter(cell.model)
+        self.phase = Phase.CONSTRUCT
+        self.seconds: dict[str, float] = {}
+        self.attributes: tuple[str, ...] = ()
+        self.effects: list[SideEffect] = []
+
+    def observe(self) -> Observation:
+        """Prune, and look at what is left."""
+        _seed()
+        self.given: Any = inputs(self.model, device())
+        net = self._fresh()
+        before = state(net)
+        pruner = self._construct(net)
+        self.attributes = tuple(sorted(name for name in vars(pruner) if not name.startswith("__")))
+        reported = self._steps(pruner, net)
+        if self.config.second is Second.SAME:  # on what the first one left, with the same arguments
+            self._set_heads(reported)
+            reported = self._steps(self._construct(net, reported), net)
+        self.effects += changes(before, state(net))
+        if self.config.second is Second.OTHER:
+            # From here on it is the second model that is looked at: all that is expected holds for it too.
+            net, reported = self._elsewhere()
+        return self._measure(net, reported)
+
+    def ended(self, ending: Ending, **facts: Any) -> Observation:
+        """Return what was observed, this included."""
+        return Observation(
+            ending=ending,
+            phase=self.phase,
+            effects=tuple(self.effects[:_EFFECTS_KEPT]),
+            attributes=self.attributes,
+            parameters=tuple(parameter.name for parameter in _parameters(self.pruning.pruner.MetaPruner)),
+            seconds={key: round(value, 6) for key, value in self.seconds.items()},
+            **facts,
+        )
+
+    @contextmanager
+    def _timed(self, phase: Phase) -> Iterator[None]:
+        self.phase = phase
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+    def _fresh(self) -> nn.Module:
+        """Return a dense network, prepared as the config says. `self.blocks` are its blocks from here on."""
+        net = template(self.model).copy()
+        if device() != CPU:
+            net.to(device())
+        self.blocks = self.adapter.blocks(net)
+        if self.config.frozen:
+            for layer in (self.blocks[0].query, self.blocks[0].key, self.blocks[0].value):
+                layer.requires_grad_(requires_grad=False)
+        if self.config.training:
+            net.train()
+        return net
+
+    def _construct(self, net: nn.Module, reported: Counts = ()) -> Any:
+        with self._timed(Phase.CONSTRUCT):
+            self.importance = criterion(self.pruning, self.config.importance, self.model)
+            more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
+            given = arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
+            pruner = getattr(self.pruning.pruner, self.config.pruner)
+            return pruner(net, self.given, importance=self.importance, **(given | more))
+
+    def _num_heads(self, reported: Counts) -> dict[nn.Module, int]:
+        """Return the parameter of that name: the listed projections of every block, and how many heads they have."""
+        queries = self.model.traits.queries_per_kv
+        dense = tuple((heads, heads // queries, heads // queries) for heads in self.model.block_heads)
+        counts = [
+            row if queries > 1 else (max((c for c in row if c is not None), default=own[0]),) * 3
+            for row, own in zip(reported or dense, dense, strict=True)
+        ]
+        return {
+            layer: own if count is None else count
+            for block, *rows in zip(self.blocks, counts, dense, strict=True)
+            for name, layer, count, own in zip("qkv", (block.query, block.key, block.value), *rows, strict=True)
+            if name in self.config.num_heads
+        }
+
+    def _steps(self, pruner: Any, net: nn.Module) -> Counts:
+        """Take all steps. Return the head counts that the pruner then reports."""
+        for _ in range(self.config.iterative_steps):
+            with self._timed(Phase.STEP):
+                if self.config.pruner is not Pruner.META:
+                    sparsen(pruner, net)
+                feed(self.config.importance, self.importance, pruner, net, lambda: self.adapter.call(net, self.given))
+                if self.config.interactive:
+                    for group in pruner.step(interactive=True):
+                        group.prune()
+                else:
+                    pruner.step()
+        net.zero_grad()
+        return tuple(
+            tuple(
+                int(pruner.num_heads[layer]) if layer in pruner.num_heads else None
+                for layer in (block.query, block.key, block.value)
+            )
+            for block in self.blocks
+        )
+
+    def _set_heads(self, reported: Counts) -> None:
+        """Update the network's head counts to what the pruner reports; those that it does not report stay."""
+        for block, row, heads in zip(self.blocks, reported, self.model.block_heads, strict=True):
+            self.adapter.set_heads(block, max((count for count in row if count is not None), default=heads))
+
+    def _elsewhere(self) -> tuple[nn.Module, Counts]:
+        """Prune another model with a second pruner, whose defaults must not know the first one's modules."""
+        other = self._fresh()
+        pruner = self._construct(other)
+        own = set(other.modules())
+        others = sum(module not in own for module in getattr(pruner, "out_channel_groups", ()))
+        if others:
+            self.effects.append(SideEffect("another pruner", Aspect.CHANNEL_GROUPS, "0", str(others)))
+        return other, self._steps(pruner, other)
+
+    def _measure(self, net: nn.Module, reported: Counts) -> Observation:
+        """Trace what is left, and compare its output with the reference's."""
+        self.phase = Phase.MEASURE
+        kept, sizes, unexpected = trace(net, self.model)
+        failure, output = self._forward(net, reported)
+        fixed = self.model.traits.heads_fixed or self.model.traits.dims_fixed
+        return self.ended(
+            Ending.FINISHED,
+            reported=reported,
+            kept=kept,
+            sizes=sizes,
+            unexpected_weights=tuple(unexpected),
+            output_failure=failure,
+            cannot_run=bool(output is None and not unexpected and fixed and not runs(self.model, kept)),
+            output_shape=() if output is None else tuple(output.shape),
+            output_gap=None if output is None else gap(output.cpu(), self.model, kept),
+        )
+
+    def _forward(self, net: nn.Module, reported: Counts) -> tuple[Failure | None, Tensor | None]:
+        """Run a forward pass with the head counts that the pruner reports."""
+        try:
+            self._set_heads(reported)
+            self.adapter.settle(net, dict(net.named_parameters()))
+            with self._timed(Phase.FORWARD), torch.no_grad():
+                output: Tensor = self.adapter.call(net.eval(), self.given)
+        except Exception as error:  # noqa: BLE001 - a broken model may raise anything
+            return Failure.of(error, Phase.FORWARD), None
+        return None, output
+
+
+def _seed() -> None:
+    """Seed every generator: an observation must not depend on what ran before."""
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
+    if device() == CPU:
+        torch.default_generator.manual_seed(1)  # torch.manual_seed looks at every kind of device first
+    else:
+        torch.manual_seed(1)
