@@ -4,7 +4,7 @@
 # ///
 """Iterative head pruning works with the head count of before: it crashes, or cuts across heads where sizes divide.
 
-Shows in 1.3.0 to 1.4.1 (there in global pruning only), fixed in 1.4.2: https://github.com/VainF/Torch-Pruning/issues/411
+Shows in 1.3.0 to 1.4.1 (there only if global), fixed in 1.4.2: https://github.com/VainF/Torch-Pruning/issues/411
 """
 
 import sys

@@ -33,6 +33,4 @@ pruner = tp.pruner.MetaPruner(model, torch.randn(1, 3, 8, 8), importance=importa
 pruner.step()
 
 heads = q.out_features // 8
-assert pruner.num_heads[q] == heads, (
-    f"the pruner reports {pruner.num_heads[q]} heads, expected the {heads} that are left"
-)
+assert pruner.num_heads[q] == heads, f"the pruner reports {pruner.num_heads[q]} heads, expected {heads}"
