@@ -110,6 +110,13 @@ def gate(session: nox.Session, transformers: str) -> None:
 
 
 @nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
+def record(session: nox.Session, transformers: str) -> None:
+    """Write down what every cell does on every release; -- --help says more."""
+    run_headcount(session, transformers, "record", *session.posargs)
+
+
+@nox.session
 def report(session: nox.Session) -> None:
     """The results as one page, results/report.html: -- RESULTS… , --format markdown; -- --help says more."""
     run_headcount(session, TRANSFORMERS[0], "report", *session.posargs)
@@ -162,11 +169,11 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
-    session.run("cog", "--check", "-P", "README.md")
+    session.run("cog", "--check", "-P", "README.md", env={"PYTHONPATH": "tests"})
 
 
 @nox.session
 def readme(session: nox.Session) -> None:
     """Make the generated parts of the README anew."""
     install(session, TRANSFORMERS[0], "lint")
-    session.run("cog", "-r", "-P", "README.md")
+    session.run("cog", "-r", "-P", "README.md", env={"PYTHONPATH": "tests"})

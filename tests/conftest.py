@@ -6,8 +6,7 @@ import pytest
 
 import miniatures
 from headcount.builds import Overlay
-from headcount.isolation.engine import Engine
-from headcount.isolation.cache import Store
+from headcount.isolation import Cache, Engine
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +18,7 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def recalling() -> Iterator[Engine]:
     """An engine that looks up what was observed before."""
-    with Store() as store, Engine(store=store) as running:
+    with Cache() as cache, Engine(cache=cache) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from headcount.models import fused, isotropic, multihead
+from headcount.models import FAMILIES, fused, isotropic, multihead
 
 
 class _Importance:
@@ -326,7 +326,7 @@ class MetaPruner:
 
 def _families():
     """Each way to find blocks: three projections, one for three, and one layer that is all of attention."""
-    return isotropic.Isotropic(None, None, None), fused.Fused(None), multihead.ADAPTER
+    return tuple(module.Adapter(FAMILIES["vit"]) for module in (isotropic, fused, multihead))
 
 
 def _exact(ratio):

@@ -13,6 +13,13 @@ CORRECT = Path(__file__).with_name("miniature_pruner.py").read_text("utf-8")
 #: Name -> what is added to the correct build.
 BROKEN = {
     "wrong-heads": "MetaPruner.surplus = 1",
+    "wrong-channels": """
+right = MetaPruner.__init__
+def __init__(self, *args, **kwargs):
+    right(self, *args, **kwargs)
+    self.ratio /= 2
+MetaPruner.__init__ = __init__
+""",
     "wrong-selection": "MetaPruner.order = -1",
     "desync": "MetaPruner.count = lambda self, block: self.model_heads",
     "partial-heads": """
@@ -22,6 +29,14 @@ MetaPruner.count = lambda self, block: self.model_heads
     "wrong-output": "MetaPruner.after = lambda self: self.forget_bias()",
     "altered-weight": "MetaPruner.after = lambda self: self.blocks[0].fc1.weight.data.mul_(1.5)",
     "thaws": "MetaPruner.thaws = True",
+    "shares-groups": """
+right, groups = MetaPruner.__init__, {}
+def __init__(self, *args, **kwargs):
+    right(self, *args, **kwargs)
+    groups.update(self.num_heads)
+    self.out_channel_groups = groups
+MetaPruner.__init__ = __init__
+""",
     "crash-import": "raise RuntimeError('no import today')",
     "exit-import": "raise SystemExit(0)",
     "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",
@@ -65,7 +80,7 @@ MetaPruner.step = lambda *_, **__: (os.kill(os.getppid(), signal.SIGKILL), time.
 import os, struct
 right = MetaPruner.step
 def step(self, *args, **kwargs):
-    text = b'{"ending": "finished", "phase": "measure", "asked": 1}'
+    text = b'{"ending": "finished", "phase": "measure", "number": 1}'
     for fd in range(3, 64):
         try: os.write(fd, struct.pack('!i', len(text)) + text)
         except OSError: pass
@@ -142,15 +157,16 @@ MetaPruner.step = step
     "many-names": "exec('\\n'.join(f'def public_function_number_{n}(): pass' for n in range(2000)))",
     "forges-store": """
 import pathlib
-from headcount import builds, matrix
+from headcount import builds
 from headcount.builds import Overlay
-from headcount.store import Store
+from headcount.isolation import Cache
+from headcount.matrix.cells import default_cells
 here = pathlib.Path(__file__).parents[1]
 def overlay(path, version): return Overlay(path.name, path, version, builds.package_digest(path))
-with Store(here.parent / 'cache' / 'kept.sqlite') as store:
-    for cell in matrix.default_cells():
-        known = store.get(overlay(here.parent / 'correct', '1.6.1'), cell)
-        if known is not None: store.put(overlay(here, '1.6.2'), cell, known)
+with Cache(here.parent / 'cache' / 'kept.sqlite') as cache:
+    for cell in default_cells():
+        known = cache.get(overlay(here.parent / 'correct', '1.6.1'), cell)
+        if known is not None: cache.put(overlay(here, '1.6.2'), cell, known)
 MetaPruner.surplus = 1
 """,
     "floods": """

@@ -156,65 +156,9 @@ def test_a_reproducer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no defect '999' (the nearest are" in capsys.readouterr().err
 
 
-@pytest.fixture
-def _miniatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of the releases: 1.4.1 crashes, 1.3.x cannot be imported, all others are right."""
-
-    def prepare(wanted: Build, **_: object) -> Overlay:
-        name = {"1.4.1": "crash-step"}.get(wanted.label, "crash-import" if wanted.label < "1.4" else "correct")
-        return miniatures.build(tmp_path / wanted.label, name)
-
-    monkeypatch.setattr("headcount.builds.prepare", prepare)
-
-
-@pytest.mark.usefixtures("_miniatures")
-def test_which_release_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "told.json"
-    assert main(["which", "--heads", "12", "--head-ratio", "1/3", "--json", str(output)]) == ExitCode.CLEAN
-    printed = capsys.readouterr()
-    lines = printed.out.splitlines()
-    assert lines[0] == "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1, on a small model:"
-    assert [line for line in lines if line.startswith("1.4.1")] == [
-        "1.4.1            crash           KeyError at step in __init__.<lambda>: 'step'  [no known defect explains it]"
-    ]
-    assert lines[2].startswith("1.3.0 to 1.3.7   untestable      RuntimeError")
-    assert lines[-2].startswith("take 1.6.1: the newest that does it right (1.4.0, 1.4.2 to 1.6.0 too)")
-    assert "layernorm-order" in lines[-1]
-    known = json.loads(output.read_text())
-    assert (known["take"], known["releases"]["1.4.1"]["verdict"]) == ("1.6.1", "crash")
-    assert "layernorm-order" in known["known_defects_of_it"]
-
-
-@pytest.mark.parametrize(("name", "code"), [("crash-step", 1), ("crash-import", 3)])
-def test_no_release_to_take(
-    name: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("headcount.builds.prepare", lambda b, **_: miniatures.build(tmp_path / b.label, name))
-    assert main(["which", "--head-ratio", "0.5", "--global", "--steps", "2", "--head-dims"]) == code
-    assert "no release does it right" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [],
-        *(["--head-ratio", r] for r in ("3/2", "1", "x", "1/0")),
-        ["--head-ratio", "1/3", "--heads", "0"],
-        ["--head-ratio", "1/3", "--layers", "65"],
-    ],
-)
-def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["which", *words])
-    assert ended.value.code == ExitCode.USAGE
-    assert "which: error: " in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["which", "--head-ratio", "1/3", "--model", "dino"], "no such model: dino (there are beit, beit_bare, "),
-        (["which", "--head-ratio", "1/3", "--model", "clip"], "does not run a pruned CLIP, whoever prunes it"),
         (["emit", ISSUE_410], "the id names no build (--build says which"),
         (
             ["emit", "idle-step", "--build", "1.6.1"],
@@ -225,21 +169,3 @@ def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.Capture
 def test_what_cannot_be_is_told_at_once(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == ExitCode.USAGE
     assert problem in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("_miniatures")
-def test_which_release_to_take_where_the_width_stays(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["which", "--head-ratio", "1/3", "--keep-width", "--model", "deit_bare"]
-    assert main(words) == ExitCode.CLEAN
-    asked = "deit_bare-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs, on a small model:"
-    assert capsys.readouterr().out.splitlines()[0] == asked
-
-
-@pytest.mark.usefixtures("_miniatures")
-def test_the_history_of_a_defect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The miniature of 1.4.1 crashes in a way of its own: whether the defect is there cannot be told."""
-    output = tmp_path / "told.json"
-    assert main(["history", "#410", "eval-mode", "--json", str(output)]) == ExitCode.CLEAN
-    assert json.loads(output.read_text())["410-total-heads"]["1.4.0"]["state"] == "good"
-    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("410-total-heads"))
-    assert row.split()[1:] == [*"????????·?········"]

@@ -13,7 +13,7 @@ import pytest
 from headcount.matrix import cells as matrix
 from headcount.builds import RELEASES
 from headcount.cli import parser
-from test_builds import make_wheel
+from helpers import make_wheel
 from test_runner import ROOT, run
 
 README = (ROOT / "README.md").read_text("utf-8")

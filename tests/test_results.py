@@ -8,19 +8,34 @@ import pytest
 
 from headcount import results
 from headcount.builds import Overlay
-from headcount.defects import Comparison, Outcome
+from headcount.defects import Explanation, Outcome
 from headcount.errors import UsageError
-from headcount.matrix.cells import CORNERS
-from headcount.observation import Ending, Observation
+from headcount.examine import Examined
+from headcount.matrix.cells import EDGE_CASES
+from headcount.observation import Ending, Failure, Observation, Phase
+from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
 from headcount.report import table
-from headcount.oracle.verdict import Kind, Verdict
 
 BUILD = Overlay("1.4.1", Path("overlay"), "1.4.1", "abc")
 
 
-def line(index: int = 0, outcome: Outcome = Outcome.EXPECTED, build: str = "1.4.1") -> results.Row:
+FINE = Verdict(Kind.OK)
+CRASH = Verdict(Kind.CRASH, failure=Failure("KeyError", "'x'", "pruner._prune", Phase.STEP))
+COUNT = Verdict(
+    Kind.WRONG_HEADS, Finding(Rule.STEPS, Kind.WRONG_HEADS, Problem.COUNT, 1, "heads", "", (3,), (4, 5), 6)
+)
+
+
+def line(
+    index: int = 0,
+    outcome: Outcome = Outcome.EXPECTED,
+    build: str = "1.4.1",
+    verdict: Verdict = FINE,
+    defect: str = "",
+) -> results.Row:
     overlay = replace(BUILD, label=build)
-    return results.row(overlay, CORNERS[index], Observation(Ending.FINISHED), Verdict(Kind.OK), Comparison(outcome))
+    explanation = Explanation(outcome, defect)
+    return results.Row.of(Examined(overlay, EDGE_CASES[index], Observation(Ending.FINISHED), verdict, explanation))
 
 
 def written(path: Path, *rows: results.Row, complete: bool = True) -> results.Results:
@@ -34,12 +49,12 @@ def written(path: Path, *rows: results.Row, complete: bool = True) -> results.Re
 def test_round_trip(tmp_path: Path) -> None:
     read = written(tmp_path / "r.jsonl", line(0), line(1))
     assert read.complete
-    assert [row["cell"] for row in read.rows] == [CORNERS[0].id, CORNERS[1].id]
-    assert read.header["builds"] == [{"label": "1.4.1", "spec": "", "version": "1.4.1", "digest": "abc"}]
-    assert read.header["environment"].keys() == {"python", "torch", "transformers", "numpy"}
-    assert read.rows[0]["config"]["head_pruning_ratio"] == 0.5
+    assert [row.cell for row in read.rows] == [EDGE_CASES[0].id, EDGE_CASES[1].id]
+    assert read.header.builds == (results.Build("1.4.1", "", "1.4.1", "abc"),)
+    assert read.header.environment.keys() == {"python", "torch", "transformers", "numpy"}
+    assert read.rows[0].config["head_pruning_ratio"] == 0.5
     assert read.footer is not None
-    assert read.footer["verdicts"] == {"ok": 2}
+    assert read.footer.verdicts == {"ok": 2}
 
 
 def test_a_run_that_raises_leaves_no_footer(tmp_path: Path) -> None:
@@ -75,7 +90,8 @@ def test_a_row_that_is_missing_is_noticed(tmp_path: Path) -> None:
         ("", "does not begin with a header"),
         ("not json\n{}\n", "line 1 is no JSON"),
         ('{"kind": "row"}\n', "does not begin with a header"),
-        ('{"kind": "header", "format": 99}\n', "has format 99, not 1"),
+        ('{"kind": "header", "format": 99}\n', "has format 99, not 2"),
+        ('{"kind": "header", "format": 1}\n', "has format 1, not 2 .read it with the Headcount that wrote it"),
     ],
 )
 def test_a_foreign_file(tmp_path: Path, content: str, says: str) -> None:
@@ -98,9 +114,9 @@ def test_merging_refuses_what_does_not_fit(tmp_path: Path) -> None:
         results.merge([one, written(tmp_path / "2.jsonl", line(0))])
     with pytest.raises(UsageError, match="are cut off"):
         results.merge([one, written(tmp_path / "3.jsonl", line(1), complete=False)])
-    other = replace(one, header={**one.header, "environment": {"torch": "1.0"}}, rows=())
+    other = replace(one, header=replace(one.header, environment={"torch": "1.0"}), rows=(), footer=results.Footer(0))
     with pytest.raises(UsageError, match="environment differs"):
-        results.merge([one, replace(other, footer={"rows": 0})])
+        results.merge([one, other])
     with pytest.raises(UsageError, match="no results"):
         results.merge([])
 
@@ -113,12 +129,12 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
 
 def test_the_table_fits_a_hundred_columns() -> None:
     rows = [
-        {**line(0, build=f"1.{minor}.{patch}"), "defect": "no-channels-no-heads", "verdict": "wrong-heads"}
+        line(0, build=f"1.{minor}.{patch}", verdict=COUNT, defect="no-channels-no-heads")
         for minor, patches in ((3, 8), (4, 4), (5, 4), (6, 2))
         for patch in range(patches)
         for _ in range(123)
     ]
-    rows.append({**line(0, Outcome.UNEXPECTED_FAILURE, "1.6.1"), "verdict": "crash"})
+    rows.append(line(0, Outcome.UNEXPECTED_FAILURE, "1.6.1", CRASH))
     text = table.render(rows)
     assert max(map(len, text.splitlines())) <= 100
     assert text.splitlines()[2].split() == ["UNEXPLAINED", "local", *["·"] * 17, "1"], "first what needs a look"
@@ -130,5 +146,32 @@ def test_a_ref_of_a_clone_is_shown_whole() -> None:
     assert "Torch-Pruning@v1.6.0" in table.render([line(0, build="1.6.0"), line(0, build="Torch-Pruning@v1.6.0")])
 
 
-def test_rows_are_json() -> None:
-    assert json.loads(results.encode(line())) == json.loads(json.dumps(line()))
+@pytest.mark.parametrize("verdict", [FINE, CRASH, COUNT])
+def test_a_row_is_read_back_as_it_was(verdict: Verdict) -> None:
+    row = line(0, Outcome.EXPECTED if verdict is FINE else Outcome.UNEXPECTED_FAILURE, verdict=verdict)
+    assert json.loads(row.to_json())["kind"] == "row"
+    assert results.Row.from_json(row.to_json()).verdict == verdict
+    assert results.Row.from_json(row.to_json(), short=True) == replace(
+        results.Row.from_json(row.to_json()), observation=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"verdict": {"kind": "crash"}}, "contradicts itself: crash, expected, none"),
+        ({"verdict": {"kind": "crush"}}, "'crush' is not a valid Kind"),
+        ({"verdict": {"kind": "ok", "mood": "fine"}}, "row.verdict has unknown fields"),
+        ({"seconds": "long"}, "row.seconds holds a str where none belongs"),
+        ({"build": "1.5.0"}, "a build that the header does not list"),
+        ({"transformers": "1"}, "of another transformers version than the header"),
+    ],
+)
+def test_a_row_that_was_edited(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    path = tmp_path / "r.jsonl"
+    written(path, line(0))
+    header, row, footer = path.read_text().splitlines()
+    path.write_text("\n".join([header, json.dumps(json.loads(row) | changes), footer, ""]))
+    with pytest.raises(UsageError, match="line 2") as raised:
+        results.read(path)
+    assert says in str(raised.value)

@@ -19,18 +19,20 @@ import yaml
 
 import miniatures
 from headcount.environment import environment
-from test_builds import checkout
+from helpers import checkout
 
 WORKFLOW = yaml.safe_load((Path(__file__).parents[1] / ".github/workflows/gate.yml").read_text("utf-8"))
 
-#: nox, but that the session runs in this environment, and asks a few cells only.
+#: nox, but that the session runs in this environment, and runs a few cells only.
 NOX = f"""#!{sys.executable}
 import sys
-from headcount import cli, gating, matrix
+from headcount import cli
+from headcount.gate import run
+from headcount.matrix.cells import default_cells
 session, arguments = sys.argv[1:4], sys.argv[4:]
 if session != ["-s", "gate(transformers='{environment()["transformers"]}')", "--"]:
     sys.exit(f"no such session: {{session}}")
-gating.every_cell = lambda: list(matrix.default_cells()[:6])
+run.every_cell = lambda: list(default_cells()[:6])
 if __name__ == "__main__":
     sys.exit(cli.main(["gate", *arguments]))
 """
@@ -59,7 +61,7 @@ class Runner:
         }
 
     def run(self, name: str) -> list[int]:
-        """The exit codes of a job, for each row of its matrix that is of this line of transformers."""
+        """The exit codes of a job, for each row of its matrix that is of this transformers version."""
         job = WORKFLOW["jobs"][name]
         axes = job["strategy"]["matrix"]
         rows = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
@@ -133,7 +135,7 @@ class Runner:
     ("name", "code", "says"),
     [("correct", 0, "fit for release: nothing that was fine got worse"), ("wrong-heads", 1, "NOT fit for release")],
 )
-def test_the_workflow_tells_what_the_gate_tells(tmp_path: Path, name: str, code: int, says: str) -> None:
+def test_the_workflow_says_what_the_gate_says(tmp_path: Path, name: str, code: int, says: str) -> None:
     base = checkout(tmp_path / "base")
     candidate = checkout(tmp_path / "candidate", "1.6.2", miniatures.source(name))
     (tmp_path / "headcount").mkdir()
@@ -152,7 +154,7 @@ def test_the_workflow_tells_what_the_gate_tells(tmp_path: Path, name: str, code:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="its steps are written for bash")
 def test_a_shard_that_did_not_come_to_its_end(tmp_path: Path) -> None:
-    """The verdict is asked for all the same, and has nothing to go by."""
+    """The verdict is given all the same, and has nothing to go by."""
     candidate = checkout(tmp_path / "candidate", "1.6.2")
     (tmp_path / "headcount").mkdir()
     inputs = {"headcount": "OWNER/headcount", "options": "--base no-such-build"}

@@ -17,15 +17,6 @@ from headcount.untrusted import checked, plain
 #: The exit status of a script that cannot tell, as `git bisect run` has it.
 CANNOT_BE_TESTED = 125
 
-#: The file in a process's folder that holds what it prints.
-LOG = "printed.log"
-
-#: The file in a process's folder in which a script's process notes how it ended.
-END = "end.json"
-
-#: How much of what a cell prints is kept, from the end, in bytes.
-PRINTED_LIMIT = 2_000
-
 #: Messages of failures that may be the machine's, and not the build's.
 MACHINES_FAULT = re.compile(
     r"(?m)MemoryError|allocate memory|could not create a primitive|^OSError: \[Errno (12|24|28|122)\]|No space left"

@@ -1,6 +1,6 @@
 """Results as JSON Lines: a header, a row per cell as it is finished, a footer with counts.
 
-A file without its footer was cut off, and says so to whoever reads it.
+A file without its footer was cut off, and says so to its reader.
 """
 
 import json
@@ -10,65 +10,167 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
 
 from headcount.builds import Overlay
-from headcount.defects import Comparison, Outcome, catalogue
+from headcount.defects import Explanation, Outcome
 from headcount.environment import environment, harness_digest
 from headcount.errors import UsageError
-from headcount.untrusted import checked
-from headcount.matrix import Cell
+from headcount.examine import Examined
 from headcount.observation import Observation
-from headcount.oracle.expectation import expect
-from headcount.oracle.verdict import Kind, Verdict, judge
+from headcount.oracle import Kind, Verdict
+from headcount.untrusted import checked, encoded, plain
 
 #: Raised when a reader of older files would misread newer ones.
-FORMAT = 1
+FORMAT = 2
 
-#: The names that a build's pruner has and takes; the claims about issue 410 ask for them, and no reader of rows.
-_SAME_IN_EVERY_ROW = ("attributes", "parameters")
-
-Row = dict[str, Any]
+_HINT = "read it with the Headcount that wrote it"
 
 
-def row(overlay: Overlay, cell: Cell, observation: Observation, verdict: Verdict, comparison: Comparison) -> Row:
-    """One finished cell, as plain JSON values."""
-    return {
-        "kind": "row",
-        "build": overlay.label,
-        "version": overlay.version,
-        "model": cell.model.id,
-        "config": cell.config.to_json(),
-        "cell": cell.id,
-        "transformers": environment()["transformers"],
-        "torch": environment()["torch"],
-        "verdict": str(verdict.kind),
-        "reason": verdict.reason,
-        "signature": str(verdict.signature),
-        "defect": comparison.defect.id if comparison.defect else None,
-        "outcome": str(comparison.outcome),
-        "seconds": round(sum(observation.seconds.values()), 6),
-        "observation": {k: v for k, v in observation.to_json().items() if k not in _SAME_IN_EVERY_ROW},
-    }
+@dataclass(frozen=True)
+class Row:
+    """One finished cell.
+
+    Attributes:
+        config: the call, in MetaPruner's own parameter names.
+        observation: without the names that the pruner has and takes, which are alike in every row; None in short.
+        recalled: whether it was observed before this run.
+        repeats: of a gate's: whether it was so again in a fresh process.
+    """
+
+    build: str
+    version: str
+    model: str
+    config: Mapping[str, object]
+    cell: str
+    transformers: str
+    torch: str
+    verdict: Verdict
+    explanation: Explanation
+    seconds: float
+    observation: Observation | None = None
+    recalled: bool = False
+    repeats: bool = True
+    kind: str = "row"
+
+    @classmethod
+    def of(cls, found: Examined) -> "Row":
+        """Return the row of an examined cell."""
+        return cls(
+            build=found.build.label,
+            version=found.build.version,
+            model=found.cell.model.id,
+            config=found.cell.config.to_json(),
+            cell=found.cell.id,
+            transformers=environment()["transformers"],
+            torch=environment()["torch"],
+            verdict=found.verdict,
+            explanation=found.explanation,
+            seconds=round(sum(found.observation.seconds.values()), 6),
+            observation=replace(found.observation, attributes=(), parameters=()),
+            recalled=found.observation.recalled,
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict compared with what is recorded."""
+        return self.explanation.outcome
+
+    @property
+    def seen(self) -> Observation:
+        """The observation.
+
+        Raises:
+            ValueError: the row is in short.
+        """
+        if self.observation is None:
+            raise ValueError(f"{self.cell}: its observation is not at hand")
+        return self.observation
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is of: transformers version, build and cell."""
+        return self.transformers, self.build, self.cell
+
+    def to_json(self) -> str:
+        """Return it as a line of a results file."""
+        return encoded({"kind": self.kind} | plain(self))
+
+    @classmethod
+    def from_json(cls, line: str, *, short: bool = False) -> "Row":
+        """Return the row in a line.
+
+        Args:
+            short: leave the observation out; to check it costs most.
+
+        Raises:
+            ValueError: it is none, or contradicts itself.
+        """
+        data = json.loads(line)
+        if short and isinstance(data, dict):
+            data.pop("observation", None)
+        row = checked(cls, data, "row")
+        fine = row.verdict.kind in (Kind.OK, Kind.NOT_APPLICABLE)
+        if row.outcome is Outcome.EXPECTED and fine == bool(row.explanation.defect):
+            raise ValueError(
+                f"contradicts itself: {row.verdict.kind}, {row.outcome}, {row.explanation.defect or 'none'}"
+            )
+        return row
 
 
-def judged(overlay: Overlay, cell: Cell, observation: Observation) -> Row:
-    """What was observed, judged and compared with the catalogue, as a row."""
-    verdict = judge(expect(cell.model, cell.config), observation)
-    comparison = catalogue().compare(verdict, cell, overlay.version, environment()["transformers"])
-    return row(overlay, cell, observation, verdict, comparison)
+@dataclass(frozen=True)
+class Build:
+    """A build, as a header lists it."""
+
+    label: str
+    spec: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Header:
+    """What all rows of a file have in common; `gate` is a gate's own part."""
+
+    format: int
+    headcount: str
+    harness: str
+    environment: Mapping[str, str]
+    machine: Mapping[str, object]
+    command: tuple[str, ...]
+    started: str
+    builds: tuple[Build, ...]
+    gate: Mapping[str, object] | None = None
+    kind: str = "header"
+
+
+@dataclass(frozen=True)
+class Footer:
+    """The end of a complete run, with its counts; `doubts` and `reproducers` are a gate's."""
+
+    rows: int
+    verdicts: Mapping[str, int] = field(default_factory=dict)
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    finished: str = ""
+    doubts: tuple[str, ...] = ()
+    reproducers: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "footer"
 
 
 def stamp() -> str:
-    """What tells the files of one run from those of another: its time and its process."""
+    """Return what tells the files of one run from those of another: its time and its process."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class Writer:
@@ -82,12 +184,9 @@ class Writer:
         path: Path,
         builds: Iterable[Overlay],
         command: Iterable[str] = sys.argv,
-        more: Mapping[str, Any] | None = None,
+        gate: Mapping[str, Any] | None = None,
     ) -> None:
         """Open the file and write its header.
-
-        Args:
-            more: what else the header says.
 
         Raises:
             OSError: the file cannot be created.
@@ -95,29 +194,24 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.rows = 0
+        #: What the footer of a gate says in addition.
+        self.doubts: tuple[str, ...] = ()
+        self.reproducers: Mapping[str, str] = {}
         self._verdicts: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
-        #: What else the footer will say.
-        self.closing: dict[str, Any] = {}
         self._file: TextIO = path.open("x", encoding="utf-8")
-        self._write(
-            encode(
-                {
-                    "kind": "header",
-                    "format": FORMAT,
-                    "headcount": version("headcount"),
-                    "harness": harness_digest(),
-                    "environment": dict(environment()),
-                    "machine": {"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
-                    "command": list(command),
-                    "started": _now(),
-                    "builds": [
-                        {"label": b.label, "spec": b.spec, "version": b.version, "digest": b.digest} for b in builds
-                    ],
-                    **(more or {}),
-                }
-            )
+        header = Header(
+            format=FORMAT,
+            headcount=version("headcount"),
+            harness=harness_digest(),
+            environment=dict(environment()),
+            machine={"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
+            command=tuple(command),
+            started=_now(),
+            builds=tuple(Build(b.label, b.spec, b.version, b.digest) for b in builds),
+            gate=gate,
         )
+        self._write(encoded({"kind": header.kind} | plain(header)))
 
     def __enter__(self) -> Self:
         return self
@@ -125,12 +219,12 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
         self.close(complete=kind is None)
 
-    def write(self, line: Row, encoded: str | None = None) -> None:
-        """Append a finished cell; `encoded` is the same as JSON, where it is at hand."""
+    def write(self, row: Row, line: str | None = None) -> None:
+        """Append a finished cell; `line` is the same as JSON, where it is at hand."""
         self.rows += 1
-        self._verdicts[line["verdict"]] += 1
-        self._outcomes[line["outcome"]] += 1
-        self._write(encoded or encode(line))
+        self._verdicts[row.verdict.kind.value] += 1
+        self._outcomes[row.outcome.value] += 1
+        self._write(line or row.to_json())
 
     def close(self, *, complete: bool) -> None:
         """End the file, with a footer if the run was complete.
@@ -142,102 +236,36 @@ class Writer:
             return
         try:
             if complete:
-                counts = {"verdicts": dict(self._verdicts), "outcomes": dict(self._outcomes)}
-                self._write(encode({"kind": "footer", "rows": self.rows, **counts, **self.closing, "finished": _now()}))
+                counts = dict(self._verdicts), dict(self._outcomes)
+                footer = Footer(self.rows, *counts, _now(), self.doubts, self.reproducers)
+                self._write(encoded({"kind": footer.kind} | plain(footer)))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()
 
-    def _write(self, encoded: str) -> None:
-        self._file.write(encoded + "\n")
+    def _write(self, line: str) -> None:
+        self._file.write(line + "\n")
         self._file.flush()
-
-
-def encode(line: Mapping[str, Any]) -> str:
-    """One line of a results file, without its end."""
-    return json.dumps(line, separators=(",", ":"))
-
-
-# --- what a reader may rely on: a file comes from anywhere ----------------------------------------
-
-
-@dataclass(frozen=True)
-class _Build:
-    label: str
-    spec: str
-    version: str
-    digest: str
-
-
-@dataclass(frozen=True)
-class _Header:
-    kind: str
-    format: int
-    headcount: str
-    harness: str
-    environment: Mapping[str, str]
-    machine: Mapping[str, object]
-    command: tuple[str, ...]
-    started: str
-    builds: tuple[_Build, ...]
-    gate: Mapping[str, object] | None = None
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A row. `repeats` is a gate's: whether it was so again in a fresh process."""
-
-    kind: str
-    build: str
-    version: str
-    model: str
-    config: Mapping[str, object]
-    cell: str
-    transformers: str
-    torch: str
-    verdict: Kind
-    reason: str
-    signature: str
-    defect: str | None
-    outcome: Outcome
-    seconds: float
-    observation: Observation
-    repeats: bool = True
-
-
-@dataclass(frozen=True)
-class _Footer:
-    kind: str
-    rows: int
-    verdicts: Mapping[str, int]
-    outcomes: Mapping[str, int]
-    finished: str
-    doubts: tuple[str, ...] = ()
-    reproducers: Mapping[str, str] = field(default_factory=dict)
-
-
-_SHAPES: Mapping[str, type] = {"header": _Header, "row": _Line, "footer": _Footer}
 
 
 @dataclass(frozen=True)
 class Results:
     """A results file that was read back; `footer` is None if it was cut off."""
 
-    header: Mapping[str, Any]
+    header: Header
     rows: tuple[Row, ...]
-    footer: Mapping[str, Any] | None
+    footer: Footer | None
 
     @property
     def complete(self) -> bool:
         """Whether the run came to its end, and every row it counted is there."""
-        if self.footer is None or self.footer.get("rows") != len(self.rows):
+        if self.footer is None or self.footer.rows != len(self.rows):
             return False
-        counted = Counter(row["verdict"] for row in self.rows)
-        return bool(self.footer.get("verdicts", counted) == counted)
+        return not self.footer.verdicts or self.footer.verdicts == Counter(row.verdict.kind.value for row in self.rows)
 
 
 def read(path: Path) -> Results:
-    """A results file; a last line that was cut in the middle is left out.
+    """Return a results file; a last line that was cut in the middle is left out.
 
     Raises:
         UsageError: there is no such file, or it is not one of ours.
@@ -246,62 +274,59 @@ def read(path: Path) -> Results:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}", "give a results file of nox -s matrix") from error
-    parsed: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, 1):
+    header = _header(path, lines[:1])
+    rows: list[Row] = []
+    footer = None
+    for number, line in enumerate(lines[1:], 2):
         try:
-            parsed.append(json.loads(line))
-        except (ValueError, RecursionError) as error:
-            if number == len(lines) > 1:
+            if number == len(lines) and '"kind":"footer"' in line[:20]:
+                footer = checked(Footer, json.loads(line), "footer")
+            else:
+                rows.append(_row(line, header))
+        except json.JSONDecodeError as error:
+            if number == len(lines):
                 break
             raise UsageError(f"{path}, line {number} is no JSON", "give a results file of nox -s matrix") from error
-    if not parsed or not isinstance(parsed[0], dict) or parsed[0].get("kind") != "header":
-        raise UsageError(f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one")
-    if parsed[0].get("format") != FORMAT:
-        raise UsageError(
-            f"{path} has format {parsed[0].get('format')!r}, not {FORMAT}", "read it with the Headcount that wrote it"
-        )
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{path}, line {number}: {error}", _HINT) from error
+    return Results(header, tuple(rows), footer)
+
+
+def _header(path: Path, lines: list[str]) -> Header:
     try:
-        _check(parsed)
-    except ValueError as error:
-        raise UsageError(f"{path}, {error}", "read it with the Headcount that wrote it") from error
-    footer = parsed[-1] if parsed[-1]["kind"] == "footer" else None
-    return Results(parsed[0], tuple(line for line in parsed if line["kind"] == "row"), footer)
+        data = json.loads(lines[0]) if lines else None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}, line 1 is no JSON", "give a results file of nox -s matrix") from error
+    if not isinstance(data, dict) or data.get("kind") != "header":
+        raise UsageError(f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one")
+    if data.get("format") != FORMAT:
+        raise UsageError(f"{path} has format {data.get('format')!r}, not {FORMAT}", _HINT)
+    try:
+        header = checked(Header, data, "header")
+        Version(header.environment.get("transformers", ""))
+    except (ValueError, InvalidVersion) as error:
+        raise UsageError(f"{path}, line 1: {error}", _HINT) from error
+    return header
 
 
-def _check(lines: list[dict[str, Any]]) -> None:
-    """Whether it is a header, rows of its builds, and perhaps a footer.
+def _row(line: str, header: Header) -> Row:
+    """Return a row of this file.
 
     Raises:
-        ValueError: a line is none of ours; which, and why.
+        ValueError: it is none.
     """
-    labels: set[str] = set()
-    for number, line in enumerate(lines, 1):
-        kind = "header" if number == 1 else "row"
-        if number == len(lines) > 1 and isinstance(line, dict) and line.get("kind") == "footer":
-            kind = "footer"
-        where = f"line {number}"
-        checked(_SHAPES[kind], line, where)
-        if line["kind"] != kind:
-            raise ValueError(f"{where} is a {line['kind']!r} where a {kind} belongs")
-        if kind == "header":
-            labels = {build["label"] for build in line["builds"]}
-            Version(line["environment"].get("transformers", ""))
-        elif kind == "row" and line["build"] not in labels:
-            raise ValueError(f"{where} is of {line['build']!r}, a build that the header does not list")
-        elif kind == "row" and _contradicts_itself(line):
-            raise ValueError(f"{where} contradicts itself: {line['verdict']}, {line['outcome']}, {line['defect']}")
-        elif kind == "row" and line["transformers"] != lines[0]["environment"].get("transformers"):
-            raise ValueError(f"{where} is of another line of transformers than the header")
-
-
-def _contradicts_itself(row: Row) -> bool:
-    """What is expected is fine or has a defect that explains it, and not both."""
-    fine = row["verdict"] in (Kind.OK, Kind.NOT_APPLICABLE)
-    return row["outcome"] == Outcome.EXPECTED and fine == (row["defect"] is not None)
+    row = Row.from_json(line)
+    if row.kind != "row":
+        raise ValueError(f"it is a {row.kind!r} where a row belongs")
+    if row.build not in {build.label for build in header.builds}:
+        raise ValueError(f"it is of {row.build!r}, a build that the header does not list")
+    if row.transformers != header.environment["transformers"]:
+        raise ValueError("it is of another transformers version than the header")
+    return row
 
 
 def merge(parts: Iterable[Results]) -> Results:
-    """Several files as one: shards of a run, or runs of several builds.
+    """Return several files as one: shards of a run, or runs of several builds.
 
     Raises:
         UsageError: there are none, one is cut off, a cell is in two, or the environments differ.
@@ -309,25 +334,19 @@ def merge(parts: Iterable[Results]) -> Results:
     parts = list(parts)
     if not parts:
         raise UsageError("there are no results to merge")
-    if cut_off := [part.header.get("started") for part in parts if not part.complete]:
+    if cut_off := [part.header.started for part in parts if not part.complete]:
         raise UsageError(f"the results started at {cut_off[0]} are cut off", "run that part again")
-    seen: set[tuple[str, str, str]] = set()
+    first, seen = parts[0].header, set()
     for part in parts:
         for name in ("environment", "harness"):
-            if part.header[name] != parts[0].header[name]:
+            if getattr(part.header, name) != getattr(first, name):
                 raise UsageError(
                     f"the results come from different environments: {name} differs", "merge runs of one environment"
                 )
-        for line in part.rows:
-            key = (line["build"], line["cell"], line["transformers"])
-            if key in seen:
-                raise UsageError(f"{line['build']}-{line['cell']} is in two of the results", "merge each part once")
-            seen.add(key)
-    rows = tuple(line for part in parts for line in part.rows)
-    builds = [build for part in parts for build in part.header["builds"]]
-    header = {**parts[0].header, "builds": [dict(items) for items in dict.fromkeys(tuple(b.items()) for b in builds)]}
-    return Results(header, rows, {"kind": "footer", "rows": len(rows)})
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+        for row in part.rows:
+            if row.key in seen:
+                raise UsageError(f"{row.build}-{row.cell} is in two of the results", "merge each part once")
+            seen.add(row.key)
+    rows = tuple(row for part in parts for row in part.rows)
+    builds = tuple(dict.fromkeys(build for part in parts for build in part.header.builds))
+    return Results(replace(first, builds=builds), rows, Footer(len(rows)))

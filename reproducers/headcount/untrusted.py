@@ -78,14 +78,12 @@ def encoded(value: object) -> str:
 
 def plain(value: Any) -> dict[str, Any]:
     """Return a dataclass's fields that differ from their defaults; their values stay as they are."""
-    defaults = _defaults(type(value))
+    kind: Any = type(value)
+    defaults = _defaults(kind)
     return {name: item for name, item in vars(value).items() if name not in defaults or item != defaults[name]}
 
 
 @cache
 def _defaults(kind: Any) -> dict[str, object]:
-    return {
-        f.name: f.default if f.default is not MISSING else f.default_factory()
-        for f in fields(kind)
-        if f.default is not MISSING or f.default_factory is not MISSING
-    }
+    fixed = {f.name: f.default for f in fields(kind) if f.default is not MISSING}
+    return fixed | {f.name: f.default_factory() for f in fields(kind) if f.default_factory is not MISSING}

@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headcount import builds, results
-from headcount.matrix import cells as matrix
-from headcount.isolation.engine import Engine
 from headcount.environment import environment
+from headcount.isolation import Engine
+from headcount.matrix import cells
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RECORD = HERE / "record.json"
-DURATIONS = ROOT / "reproducers/headcount/durations.json"
+DURATIONS = ROOT / "reproducers/headcount/gate/durations.json"
 CORES = 2
 
 #: How the ids of a small selection end: one step, channels by half, no extras; and of a handful.
@@ -65,7 +65,7 @@ def _record_durations(rows: Sequence[results.Row]) -> None:
     """How long each cell takes a build, for those who deal them out to several machines."""
     seconds: dict[str, list[float]] = {}
     for row in rows:
-        seconds.setdefault(row["cell"], []).append(row["seconds"])
+        seconds.setdefault(row.cell, []).append(row.seconds)
     means = {cell: round(sum(found) / len(found), 3) for cell, found in sorted(seconds.items())}
     DURATIONS.write_text(json.dumps(means, indent=0) + "\n")
 
@@ -118,7 +118,7 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: 
 
 def _work(rows: Sequence[results.Row]) -> float:
     """Seconds that all cores together need for what the builds themselves do in these."""
-    return float(sum(row["seconds"] for row in rows)) / CORES
+    return float(sum(row.seconds for row in rows)) / CORES
 
 
 def _one_more_release(scratch: Path, price: float) -> float:
@@ -178,7 +178,7 @@ def _bisect(clone: Path, scratch: Path) -> float:
         check=True,
     )
     seconds = time.perf_counter() - start
-    steps = done.stdout.count("tested: ")
+    steps = done.stdout.count("running ")
     _say(f"git bisect run, {steps} steps", seconds)
     return round((seconds / steps) / (scanned / probes), 2)
 
@@ -270,7 +270,7 @@ def _peak_memory() -> int:
     """Of a process that has run every cell, full-size one aside; much of it is shared with its siblings."""
     overlay = builds.prepare(builds.parse(builds.RELEASES[-1]))
     with Engine() as engine:
-        for cell in matrix.default_cells():
+        for cell in cells.default_cells():
             engine.run(overlay, cell)
         child = engine._child  # noqa: SLF001 - there is no public way to a process id, nor need for one
         assert child is not None

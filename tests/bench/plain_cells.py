@@ -1,4 +1,4 @@
-"""The matrix as it would be without Headcount: one environment and one pytest for each release, in one process.
+"""The matrix as it is without Headcount: one environment and one pytest for each release, in one process.
 
 The same cells, and the same assertions that a maintainer would write: no exception, the head count
 the pruner reports, a forward pass. Run by `nox -s bench`, for comparison only.
@@ -8,16 +8,16 @@ import pytest
 import torch
 import torch_pruning  # type: ignore[import-not-found]
 
-from headcount.pruning import arguments as calls
-from headcount.matrix import cells as matrix
+from headcount.matrix import Cell, cells
 from headcount.models import adapter
+from headcount.pruning import arguments as calls
 
-CELLS = [cell for cell in matrix.default_cells() if cell.model.family == "vit"]
+CELLS = [cell for cell in cells.default_cells() if cell.model.family == "vit"]
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.id)
-def test_cell(cell: matrix.Cell) -> None:
-    family = adapter(cell.model)
+def test_cell(cell: Cell) -> None:
+    family = adapter(cell.model.family)
     net = family.build(cell.model)
     pixels = torch.randn(1, 3, cell.model.image, cell.model.image)
     blocks = family.blocks(net)
@@ -34,5 +34,5 @@ def test_cell(cell: matrix.Cell) -> None:
         for block in blocks:
             family.set_heads(block, pruner.num_heads[block.query])
         family.call(net, pixels)
-    except Exception as error:  # noqa: BLE001 - here too a known defect is no news
+    except Exception as error:  # noqa: BLE001 - a known defect is no news here
         pytest.xfail(str(error))

@@ -1,6 +1,6 @@
-"""The catalogue's ranges are those that a scan finds, and a bisect of the releases as commits finds issue 410's.
+"""The recorded ranges are those that a scan finds, and a bisect of the releases as commits finds issue 410's.
 
-What the matrix has observed is looked up.
+What the matrix has observed is taken from the cache.
 """
 
 import shutil
@@ -9,17 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from headcount.bisect import run as bisection
-from headcount.bisect import probe as probing
-from headcount.bisect.run import Find, Prober
-from headcount.bisect.search import State
-from headcount.builds import RELEASES, Overlay
-from headcount.builds.git import Clone
-from headcount.defects import catalogue
-from headcount.isolation.engine import Engine
+from headcount import bisect as bisection
+from headcount.bisect import Find, Prober, State, by_defect
+from headcount.builds import RELEASES, Clone, Overlay
+from headcount.defects import DEFECTS, defect, recorded
 from headcount.environment import environment
-from headcount.reproduce.prove import find
-from test_builds import git
+from headcount.isolation import Engine
+from helpers import git
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -27,10 +23,12 @@ def test_ranges_found_are_those_of_the_catalogue(
     releases: Mapping[str, Overlay], recalling: Engine, release: str
 ) -> None:
     """Of one release, so that each may be in another process."""
-    subjects = {defect.id: probing.by_defect(defect) for defect in catalogue().defects}
-    found = [id_ for id_, subject in subjects.items() if subject.ask(recalling, releases[release]).state is State.BAD]
-    transformers = environment()["transformers"]
-    assert found == [defect.id for defect in catalogue().defects if defect.affects(release, transformers)]
+    subjects = {known.id: by_defect(known) for known in DEFECTS}
+    answers = {id_: subject.answer(recalling, releases[release]) for id_, subject in subjects.items()}
+    shown = recorded(environment()["transformers"]).releases
+    assert [id_ for id_, answer in answers.items() if answer.state is State.BAD] == [
+        known.id for known in DEFECTS if release in shown.get(known.id, ())
+    ]
 
 
 def test_issue_410_is_found_in_a_clone_of_the_releases(
@@ -38,21 +36,18 @@ def test_issue_410_is_found_in_a_clone_of_the_releases(
 ) -> None:
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
     clone = Clone(committed(tmp_path / "clone", [releases[release] for release in RELEASES]))
-    subject = probing.by_defect(find("410"))
+    subject = by_defect(defect("410-total-heads"))
 
-    def asked(older: str, newer: str) -> tuple[Prober, bisection.Span]:
-        span = bisection.commits(clone, older, newer)
-        return Prober(recalling, subject, span, lambda _title, _answer: None), span
+    def prober(older: str, newer: str) -> Prober:
+        return Prober(recalling, subject, bisection.commits(clone, older, newer))
 
-    prober, span = asked("v1.3.0", "v1.6.1")
-    scanned = bisection.scan(prober, subject, span, Find.ALL)
+    scanned = bisection.scan(prober("v1.3.0", "v1.6.1"), Find.ALL)
     assert [clone.released(change.point) for change in scanned.changes] == ["v1.4.1", "v1.4.2"]
     for ends, kind, culprit in (
         (("v1.3.0", "v1.4.1"), Find.INTRODUCED, "v1.4.1"),
         (("v1.4.1", "v1.6.1"), Find.FIXED, "v1.4.2"),
     ):
-        prober, span = asked(*ends)
-        (change,) = bisection.seek(prober, subject, span, kind).changes
+        (change,) = bisection.seek(prober(*ends), kind).changes
         assert clone.released(change.point) == culprit
         assert change.suspects == (change.point,)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from headcount.cli import main
+from headcount.defects import defect
 from headcount.errors import ExitCode
 
 
@@ -22,7 +23,13 @@ def test_the_way_that_is_named_where_no_release_does_it_right(capsys: pytest.Cap
     assert "take 1.6.1: " in capsys.readouterr().out
 
 
-def test_a_failure_that_no_known_defect_explains(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_outside_the_matrix_looks_like_a_known_defect(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--model", "swin", "--global", "--head-ratio", "1/2", "--steps", "2"]
     assert main(["which", *words]) == ExitCode.REGRESSION
-    assert "[no known defect explains it]" in capsys.readouterr().out
+    assert "[looks like per-head-table-steps]" in capsys.readouterr().out
+
+
+def test_a_failure_in_the_matrix_is_the_recorded_defect(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["which", "--head-ratio", "1/3"]) == ExitCode.CLEAN
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("1.4.1 "))
+    assert line.endswith(f"[410-total-heads: {defect('410-total-heads').title}]")

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from headcount.builds import Overlay
-from headcount.isolation.engine import Engine
+from headcount.isolation import Engine
 from headcount.matrix import Cell
 from headcount.matrix.cells import ISSUE_410
 from headcount.models import Model
@@ -40,7 +40,7 @@ def test_local_head_pruning_raises(observe: Observe) -> None:
     broken = observe("1.4.1")
     assert (broken.ending, broken.phase) == (Ending.RAISED, Phase.STEP)
     assert broken.failure is not None
-    assert (broken.failure.type, broken.failure.message) == (
+    assert (broken.failure.exception, broken.failure.message) == (
         "AttributeError",
         f"'MetaPruner' object has no attribute '{ATTRIBUTE}'",
     )

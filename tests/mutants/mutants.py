@@ -24,14 +24,14 @@ from mutator import Mutant
 from rich.progress import track
 from upstream import UpstreamTests
 
+import readme_tables
 from headcount import builds
-from headcount.gate import compare as gate
-from headcount.matrix import cells as matrix
 from headcount.builds import Overlay
-from headcount.isolation.engine import Engine
-from headcount.gate.compare import Sort
-from headcount.report import readme
-from headcount.results import judged
+from headcount.examine import examine
+from headcount.gate import Change, change_between
+from headcount.isolation import Engine
+from headcount.matrix.cells import default_cells
+from headcount.results import Row
 
 HERE = Path(__file__).parent
 RECORD = HERE / "record.json"
@@ -98,16 +98,16 @@ def draw(base: Overlay, draws: int, seed: int) -> list[Mutant]:
 
 
 class Trial:
-    """The gate's questions, asked of one mutant after another, the most telling cells first."""
+    """The gate's cells, run on one mutant after another, those first that caught the most so far."""
 
     def __init__(self, base: Overlay) -> None:
         self._base = base
         self._scratch = tempfile.TemporaryDirectory(prefix="headcount-mutants-")
         self._local = threading.local()
         self._engines: list[Engine] = []
-        self._telling: Counter[str] = Counter()
+        self._caught: Counter[str] = Counter()
         with Engine() as engine:
-            self._rows = {cell.id: judged(base, cell, engine.run(base, cell)) for cell in matrix.default_cells()}
+            self._rows = {cell.id: Row.of(examine(engine, base, cell)) for cell in default_cells()}
 
     def __enter__(self) -> Self:
         return self
@@ -121,14 +121,14 @@ class Trial:
         """`caught: …`, `changed: …` or `silent`."""
         overlay = self._laid_out(mutant)
         changed = ""
-        for cell in sorted(matrix.default_cells(), key=lambda cell: -self._telling[cell.id]):
-            before, after = self._rows[cell.id], judged(overlay, cell, self._engine().run(overlay, cell))
-            sort = gate.sort(before, after)
-            if sort in (Sort.REGRESSED, Sort.INDETERMINATE):
-                self._telling[cell.id] += 1
-                return f"caught: {cell.id}: {after['verdict']}"
-            if sort in (Sort.CHANGED, Sort.FIXED) and not changed:
-                changed = f"{sort.value}: {cell.id}: {after['verdict']}"
+        for cell in sorted(default_cells(), key=lambda cell: -self._caught[cell.id]):
+            after = Row.of(examine(self._engine(), overlay, cell))
+            change = change_between(self._rows[cell.id], after)
+            if change in (Change.REGRESSED, Change.INDETERMINATE):
+                self._caught[cell.id] += 1
+                return f"caught: {cell.id}: {after.verdict.kind}"
+            if change in (Change.CHANGED, Change.FIXED) and not changed:
+                changed = f"{change}: {cell.id}: {after.verdict.kind}"
         return changed or "silent"
 
     def compare(self, tests: UpstreamTests, drawn: Sequence[Mutant]) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def summary(outcome: dict[str, Any]) -> str:
     """Those that are not caught one by one, then how many are."""
     why = survivors()
     lines = [f"{id_}\n    {said}: {why.get(id_, 'NOT EXPLAINED')}" for id_, said in _uncaught(outcome).items()]
-    return "\n".join([*lines, readme.score(outcome)])
+    return "\n".join([*lines, readme_tables.score(outcome)])
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import tarfile
 from pathlib import Path
 
 from headcount.builds import Overlay
-from headcount.isolation.engine import Engine
 from headcount.environment import git_environment
+from headcount.isolation import Engine
 
 #: What a test may need that this project's environment has not, or has in another version than upstream's CI.
 _BEYOND_TORCH = {"torchvision", "timm", "transformers", "datasets", "torch_geometric"}

@@ -1,7 +1,7 @@
 """Where a history changes: a binary search and a scan, as pure functions of a graph and of what is at each point.
 
-A point is a release or a commit, and comes after its parents. The search asks few points and believes that
-what was once bad stays bad; the scan asks all, and believes nothing.
+A point is a release or a commit, and comes after its parents. The search tests few points and assumes that
+what was once bad stays bad. The scan tests all and assumes nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,42 +10,42 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """What a point is for the failure that is looked for."""
+    """What a point is, for the failure that is searched for."""
 
     GOOD = "good"
     BAD = "bad"
-    SKIP = "skip"  # nothing can be said: it fails in another way, or not at all to be tested
+    SKIP = "skip"  # unknown: it fails in another way, or cannot be tested
 
     @property
     def opposite(self) -> "State":
-        """Good for bad, bad for good."""
+        """Return good for bad, bad for good."""
         return {State.GOOD: State.BAD, State.BAD: State.GOOD}.get(self, self)
 
 
 @dataclass(frozen=True)
 class History:
-    """Points in an order in which each comes after its parents; parents outside count as the older end."""
+    """Points, each after its parents. Parents that are no points stand for the older end."""
 
     points: tuple[str, ...]
     parents: Mapping[str, tuple[str, ...]]
 
     @classmethod
     def line(cls, points: Sequence[str]) -> "History":
-        """One after the other."""
+        """Return points of which each has the one before as its parent."""
         return cls(tuple(points), {p: (points[i - 1],) if i else () for i, p in enumerate(points)})
 
     def inside(self, point: str) -> tuple[str, ...]:
-        """A point's parents, without those outside."""
+        """Return a point's parents, without those outside."""
         return tuple(parent for parent in self.parents[point] if parent in self.parents)
 
 
 def search(history: History, state: Callable[[str], State]) -> tuple[str, ...]:
-    """The first bad point, where the last is bad and what is outside is good.
+    """Return the first bad point, where the last is bad and what is outside is good.
 
-    Each question is the one that halves the suspects best, as git bisect's.
+    Each step tests the point that halves the suspects best, as git bisect does.
 
     Args:
-        state: asked at most once for each point.
+        state: called at most once for each point.
 
     Returns:
         The culprit; or, where skipped points hide which it is, all suspects.
@@ -54,7 +54,7 @@ def search(history: History, state: Callable[[str], State]) -> tuple[str, ...]:
     reach = _reach(history, index)
     suspects = reach[-1]
     skipped = 0
-    worst = len(history.points) - 1  # known as bad
+    worst = len(history.points) - 1  # known to be bad
     while True:
         open_ = [i for i in _bits(suspects & ~skipped) if i != worst]
         if not open_:
@@ -71,7 +71,7 @@ def search(history: History, state: Callable[[str], State]) -> tuple[str, ...]:
 
 
 def _reach(history: History, index: Mapping[str, int]) -> list[int]:
-    """For each point, itself and its ancestors, as a set of bits."""
+    """Return, for each point, itself and its ancestors, as a set of bits."""
     reach: list[int] = []
     for i, point in enumerate(history.points):
         bits = 1 << i
@@ -82,10 +82,7 @@ def _reach(history: History, index: Mapping[str, int]) -> list[int]:
 
 
 def _bits(number: int) -> Iterable[int]:
-    while number:
-        low = number & -number
-        yield low.bit_length() - 1
-        number ^= low
+    return (place for place in range(number.bit_length()) if number >> place & 1)
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,9 @@ class Past:
     """What is known of what came before a point.
 
     Attributes:
-        nearest: the last points before it of which something is known, on each line.
-        hidden: the skipped ones since.
-        unknown: whether a line leads out of the history with nothing known on it.
+        nearest: on each line, the last known point before it.
+        hidden: the skipped points since.
+        unknown: whether a line leads out of the history without a known point.
     """
 
     nearest: frozenset[str] = frozenset()
@@ -110,8 +107,8 @@ class Change:
     Attributes:
         point: the first that is known to be so.
         suspects: `point`, and the skipped ones before it that may already be so.
-        last: the nearest points before that are known, and are not so.
-        merged: the point is a merge, and only one of its lines was otherwise: the other brings the state in.
+        last: the nearest known points before, which are not so.
+        merged: the point is a merge of a line that was so and one that was not.
     """
 
     point: str
@@ -121,7 +118,7 @@ class Change:
 
 
 def pasts(history: History, states: Mapping[str, str]) -> dict[str, Past]:
-    """What is known of each point's past, where `State.SKIP` says that nothing is known of a point."""
+    """Return what is known of each point's past. Nothing is known of a point whose state is `State.SKIP`."""
     found: dict[str, Past] = {}
     for point in history.points:
         parents = history.inside(point)
@@ -136,7 +133,7 @@ def pasts(history: History, states: Mapping[str, str]) -> dict[str, Past]:
 
 
 def beginnings(history: History, states: Mapping[str, str]) -> list[str]:
-    """The points that may have been so before anything is known of their lines."""
+    """Return the points that may have been so before anything is known of their lines."""
     past = pasts(history, states)
     return [
         point
@@ -148,10 +145,10 @@ def beginnings(history: History, states: Mapping[str, str]) -> list[str]:
 
 
 def changes(history: History, states: Mapping[str, str]) -> list[Change]:
-    """Every point that is unlike what is known of its past, oldest first.
+    """Return every point that differs from what is known of its past, oldest first.
 
-    A merge that is like one of its lines and unlike another is a change if the first did not become so
-    after they parted. A point is no change if nothing is known of one of its lines, and no line is like it.
+    A merge that is like one of its lines and unlike another is a change, unless the first became so after
+    they parted. A point is no change if nothing is known of one of its lines and no line is like it.
 
     Args:
         states: good and bad, or a finer distinction; `State.SKIP` where nothing is known.
@@ -167,7 +164,7 @@ def changes(history: History, states: Mapping[str, str]) -> list[Change]:
         alike = {p for p in nearest if states[p] == states[point]}
         unlike = set(nearest - alike)
         if alike:
-            # Those lines that became so after they parted from the other have told of it already.
+            # A line that became so after they parted has its own change already.
             same = [index[c.point] for c in found if states[c.point] == states[point]]
             here = reach[index[point]]
             unlike = {p for p in unlike if not any(here & ~reach[index[p]] & 1 << i for i in same)}

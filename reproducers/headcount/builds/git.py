@@ -77,23 +77,23 @@ class Clone:
         Raises:
             UsageError: there is no such ref.
         """
-        found = self._named(ref)
-        if found is None:
-            release = ref.removeprefix("v") if ref.startswith("v") else f"v{ref}"
-            hint = f"did you mean {release}?" if self._named(release) else "git log and git tag list what there is"
-            raise UsageError(f"there is no commit {ref!r} in {self.path}", hint)
-        return found.strip()
+        if sha := self._named(ref):
+            return sha
+        release = ref.removeprefix("v") if ref.startswith("v") else f"v{ref}"
+        hint = f"did you mean {release}?" if self.has(release) else "git log and git tag list what there is"
+        raise UsageError(f"there is no commit {ref!r} in {self.path}", hint)
 
     def has(self, ref: str) -> bool:
         """Return whether a ref names a commit."""
-        return self._named(ref) is not None
+        return bool(self._named(ref))
 
-    def _named(self, ref: str) -> str | None:
-        return self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+    def _named(self, ref: str) -> str:
+        named = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
+        return _run(self.path, *named).stdout.strip()
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Return whether `newer` was made on top of `older`, or is the same."""
-        return self._try("merge-base", "--is-ancestor", older, newer) is not None
+        return _run(self.path, "merge-base", "--is-ancestor", older, newer).returncode == 0
 
     def commit(self, ref: str) -> Commit:
         """Return one commit.
@@ -105,15 +105,14 @@ class Clone:
 
     def commits(self, older: str, newer: str, *, first_parent: bool = False) -> list[Commit]:
         """Return every commit that `newer` has and `older` has not, parents before children."""
-        options = ["--first-parent"] if first_parent else []
-        return self._commits([*options, "--topo-order", "--reverse", f"{older}..{newer}"])
+        return self._commits([*["--first-parent"] * first_parent, "--topo-order", "--reverse", f"{older}..{newer}"])
 
     @cache  # noqa: B019 - a clone lives as long as the process; each change asks several times
     def released(self, sha: str) -> str:
         """Return the first tag that contains a commit; "" if none does."""
         tags = self._git("tag", "--contains", sha).split()
         versions = [tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)+", tag)]
-        return min(versions, key=_numbers, default="")
+        return min(versions, key=Version, default="")
 
     def boundary(self, commits: Sequence[Commit]) -> list[Commit]:
         """Return the parents of these commits that are not among them."""
@@ -157,10 +156,6 @@ class Clone:
             raise SetupError(f"git {arguments[0]} fails in {self.path}: {done.stderr.strip().splitlines()[-1:]}")
         return done.stdout
 
-    def _try(self, *arguments: str) -> str | None:
-        done = _run(self.path, *arguments)
-        return None if done.returncode else done.stdout
-
 
 def export(clone: Path, ref: str, target: Path) -> None:
     """Write the tree of a ref into a new folder.
@@ -173,7 +168,7 @@ def export(clone: Path, ref: str, target: Path) -> None:
     if tree.returncode:
         raise UsageError(f"{clone} has no ref {ref!r}", "git branch --all and git tag list them")
     target.mkdir(parents=True)
-    archive = target.with_name(f"{target.name}.tar")
+    archive = target.with_name(f"{target.name}.tar").resolve()  # git takes it from within the clone
     done = _run(clone, "archive", f"--output={archive}", tree.stdout.strip())
     if done.returncode:
         raise SetupError(f"git cannot export {ref} of {clone}: {clean(done.stderr)}")
@@ -204,7 +199,3 @@ def _run(path: Path, *arguments: str, given: str | None = None) -> "subprocess.C
 def _lines(text: str) -> list[str]:
     """Return git's lines: a subject may hold other characters that Python takes for a line's end."""
     return text.removesuffix("\n").split("\n") if text else []
-
-
-def _numbers(tag: str) -> tuple[int, ...]:
-    return tuple(map(int, tag.lstrip("v").split(".")))

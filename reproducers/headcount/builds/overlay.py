@@ -163,7 +163,7 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Say) -> Overlay:
-    """Return the overlay at `path`, made by `fill` if there is none that is whole. No other run changes it meanwhile."""
+    """Return the overlay at `path`, made by `fill` if there is none that is whole, under a lock."""
     with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS):
         if path.exists():
             with suppress(OSError, ValueError, KeyError, RecursionError, UsageError):
@@ -194,7 +194,7 @@ def is_whole(overlay: Overlay) -> bool:
 
 
 def package_digest(overlay: Path) -> str:
-    """Return SHA-256 over all that can be imported, without metadata and byte code: these are the installer's or ours."""
+    """Return SHA-256 over all that can be imported. Metadata is the installer's, and byte code is made here."""
 
     def counts(path: Path) -> bool:
         top = path.relative_to(overlay).parts[0]

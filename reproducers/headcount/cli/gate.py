@@ -1,157 +1,135 @@
-"""`headcount gate`: options, a run or a merge of shards, and everything that is written about it."""
+"""`headcount gate`: run both builds or merge shards, and write all that there is to say about it."""
 
 import argparse
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from headcount import builds, results
-from headcount.builds import git as clones
-from headcount.gate import run as gating
-from headcount.reproduce import prove as reproduction
-from headcount.isolation import forkserver as server
-from headcount.isolation.engine import Engine
+from headcount.cli.shared import command, out
 from headcount.environment import environment, harness_digest
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
-from headcount.gate.compare import Sort, Verdict
-from headcount.gate.run import Request
+from headcount.gate import GateVerdict, Request, cells, opened, request, run_both, summed_up
+from headcount.isolation import Cache, Engine, forkserver
 from headcount.matrix import Cell
 from headcount.report import gate as report
 from headcount.report.console import progress, say
-from headcount.results import Results, Row, Writer
-from headcount.isolation.cache import Store
+from headcount.reproduce import emit
+from headcount.results import Results, Row
 
-#: Files that show a regression, each of another failure, in one report.
+#: Files that show a regression, each another failure, in one report.
 _REPRODUCERS = 5
 
-DESCRIPTION = """Both builds are asked every cell of the matrix. A cell that was fine and is not is a regression,
+_MORE = """Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
 if it fails so again in a fresh process; a public name that is gone is one too."""
 
-EXIT_CODES = """exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
+_EXIT_CODES = """exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
 a failure does not repeat, a version is taken), 4 the set-up failed, 130 interrupted. A shard alone exits with 0
-once it has asked; the verdict is --merge's."""
+once it has run; the verdict is --merge's."""
 
 #: What --merge takes beside files.
-_MERGING = ("--strict", "--results")
+_MERGING = ("--merge", "--strict", "--results")
 
 
-def add(command: argparse.ArgumentParser) -> None:
-    """The command's options."""
-    command.add_argument(
-        "candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL"
+def add(commands: Any) -> None:
+    """Declare the command."""
+    help_ = "is a build fit for release? what got worse against the last"
+    option = command(commands, "gate", run, help_, more=_MORE, exit_codes=_EXIT_CODES).add_argument
+    option("candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL")
+    option("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone")
+    option("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)")
+    option("--base", default=builds.RELEASES[-1], metavar="BUILD", help="the build before it (default: %(default)s)")
+    option("--strict", action="store_true", help="a cell that only changed fails too")
+    option(
+        "--allow-api", action="append", default=[], metavar="NAME", help="a name that is meant to go; it may hold a *"
     )
-    command.add_argument("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone")
-    command.add_argument("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)")
-    command.add_argument(
-        "--base", default=builds.RELEASES[-1], metavar="BUILD", help="what it is held against (default: %(default)s)"
-    )
-    command.add_argument("--strict", action="store_true", help="a cell that only changed fails too")
-    command.add_argument(
-        "--allow-api", action="append", default=[], metavar="NAME", help="a public name that is meant to go; a * may do"
-    )
-    command.add_argument("--same-version", action="store_true", help="it may bear the base's version: a pull request")
-    command.add_argument("--shard", type=_shard, default=(1, 1), metavar="K/N", help="only part K of N of the cells")
-    command.add_argument("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards")
-    command.add_argument("--seed", type=int, metavar="N", help="ask in another order, each N in its own")
-    command.add_argument("--fresh", action="store_true", help="ask anew what was asked before")
-    command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
-    command.set_defaults(run=run)
+    option("--same-version", action="store_true", help="it may have the base's version: a pull request")
+    option("--shard", type=_shard, default=(1, 1), metavar="K/N", help="only part K of N of the cells")
+    option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards")
+    option("--seed", type=int, metavar="N", help="run in another order, each N in its own")
+    option("--fresh", action="store_true", help="run again what was observed before")
+    option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Run the gate, or merge shards; returns the exit code."""
+def run(options: argparse.Namespace) -> ExitCode:
+    """Run the gate, or merge shards; return the exit code."""
     harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
-        asked = [word.partition("=")[0] for word in options.words if word.startswith("--")]
-        others = [word for word in asked if word not in ("--merge", *_MERGING)]
-        if others or options.candidate:
-            raise UsageError(
-                f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
-                "the shards were asked with their own options; --strict may be added",
-            )
-        verdict = gating.summed_up([results.read(path) for path in options.merge], strict=options.strict)
-        _tell(verdict, options.results / f"gate-merged-{results.stamp()}")
-        return verdict.exit_code
-    request = _request(options)
+        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")
+    wanted = _request(options)
     path = options.results / f"gate-transformers-{environment()['transformers']}-{results.stamp()}"
-    written = _observed(request, Path(f"{path}.jsonl"))
-    number, shards = request.shard
-    if shards > 1:
-        print(f"part {number} of {shards}: {path}.jsonl")  # noqa: T201 - a command's output
-        return ExitCode.CLEAN if written.complete else ExitCode.INDETERMINATE
-    verdict = gating.summed_up([written])
-    _tell(verdict, path)
-    return verdict.exit_code
+    written = _observed(wanted, Path(f"{path}.jsonl"))
+    number, shards = wanted.shard
+    if shards == 1:
+        return _reported(summed_up([written]), path)
+    out(f"part {number} of {shards}: {path}.jsonl")
+    return ExitCode.CLEAN if written.complete else ExitCode.INDETERMINATE
+
+
+def _merged(options: argparse.Namespace) -> GateVerdict:
+    others = [name for word in options.words if (name := word.partition("=")[0])[:2] == "--" and name not in _MERGING]
+    if others or options.candidate:
+        raise UsageError(
+            f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
+            "the shards were run with their own options; --strict may be added",
+        )
+    return summed_up([results.read(path) for path in options.merge], strict=options.strict)
 
 
 def _request(options: argparse.Namespace) -> Request:
-    spec = options.candidate
-    if options.repo:
-        if spec:
-            raise UsageError("a candidate and --repo", "name one of them")
-        spec = f"{options.repo}@{options.ref or 'HEAD'}"
-        if not options.ref and clones.has_changes(Path(options.repo)):
-            say(f"{options.repo} has changes that are not committed, and not asked: name the folder to have them asked")
-    elif options.ref:
+    clone, candidate = options.repo, options.candidate
+    if clone and candidate:
+        raise UsageError("a candidate and --repo", "name one of them")
+    if options.ref and not clone:
         raise UsageError("--ref is of a clone", "name it with --repo")
-    if not spec:
+    if not (clone or candidate):
         raise UsageError("there is no candidate", "name a release, wheel, sdist, checkout, CLONE@REF or URL")
-    base, candidate = (builds.prepare(builds.parse(name), say=_installing) for name in (options.base, spec))
-    return gating.request(
-        base,
-        candidate,
-        allow_api=tuple(options.allow_api),
-        strict=options.strict,
-        same_version=options.same_version,
-        seed=options.seed,
-        shard=options.shard,
-        fresh=options.fresh,
-    )
+    if clone and not options.ref and builds.has_changes(Path(clone)):
+        say(f"{clone} has changes that are not committed, and not run: name the folder to have them run")
+    specs = (options.base, candidate or f"{clone}@{options.ref or 'HEAD'}")
+    overlays = [builds.prepare(builds.parse(spec), say=_installing) for spec in specs]
+    more = {name: getattr(options, name) for name in ("strict", "same_version", "seed", "shard", "fresh")}
+    return request(*overlays, allow_api=tuple(options.allow_api), **more)
 
 
 def _installing(line: str) -> None:
-    """What has to be installed has not been observed, and is to be asked."""
+    """Start the server too: what has to be installed has not been observed, and is to be run."""
     say(line)
-    server.warm_up()
+    forkserver.warm_up()
 
 
-def _observed(request: Request, path: Path) -> Results:
-    """Both builds asked, and the results written, then read as anyone would."""
-    header = gating.header(request)
+def _observed(wanted: Request, path: Path) -> Results:
+    """Run both builds, write the results, and return them as they are read back."""
     try:
-        say(f"rows as they come: {path}")
-        with (
-            Writer(path, (request.base, request.candidate), more={"gate": header}) as writer,
-            progress(2 * len(gating.cells(request))) as steps,
-        ):
+        with opened(wanted, path) as writer, progress(2 * len(cells(wanted))) as steps:
+            say(f"rows as they come: {path}")
 
             def tell(row: Row) -> None:
-                steps.done(f"asking {row['build']}", known=row["observation"].get("recalled", False))
+                steps.done(f"running {row.build}", known=row.seen.recalled)
 
-            worse = gating.run(request, writer, tell, steps.more)
-            writer.closing["reproducers"] = _reproducers(request, worse)
+            writer.reproducers = _reproducers(wanted, run_both(wanted, writer, tell, steps.more))
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error
     return results.read(path)
 
 
-def _reproducers(request: Request, worse: Mapping[str, Cell]) -> dict[str, str]:
-    """Failure -> a file that shows it, for the first few that are told apart."""
+def _reproducers(wanted: Request, worse: Mapping[str, Cell]) -> dict[str, str]:
+    """Return failure -> a file that shows it, for the first few."""
     found = {}
-    with Store() as store, Engine(store=store, fresh=not request.recalls) as engine:
+    with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
         for failure, cell in list(worse.items())[:_REPRODUCERS]:
             try:
-                found[failure] = reproduction.emit(engine, request.candidate, cell, lambda _: None)
-            except HeadcountError as error:  # a nicety: the command beside it shows the failure too
+                found[failure] = emit(engine, wanted.candidate, cell, lambda _: None)
+            except HeadcountError as error:  # the command beside it shows the failure too
                 found[failure] = f"# no file: {error}"
     return found
 
 
-def _tell(verdict: Verdict, path: Path) -> None:
-    """Print the verdict, and write it for all who read it."""
-    page = report.markdown(verdict, _commands(verdict), verdict.reproducers)
+def _reported(verdict: GateVerdict, path: Path) -> ExitCode:
+    """Print the verdict, write it for all who read it, and return its exit code."""
+    page = report.markdown(verdict)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Path(f"{path}.md").write_text(page, "utf-8")
@@ -161,20 +139,9 @@ def _tell(verdict: Verdict, path: Path) -> None:
                 file.write(page)
     except OSError as error:
         raise SetupError(f"cannot write beside {path}: {error.strerror}", "--results DIR names a folder") from error
-    lines = [report.text(verdict), "", f"reports: {path}.md, .xml"]
-    if os.environ.get("GITHUB_ACTIONS"):
-        lines += report.annotations(verdict)
-    print("\n".join(lines), flush=True)  # noqa: T201 - a command's output
-
-
-def _commands(verdict: Verdict) -> dict[str, str]:
-    """Cell -> what to type to see it alone."""
-    spec = verdict.candidate["spec"]
-    session = f"matrix(transformers='{verdict.environment['transformers']}')"
-    return {
-        d.cell: f'nox -s "{session}" -- --build {shlex.quote(spec)} -k "{d.cell} and not {d.cell}-"'
-        for d in verdict.of(Sort.REGRESSED)
-    }
+    annotations = report.annotations(verdict) if os.environ.get("GITHUB_ACTIONS") else []
+    out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
+    return verdict.exit_code
 
 
 def _shard(text: str) -> tuple[int, int]:

@@ -21,7 +21,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="max_pruning_ratio does not bound global pruning",
         severity=Severity.SILENT_COUNTS,
         hits="who bounds the ratio with global_pruning=True",
-        cause="the maximum is compared with the overall ratio and with what earlier steps took, never with what a layer loses now.",
+        cause=(
+            "the maximum is compared with the overall ratio and with what earlier steps took, never with what a "
+            "layer loses now."
+        ),
         breaks="max_pruning_ratio (float): the maximum pruning ratio.",
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, side=Side.TOO_FEW),),
@@ -51,8 +54,13 @@ DEFECTS: tuple[Defect, ...] = (
         title="pruning_ratio_dict is ignored in global pruning",
         severity=Severity.SILENT_COUNTS,
         hits="who gives layers ratios of their own with global_pruning=True",
-        cause="the threshold is made from the overall ratio and applied to all layers; their own ratios are never read.",
-        breaks="pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover pruning_ratio if specified.",
+        cause=(
+            "the threshold is made from the overall ratio and applied to all layers; their own ratios are never read."
+        ),
+        breaks=(
+            "pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover pruning_ratio "
+            "if specified."
+        ),
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, "mlp"),),
         may_show=GLOBAL & RATIO_DICT,

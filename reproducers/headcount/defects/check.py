@@ -10,7 +10,7 @@ from headcount.matrix.cells import known_cells
 
 
 def problems() -> Iterator[str]:
-    """Yield what is wrong with the catalogue, by file and line: an id twice, a lost file, an example that shows nothing."""
+    """Yield what is wrong with the catalogue, by file and line: an id twice, a lost file, a wrong example."""
     found = [expectations.recorded(version) for version in expectations.versions()]
     seen: set[str] = set()
     for file in FILES:

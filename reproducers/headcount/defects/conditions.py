@@ -63,7 +63,7 @@ FROZEN = Condition("frozen weights", lambda cell: cell.config.frozen)
 TRAINING = Condition("a model in training mode", lambda cell: cell.config.training)
 SECOND_MODEL = Condition("a second pruner on another model", lambda cell: cell.config.second is Second.OTHER)
 SPARSE = Condition("a pruner that makes weights sparse", lambda cell: cell.config.pruner is not Pruner.META)
-FLOATS_MISS = Condition("a number of heads that floats get wrong", lambda cell: _floats_miss(cell))
+FLOATS_MISS = Condition("a number of heads that floats get wrong", _floats_miss)
 LESS_THAN_A_HEAD = Condition(
     "less than one head should be left", lambda cell: cell.model.heads * (1 - cell.config.head_pruning_ratio) < 1
 )

@@ -28,7 +28,10 @@ DEFECTS: tuple[Defect, ...] = (
         severity=Severity.CRASH,
         hits="who ranks a transformer by OBDC",
         cause="the gradients of linear layers are worked out for inputs of two dimensions; a transformer's have three.",
-        breaks="It should accept a group as inputs, and return a 1-D tensor with the same length as the number of channels.",
+        breaks=(
+            "It should accept a group as inputs, and return a 1-D tensor with the same length as the number of "
+            "channels."
+        ),
         source="docstring of Importance",
         signature=(
             Raises("RuntimeError", "Tensors must have same number of dimensions"),

@@ -19,7 +19,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class Raises:
-    """An exception: its class, a part of its text without numbers, the end of `module.function` inside torch_pruning."""
+    """An exception: its class, a part of its text without numbers, the end of its frame in torch_pruning."""
 
     exception: str
     text: str

@@ -43,7 +43,9 @@ DEFECTS: tuple[Defect, ...] = (
         severity=Severity.SIDE_EFFECT,
         hits="who prunes two models in one process",
         cause="`out_channel_groups: dict = dict()` is one dictionary for all calls, and num_heads is put into it.",
-        breaks="out_channel_groups (Dict[nn.Module, int]): The number of channel groups for layer output. Default: dict().",
+        breaks=(
+            "out_channel_groups (Dict[nn.Module, int]): The number of channel groups for layer output. Default: dict()."
+        ),
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.CHANNEL_GROUPS),),
         may_show=SECOND_MODEL,

@@ -149,37 +149,56 @@ def parse(text: str, name: str, defects: Iterable[str]) -> Expectations:
     Raises:
         SetupError: it was edited by hand, cut off, or written for another matrix; which line, and why.
     """
-    lines = text.split("\n")
-    head = lines[0].split("\t")
-    known = known_cells()
 
     def refused(number: int, why: str) -> SetupError:
-        return SetupError(f"{name}, line {number}: {why}", "nox -s record writes these files; they are not edited by hand")
+        return SetupError(
+            f"{name}, line {number}: {why}", "nox -s record writes these files; they are not edited by hand"
+        )
 
-    if head != ["cell", *RELEASES]:
+    head, *lines = text.split("\n")
+    if head.split("\t") != ["cell", *RELEASES]:
         raise refused(1, f"its columns are not the {len(RELEASES)} releases")
     tokens: dict[str, Mapping[str, Token]] = {}
-    ended = False
-    for number, line in enumerate(lines[1:], 2):
-        id_, *row = line.split("\t")
-        if id_ == _END:
-            ended = row == [str(len(tokens))] and lines[number:] == [""]
-            break
-        if id_ not in known:
-            raise refused(number, f"the matrix has no cell {id_!r}")
-        if tokens and id_ <= next(reversed(tokens)):
-            raise refused(number, f"{id_} is there twice, or out of order")
-        if len(row) != len(RELEASES):
-            raise refused(number, f"it has {len(row)} tokens for {len(RELEASES)} releases")
+    for number, line in enumerate(lines, 2):
         try:
-            tokens[id_] = dict(zip(RELEASES, (Token.parse(word, defects) for word in row), strict=True))
+            if line.startswith(_END):
+                _check_end(line, tokens, lines[number - 1 :])
+                break
+            id_, row = _row(line, defects, last=next(reversed(tokens), ""))
         except ValueError as error:
             raise refused(number, str(error)) from error
-    if not ended:
-        raise refused(len(lines), "it is cut off: its last line does not count its cells")
-    if missing := known.keys() - tokens.keys():
-        raise refused(len(lines), f"it lacks the cell {min(missing)}")
+        tokens[id_] = row
+    else:
+        raise refused(len(lines) + 1, "it is cut off: its last line does not count its cells")
     return Expectations(name.rpartition("/")[2].removesuffix(".tsv"), tokens)
+
+
+def _row(line: str, defects: Iterable[str], last: str) -> tuple[str, Mapping[str, Token]]:
+    """Return a line's cell and tokens.
+
+    Raises:
+        ValueError: it is none that `nox -s record` has written after the cell `last`.
+    """
+    id_, *row = line.split("\t")
+    if id_ not in known_cells():
+        raise ValueError(f"the matrix has no cell {id_!r}")
+    if id_ <= last:
+        raise ValueError(f"{id_} is there twice, or out of order")
+    if len(row) != len(RELEASES):
+        raise ValueError(f"it has {len(row)} tokens for {len(RELEASES)} releases")
+    return id_, dict(zip(RELEASES, (Token.parse(word, defects) for word in row), strict=True))
+
+
+def _check_end(line: str, tokens: Mapping[str, Mapping[str, Token]], rest: list[str]) -> None:
+    """Check a file's last line.
+
+    Raises:
+        ValueError: it counts other cells, or something follows, or a cell of the matrix is missing.
+    """
+    if line != f"{_END}\t{len(tokens)}" or rest != [""]:
+        raise ValueError("it is cut off: its last line does not count its cells")
+    if missing := known_cells().keys() - tokens.keys():
+        raise ValueError(f"it lacks the cell {min(missing)}")
 
 
 def text_of(tokens: Mapping[str, Mapping[str, Token]]) -> str:

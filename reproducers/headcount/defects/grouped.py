@@ -6,8 +6,8 @@ from headcount.defects.conditions import (
     KEEPS_HEAD_DIMS,
     LOCAL,
     PRUNES_CHANNELS,
-    PRUNES_HEADS,
     PRUNES_HEAD_DIMS,
+    PRUNES_HEADS,
     SEVERAL_STEPS,
 )
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
@@ -47,7 +47,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="with grouped queries, head dims of keys count once per reader: none go, or features are wrong",
         severity=Severity.SILENT_COUNTS,
         hits="who prunes head dims with grouped queries",
-        cause="a channel of keys is counted once for each head of queries that reads it: where that makes all of them, the group is refused.",
+        cause=(
+            "a channel of keys is counted once for each head of queries that reads it: where that makes all of "
+            "them, the group is refused."
+        ),
         breaks="prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True.",
         source="MetaPruner's docstring",
         signature=(
@@ -67,7 +70,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="with grouped queries, heads and head dims at once: queries lose channels that keys keep",
         severity=Severity.SILENT_WEIGHTS,
         hits="who prunes heads and head dims with grouped queries",
-        cause="where heads of queries go, nothing is taken from keys and values, their head dims no more than their heads; another step's indices then reach beyond what it takes for them.",
+        cause=(
+            "where heads of queries go, nothing is taken from keys and values, their head dims no more than their"
+            " heads; another step's indices then reach beyond what it takes for them."
+        ),
         breaks="prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True.",
         source="MetaPruner's docstring",
         signature=(
@@ -87,7 +93,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="head pruning that leaves as many heads of queries as of keys is refused, after the count was lowered",
         severity=Severity.SILENT_COUNTS,
         hits="who prunes grouped queries down to one for each key",
-        cause="whether queries are grouped is asked again after their count was lowered: then keys and values are no longer spared, and the group would leave none.",
+        cause=(
+            "whether queries are grouped is asked again after their count was lowered: then keys and values are "
+            "no longer spared, and the group would leave none."
+        ),
         breaks="This limits the pruning ratio to be multiple of 4/28=1/7 such as [1/7, 2/7, 3/7, 4/7, 5/7, 6/7].",
         source="examples/LLMs/readme.md, of 28 heads that read 4: the last of these ratios is one that fails",
         signature=(Breaks(Problem.REPORTED, "q"),),
@@ -108,7 +117,11 @@ DEFECTS: tuple[Defect, ...] = (
         title="with grouped queries, global head pruning wants too many heads, and is refused with the count lowered",
         severity=Severity.SILENT_COUNTS,
         hits="who prunes heads with grouped queries and global_pruning=True",
-        cause="the heads that there were at first are counted in each group's first layer, which may be one of keys; so the target is too low, and where the count becomes 0, another step divides by it. Besides, those of each head of keys are numbered by how many keys there are.",
+        cause=(
+            "the heads that there were at first are counted in each group's first layer, which may be one of "
+            "keys; so the target is too low, and where the count becomes 0, another step divides by it. Besides, "
+            "those of each head of keys are numbered by how many keys there are."
+        ),
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(

@@ -37,7 +37,10 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="411-stale-groups",
-        title="iterative head pruning works with the head count of before: it crashes, or cuts across heads where sizes divide",
+        title=(
+            "iterative head pruning works with the head count of before: it crashes, or cuts across heads where "
+            "sizes divide"
+        ),
         severity=Severity.CRASH,
         hits="everyone who prunes heads in several steps",
         cause="heads are scored in as many parts as there were heads at first, though an earlier step took some.",
@@ -128,10 +131,16 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="takes-last-head",
-        title="the head count drops to 0 while the weights stay: the group that would take a layer's last head is refused; another step divides by it",
+        title=(
+            "the head count drops to 0 while the weights stay: the group that would take a layer's last head is "
+            "refused; another step divides by it"
+        ),
         severity=Severity.CRASH,
         hits="who prunes most heads: the next forward pass has a count that the weights do not have",
-        cause="the head count is lowered first; the group is looked at later, and refused because it would leave no channel.",
+        cause=(
+            "the head count is lowered first; the group is looked at later, and refused because it would leave no"
+            " channel."
+        ),
         breaks="m.num_attention_heads = pruner.num_heads[m.query]",
         source="examples/transformers/prune_hf_vit.py",
         signature=(
@@ -168,7 +177,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="head counts are rounded in floats: 0.28 * 25 takes 8 heads, 10 * (1 - 0.9) leaves none",
         severity=Severity.SILENT_COUNTS,
         hits="who gives a ratio that no float is, such as 0.9 or 0.28",
-        cause="the ratio is a float: 1 - 0.9 is less than a tenth, 0.28 * 25 more than seven, and int() or ceil() decides by that.",
+        cause=(
+            "the ratio is a float: 1 - 0.9 is less than a tenth, 0.28 * 25 more than seven, and int() or ceil() "
+            "decides by that."
+        ),
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(
@@ -205,7 +217,9 @@ DEFECTS: tuple[Defect, ...] = (
         title="head_pruning_ratio_dict is ignored in global pruning",
         severity=Severity.SILENT_COUNTS,
         hits="who gives layers head ratios of their own with global_pruning=True",
-        cause="the threshold is made from the overall ratio and applied to all layers; their own ratios are never read.",
+        cause=(
+            "the threshold is made from the overall ratio and applied to all layers; their own ratios are never read."
+        ),
         breaks="head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(
@@ -225,7 +239,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="head_pruning_ratio_dict is ignored where it names a projection that is not the group's first",
         severity=Severity.SILENT_COUNTS,
         hits="who gives a projection a head ratio of its own",
-        cause="the ratio is looked up for the first projection of the group only, which need not be the one that was named.",
+        cause=(
+            "the ratio is looked up for the first projection of the group only, which need not be the one that "
+            "was named."
+        ),
         breaks="head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, "heads"),),

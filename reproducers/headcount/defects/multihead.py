@@ -1,6 +1,6 @@
 """nn.MultiheadAttention."""
 
-from headcount.defects.conditions import GLOBAL, LOCAL, MULTIHEAD, PRUNES_HEADS, PRUNES_HEAD_DIMS, PRUNES_WIDTH
+from headcount.defects.conditions import GLOBAL, LOCAL, MULTIHEAD, PRUNES_HEAD_DIMS, PRUNES_HEADS, PRUNES_WIDTH
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
 from headcount.oracle import Problem
 
@@ -10,7 +10,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="nn.MultiheadAttention named in num_heads keeps the width from being pruned, silently",
         severity=Severity.SILENT_COUNTS,
         hits="who names nn.MultiheadAttention in num_heads, with global_pruning=False",
-        cause="a group with attention is looked at from a layer that reads it, where it is not found to be attention again: local pruning leaves it.",
+        cause=(
+            "a group with attention is looked at from a layer that reads it, where it is not found to be "
+            "attention again: local pruning leaves it."
+        ),
         breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
         source="MetaPruner's docstring; MultiheadAttention is one of the layers that the README says are supported",
         signature=(Breaks(Problem.COUNT, "dims", untouched=True),),

@@ -10,8 +10,15 @@ DEFECTS: tuple[Defect, ...] = (
         title="a table with numbers for each head is taken for channels: attention stays, and the head count drops",
         severity=Severity.SILENT_COUNTS,
         hits="everyone who prunes attention with relative positions, as Swin's and BEiT's",
-        cause="a table's last dimension is coupled to the channels of attention, of which it has too few; the group is refused after the head count was lowered, or is no group for the layer that is ignored in it. Where more rows would be left than none, the channels go and the table stays.",
-        breaks="Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to automatically identify dependencies and collect groups for pruning.",
+        cause=(
+            "a table's last dimension is coupled to the channels of attention, of which it has too few; the group"
+            " is refused after the head count was lowered, or is no group for the layer that is ignored in it. "
+            "Where more rows would be left than none, the channels go and the table stays."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
         source="README, Why Torch-Pruning?",
         signature=(
             Breaks(Problem.REPORTED),
@@ -36,7 +43,10 @@ DEFECTS: tuple[Defect, ...] = (
         title="where a step refused attention that has a table for each head, the next crashes",
         severity=Severity.CRASH,
         hits="who prunes heads with relative positions in several steps",
-        cause="the count was lowered, though all channels are still there; their scores are dealt out to as many heads as it says.",
+        cause=(
+            "the count was lowered, though all channels are still there; their scores are dealt out to as many "
+            "heads as it says."
+        ),
         breaks="iterative_steps (int): number of steps for iterative pruning.",
         source="MetaPruner's docstring",
         signature=(Raises("RuntimeError", "is invalid for input of size"),),
@@ -53,8 +63,14 @@ DEFECTS: tuple[Defect, ...] = (
         title="patch merging: of four tokens read side by side only some follow the width, or the width stays",
         severity=Severity.SILENT_WEIGHTS,
         hits="who prunes the width of Swin without a pruner for what merges tokens",
-        cause="the indices of a concatenation along the last dimension, of slices of one tensor, are not those of its four parts: one part is cut, or two, or what was found is refused.",
-        breaks="Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to automatically identify dependencies and collect groups for pruning.",
+        cause=(
+            "the indices of a concatenation along the last dimension, of slices of one tensor, are not those of "
+            "its four parts: one part is cut, or two, or what was found is refused."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
         source="README, Why Torch-Pruning?",
         signature=(
             Breaks(Problem.OTHER_INDICES, "width", where="downsample"),

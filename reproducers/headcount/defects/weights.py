@@ -11,8 +11,14 @@ DEFECTS: tuple[Defect, ...] = (
         severity=Severity.SILENT_WEIGHTS,
         hits="everyone who prunes more than about 3/5 of the width: accuracy is lost, and nothing says so",
         cause="`keep_idxs.sort()` gives a sorted copy, which is dropped; a set's order decides which gain goes where.",
-        breaks="In Torch-Pruning, we provide a series of low-level pruning functions that only prune a single layer or module.",
-        source="README, low-level pruning functions: prune_layernorm_out_channels is one, and this one does more than prune",
+        breaks=(
+            "In Torch-Pruning, we provide a series of low-level pruning functions that only prune a single layer "
+            "or module."
+        ),
+        source=(
+            "README, low-level pruning functions: prune_layernorm_out_channels is one, and this one does more "
+            "than prune"
+        ),
         signature=(Breaks(Problem.OTHER_INDICES, "width", where="norm"),),
         may_show=PRUNES_WIDTH,
         examples=(

@@ -1,174 +1,153 @@
-"""What a build offers by name: in its source, which griffe reads without importing it, and once it is imported."""
+"""The public names of two builds, compared: in their source, which griffe reads, and as they are once imported."""
 
 import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from types import MappingProxyType
 
 import griffe
 
 from headcount.builds import Overlay
 from headcount.errors import UsageError
+from headcount.gate.compare import ApiBreak
+from headcount.isolation import Engine
 from headcount.untrusted import checked
-from headcount.gate.compare import Breach
 
-_REMOVED = (griffe.BreakageKind.OBJECT_REMOVED, griffe.BreakageKind.PARAMETER_REMOVED)
+#: The program that lists what an imported build offers.
+_LISTING = Path(__file__).with_name("listing.py")
+
 _PACKAGE = "torch_pruning"
 
-logging.getLogger("griffe").setLevel(logging.CRITICAL)  # what it cannot read is told by who asked
-
-#: A program that tells what an imported build offers.
-LISTING = Path(__file__).with_name("listing.py")
-
-#: In place of a parameter's name: it takes any.
+#: Stands for a parameter that takes any name.
 _ANY = "**"
 
+#: A path, whether it is gone, and how it changed.
+_Broken = tuple[str, bool, str]
+
+logging.getLogger("griffe").setLevel(logging.CRITICAL)  # a source that it cannot read is reported by this module
+
 
 @dataclass(frozen=True)
-class Offer:
-    """What an imported build has under a name.
+class _Offers:
+    """The public names that a build offers once it is imported, from the package on, as `listing.py` answers.
 
     Attributes:
-        at: where its code is defined, from the package on: names may share it.
-        takes: its parameters' names.
+        at: name -> where its code is defined, which several names may share.
+        takes: name -> its parameters.
     """
 
-    at: str
-    takes: tuple[str, ...]
+    at: Mapping[str, str] = field(default_factory=dict)
+    takes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Listing:
-    """What `listing.py` answers."""
-
-    names: Mapping[str, Offer]
-
-
-Offers = Mapping[str, Offer]
-_NONE: Offers = MappingProxyType({})
-
-
-def breaches(
-    base: Overlay,
-    candidate: Overlay,
-    allowed: tuple[str, ...] = (),
-    offered: Offers = _NONE,
-    offers: Offers = _NONE,
-) -> tuple[Breach, ...]:
-    """The public names and signatures that the candidate removed or changed; one that an alias keeps is not removed.
+def api_breaks(
+    engine: Engine, base: Overlay, candidate: Overlay, allowed: tuple[str, ...] = ()
+) -> tuple[tuple[ApiBreak, ...], tuple[str, ...]]:
+    """Return the public names that the candidate removed or changed. One that an alias keeps is not removed.
 
     Args:
         allowed: names, dotted paths or patterns of removals that are meant.
-        offered, offers: what the two packages offer once they are imported; nothing where that fails.
+
+    Returns:
+        The names, and the labels of the builds whose names cannot be listed once they are imported.
 
     Raises:
         UsageError: a build's source cannot be read.
     """
-    found = griffe.find_breaking_changes(_interface(base), _interface(candidate))
-    told = {(_path(breakage), breakage.kind): breakage for breakage in found}
-    told = {
-        (path, kind): breakage
-        for (path, kind), breakage in told.items()
-        # What the source no longer says may be there all the same: `globals()`, `sys.modules`, a `__getattr__`.
-        if not _inherited(breakage.obj) and not (kind is griffe.BreakageKind.OBJECT_REMOVED and path in offers)
-    }
-    seen = {path for (path, kind) in told if kind in _REMOVED}
-    last = {path.rpartition(".")[2] for path in seen}  # a member that its class lost is lost to its heirs
-    gone = [path for path in _outermost(offered, offers) if path not in seen and path.rpartition(".")[2] not in last]
-    unlisted = dict.fromkeys(gone, "no longer there once it is imported")
-    unlisted |= {path: "parameter no longer taken" for path in _untaken(offered, offers) if path not in seen}
-    return (
-        *(Breach(path, True, what, _is_allowed(path, allowed)) for path, what in unlisted.items()),  # noqa: FBT003 - a field
-        *(
-            Breach(path, kind in _REMOVED, _words(breakage), _is_allowed(path, allowed))
-            for (path, kind), breakage in told.items()
-        ),
-    )
+    before, now = (_imported(engine, build) for build in (base, candidate))
+    if now.at and (unlisted := before.at.keys() - now.at.keys()):  # a module's `__getattr__` may make them
+        more = _imported(engine, candidate, unlisted)
+        now = _Offers({**now.at, **more.at}, {**now.takes, **more.takes})
+    in_source = list(_in_source(base, candidate, now))
+    found = [*_once_imported(before, now, {path for path, removed, _ in in_source if removed}), *in_source]
+    unknown = tuple(build.label for build, offers in ((base, before), (candidate, now)) if not offers.at)
+    return tuple(ApiBreak(*broken, _is_allowed(broken[0], allowed)) for broken in found), unknown
 
 
-def listed(answer: str) -> Offers:
-    """What `listing.py` answered; nothing if the build could not be imported, or hindered it."""
+def _imported(engine: Engine, build: Overlay, names: Iterable[str] = ()) -> _Offers:
+    """Return what a build offers; nothing if it cannot be imported, or hinders it.
+
+    Args:
+        names: look for these only, though the build may list them nowhere.
+    """
+    more = {"HEADCOUNT_NAMES": json.dumps(sorted(names))} if names else None
     with suppress(ValueError, RecursionError):
-        found = checked(_Listing, json.loads(answer), "what it offers").names
-        return {_inner(path): Offer(_inner(offer.at), offer.takes) for path, offer in found.items()}
-    return _NONE
+        answer = engine.run_script(build, _LISTING, recall=True, environment=more).answer
+        return checked(_Offers, json.loads(answer), "the listing")
+    return _Offers()
 
 
-def question(paths: Iterable[str]) -> dict[str, str]:
-    """The environment in which `listing.py` answers for these names only, which it may list nowhere."""
-    return {"HEADCOUNT_NAMES": json.dumps([f"{_PACKAGE}.{path}" for path in sorted(paths)])}
+def _once_imported(before: _Offers, now: _Offers, known: set[str]) -> Iterator[_Broken]:
+    """Yield what is gone without a trace in the source; nothing if what is offered now is unknown.
+
+    Args:
+        known: what is gone from the source. A member that its class lost is lost to the class's heirs, too.
+    """
+    gone = sorted(before.at.keys() - now.at.keys()) if now.at else []
+    members = {path.rpartition(".")[2] for path in known}
+    for path in gone:
+        is_inside = any(path.startswith(f"{outer}.") for outer in gone)
+        if not is_inside and path not in known and path.rpartition(".")[2] not in members:
+            yield path, True, "no longer there once it is imported"
+    for path in sorted(_untaken(before, now) - known):
+        yield path, True, "parameter no longer taken"
 
 
-def _inner(path: str) -> str:
-    return path.removeprefix(f"{_PACKAGE}.")
+def _untaken(before: _Offers, now: _Offers) -> set[str]:
+    """Return the parameters that are no longer taken, each once: where it is defined, or by its shortest name.
 
-
-def _outermost(offered: Offers, offers: Offers) -> list[str]:
-    """The names that are gone, without those inside others that are gone; none if either is not known."""
-    gone = sorted(offered.keys() - offers.keys()) if offers else []
-    return [name for name in gone if not any(name.startswith(f"{outer}.") for outer in gone)]
-
-
-def _untaken(offered: Offers, offers: Offers) -> Iterator[str]:
-    """The parameters that what kept its name no longer takes, each once: where it is defined, or by its shortest name.
-
-    Under another definition of its own it is another function that takes less.
+    What has its own definition now is another function, which takes less.
     """
     found: dict[tuple[str, str], str] = {}
-    for path in sorted(offered.keys() & offers.keys(), key=len):
-        before, now = offered[path], offers[path]
-        for parameter in before.takes:
-            if parameter not in (_ANY, *now.takes) and _ANY not in now.takes:
-                where = before.at if before.at == now.at else path
-                found.setdefault((now.at, parameter), f"{where}({parameter})")
-    yield from sorted(found.values())
+    for path in sorted(before.at.keys() & now.at.keys(), key=len):
+        where = path if before.at[path] != now.at[path] else now.at[path]
+        taken = now.takes.get(path, ())
+        for parameter in {*before.takes.get(path, ())} - {*taken, _ANY} if _ANY not in taken else ():
+            found.setdefault((now.at[path], parameter), f"{where}({parameter})")
+    return set(found.values())
 
 
-def _interface(overlay: Overlay) -> griffe.Object | griffe.Alias:
+def _in_source(base: Overlay, candidate: Overlay, now: _Offers) -> Iterable[_Broken]:
+    """Return what the source no longer says, and is not there by other means: `globals()`, a `__getattr__`."""
+    found = {}
+    for breakage in griffe.find_breaking_changes(_source(base), _source(candidate)):
+        path, kind = breakage.obj.path.removeprefix(f"{_PACKAGE}."), breakage.kind
+        if "PARAMETER" in kind.name and (parameter := getattr(breakage.old_value, "name", None)):
+            path = f"{path}({parameter})"
+        inherited = breakage.obj.is_alias and getattr(breakage.obj, "inherited", False)  # its own class is reported
+        if not inherited and not (kind is griffe.BreakageKind.OBJECT_REMOVED and path in now.at):
+            found[path, kind] = (path, kind.name.endswith("REMOVED"), kind.value[0].lower() + kind.value[1:])
+    return found.values()
+
+
+def _source(build: Overlay) -> griffe.Object | griffe.Alias:
     try:
         loaded = griffe.load(
-            _PACKAGE,
-            search_paths=[overlay.path],
+            "torch_pruning",
+            search_paths=[build.path],
             allow_inspection=False,
             resolve_aliases=True,
             resolve_external=False,
         )
-        if isinstance(loaded, griffe.Object):
-            _open(loaded)
+        _open(loaded)
     except (griffe.GriffeError, SyntaxError, ImportError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise UsageError(f"the source of {overlay.label} cannot be read: {error!r}", "does it compile?") from error
+        raise UsageError(f"the source of {build.label} cannot be read: {error!r}", "does it compile?") from error
     return loaded
 
 
-def _open(module: griffe.Object) -> None:
-    """Take a module's own functions and classes for public, though its `__all__` forgets them: people use them."""
+def _open(module: griffe.Object | griffe.Alias) -> None:
+    """Count a module's own functions and classes as public, though its `__all__` forgets them: people use them."""
+    if isinstance(module, griffe.Alias):
+        return
     if module.exports is not None:
         own = [*module.classes.values(), *module.functions.values()]
         module.exports = [*module.exports, *(o.name for o in own if not o.is_alias and not o.name.startswith("_"))]
     for inner in module.modules.values():
-        if isinstance(inner, griffe.Object):
-            _open(inner)
-
-
-def _path(breakage: griffe.Breakage) -> str:
-    """Where it stands, without the package's own name; with the parameter, if it is one."""
-    path = _inner(breakage.obj.path)
-    parameter = getattr(breakage.old_value, "name", None) if "PARAMETER" in breakage.kind.name else None
-    return f"{path}({parameter})" if parameter else path
-
-
-def _words(breakage: griffe.Breakage) -> str:
-    return breakage.kind.value[0].lower() + breakage.kind.value[1:]
-
-
-def _inherited(found: griffe.Object | griffe.Alias) -> bool:
-    """Whether it is another class's: that one is told of."""
-    return found.is_alias and getattr(found, "inherited", False)
+        _open(inner)
 
 
 def _is_allowed(path: str, allowed: tuple[str, ...]) -> bool:

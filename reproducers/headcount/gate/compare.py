@@ -1,76 +1,70 @@
-"""Is a candidate fit for release? What got worse, better or otherwise against a base, from the rows of both.
+"""Is a candidate fit for release? What got worse, better or different against a base, from the rows of both.
 
-A pure function of results, so that the shards of several machines amount to what one would have said.
+This is a pure function of results, so that the shards of several machines give the verdict that one would have given.
 """
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
 
-from headcount.matrix import cells as matrix
 from headcount.errors import ExitCode
-from headcount.observation import MACHINES_FAULT, Ending, Observation
-from headcount.oracle.expectation import expect
-from headcount.results import Row
-from headcount.oracle.verdict import Kind, broken
+from headcount.matrix.cells import known_cells
+from headcount.observation import MACHINES_FAULT, Ending
+from headcount.oracle import Kind, Signature, kinds_broken
+from headcount.results import Build, Row
 
-#: What survived, and what the pruner and the model say of it: in these, two runs that are both fine may differ.
-_SURVIVORS = ("kept", "reported", "output_shape", "strays")
+#: What is left, and what the pruner and the model report: two runs that are both fine may differ in these.
+_SURVIVORS = attrgetter("kept", "reported", "output_shape", "unexpected_weights")
 
 
-class Sort(StrEnum):
+class Change(StrEnum):
     """What became of a cell, the worst first."""
 
     REGRESSED = "regressed"  # it was fine, or failed in fewer ways
     FLAKY = "flaky"  # one of the two failed, and did not again in a fresh process
-    INDETERMINATE = "indeterminate"  # one of the two cannot be tested
+    INDETERMINATE = "indeterminate"  # one of the two cannot be tested, or was not run
     CHANGED = "changed"  # both fine or both failing, and not in the same way
     FIXED = "fixed"
     STILL_FAILING = "still failing"
     STILL_OK = "still ok"
-    NOT_COMPARED = "not compared"  # the base never promised such a parameter, or that it goes is meant
+    NOT_COMPARED = "not compared"  # the base never promised such a parameter, or it is meant to go
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell on both builds."""
+    """One cell on both builds; a side is None where it was not run."""
 
     cell: str
-    base: Row
-    candidate: Row
-    sort: Sort
+    base: Row | None
+    candidate: Row | None
+    change: Change
 
     @property
-    def is_untestable(self) -> bool:
-        """Whether one of the two builds cannot be tested."""
-        return Kind.UNTESTABLE in (self.base["verdict"], self.candidate["verdict"])
+    def sides(self) -> tuple[Row | None, ...]:
+        """What happened: on both, or on the one alone that was not run or cannot be tested, the candidate's first."""
+        for row in (self.candidate, self.base):
+            if row is None or row.verdict.kind is Kind.UNTESTABLE:
+                return (row,)
+        return (self.base, self.candidate)
 
     @property
-    def what(self) -> str:
-        """In one line: from what to what."""
-        before, after = (_said(row) for row in (self.base, self.candidate))
-        if self.candidate["verdict"] == Kind.UNTESTABLE:  # whatever the base did
-            return after
-        if self.base["verdict"] == Kind.UNTESTABLE:
-            return f"the base: {before}"
-        if before != after:
-            return f"{before} -> {after}"
-        return f"{after}, but other weights survive" if self.sort is Sort.CHANGED else after
+    def failures(self) -> tuple[Signature | None, ...]:
+        """How they failed, whatever modules the functions are in: alike in cells that went the same way."""
+        return tuple(None if row is None else row.verdict.signature.unplaced for row in self.sides)
 
 
 @dataclass(frozen=True)
-class Breach:
+class ApiBreak:
     """A public name that the candidate removed or changed.
 
     Attributes:
-        path: as the base had it, from the package on.
+        path: as the base has it, from the package on.
         removed: whether it is gone, or one of its parameters is.
-        what: in words.
-        allowed: whether someone says that it is meant.
+        what: how it changed, in griffe's words.
+        allowed: whether the call says that it is meant.
     """
 
     path: str
@@ -86,51 +80,51 @@ class Breach:
 
     @property
     def lost(self) -> bool:
-        """Whether it is gone, and no one says that it is meant."""
+        """Whether it is gone, and not meant to."""
         return self.removed and not self.allowed
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """All of it, for one line of transformers.
+class GateVerdict:
+    """The answer, for one transformers version.
 
     Attributes:
-        doubts: what keeps a clean run from being green, in words: a version that is taken, a build that was edited.
-        reproducers: a failure, as `failure` has it -> a file that shows it, for the first few.
+        doubts: what keeps a clean run from being green: a version that is taken, a build that was edited.
+        strict: a cell that only changed fails too.
+        reproducers: the candidate's failure -> a file that shows it, for the first few.
     """
 
-    base: Mapping[str, Any]
-    candidate: Mapping[str, Any]
+    base: Build
+    candidate: Build
     environment: Mapping[str, str]
     differences: tuple[Difference, ...]
-    breaches: tuple[Breach, ...] = ()
+    api_breaks: tuple[ApiBreak, ...] = ()
     doubts: tuple[str, ...] = ()
     strict: bool = False
     reproducers: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, sort: Sort) -> tuple[Difference, ...]:
-        """The cells of one sort."""
-        return tuple(difference for difference in self.differences if difference.sort is sort)
+    def of(self, change: Change) -> tuple[Difference, ...]:
+        """Return the cells of which this became."""
+        return tuple(difference for difference in self.differences if difference.change is change)
 
     @property
-    def counts(self) -> Mapping[Sort, int]:
-        """How many cells of each sort, the worst first."""
-        return counted(self.differences)
+    def lost(self) -> tuple[ApiBreak, ...]:
+        """The names and parameters that are gone, and not meant to."""
+        return tuple(api_break for api_break in self.api_breaks if api_break.lost)
 
     @property
     def exit_code(self) -> ExitCode:
-        """A regression is one whatever else is unsure; nothing that is unsure is green."""
-        lost = any(breach.lost for breach in self.breaches)
-        if self.of(Sort.REGRESSED) or lost or (self.strict and self.of(Sort.CHANGED)):
+        """A regression is one whatever else is in doubt; nothing that is in doubt is green."""
+        if self.of(Change.REGRESSED) or self.lost or (self.strict and self.of(Change.CHANGED)):
             return ExitCode.REGRESSION
-        unsure = self.of(Sort.INDETERMINATE) or self.of(Sort.FLAKY) or self.doubts or not self.differences
+        unsure = self.of(Change.INDETERMINATE) or self.of(Change.FLAKY) or self.doubts or not self.differences
         return ExitCode.INDETERMINATE if unsure else ExitCode.CLEAN
 
 
-def counted(differences: Iterable[Difference]) -> dict[Sort, int]:
-    """How many cells of each sort, the worst first."""
-    found = Counter(difference.sort for difference in differences)
-    return {sort: found[sort] for sort in Sort if found[sort]}
+def counted(differences: Iterable[Difference]) -> dict[Change, int]:
+    """Return how many cells there are of each change, the worst first."""
+    found = Counter(difference.change for difference in differences)
+    return {change: found[change] for change in Change if found[change]}
 
 
 def compare(
@@ -138,99 +132,80 @@ def compare(
     candidate: Iterable[Row],
     cells: Iterable[str] = (),
     pardoned: Mapping[str, Collection[str]] = MappingProxyType({}),
+    key: Callable[[Row], str] = attrgetter("cell"),
 ) -> tuple[Difference, ...]:
-    """Each cell that either build was asked: in the order of `cells`, then of the candidate's.
+    """Return what became of each cell that either build ran: in the order of `cells`, then of the candidate's.
 
     Args:
-        cells: those that both should have been asked; what one was not asked is indeterminate.
-        pardoned: those that use names which are meant to go; that they fail by one of these is no regression.
+        cells: those that both should have run; one that either did not run is indeterminate.
+        pardoned: cell -> the names that it uses and that are meant to go; to fail for want of one is no regression.
+        key: what a row is found by in the other results, and shown as.
     """
-    before = {row["cell"]: row for row in base}
-    after = {row["cell"]: row for row in candidate}
+    before, after = ({key(row): row for row in rows} for rows in (base, candidate))
     found = []
-    for cell in {**dict.fromkeys(cells), **after, **before}:
-        one, other = before.get(cell, _missing(cell)), after.get(cell, _missing(cell))
-        sorted_ = sort(one, other)
-        spared = sorted_ is Sort.REGRESSED and any(f"'{name}'" in other["reason"] for name in pardoned.get(cell, ()))
-        found.append(Difference(cell, one, other, Sort.NOT_COMPARED if spared else sorted_))
+    for cell in dict.fromkeys((*cells, *after, *before)):
+        one, other = before.get(cell), after.get(cell)
+        change = change_between(one, other) if one and other else Change.INDETERMINATE
+        if other and change is Change.REGRESSED and _lacks(other, pardoned.get(cell, ())):
+            change = Change.NOT_COMPARED
+        found.append(Difference(cell, one, other, change))
     return tuple(found)
 
 
-def sort(base: Row, candidate: Row) -> Sort:  # noqa: PLR0911 - one for each sort
-    """What became of a cell."""
-    kinds = (base["verdict"], candidate["verdict"])
+def change_between(base: Row, candidate: Row) -> Change:  # noqa: PLR0911 - one for each change
+    """Return what became of a cell."""
+    kinds = (base.verdict.kind, candidate.verdict.kind)
     if Kind.UNTESTABLE in kinds:
-        return Sort.INDETERMINATE
-    was_ok, is_ok = map(is_fine, (base, candidate))
-    if kinds[0] == Kind.NOT_APPLICABLE and not was_ok:
-        return Sort.NOT_COMPARED
-    if kinds[1] == Kind.NOT_APPLICABLE and not is_ok:
-        return Sort.INDETERMINATE  # by its version it is older than the base
-    if not base.get("repeats", True):
-        return Sort.FLAKY
-    if is_machines(base):
-        return Sort.INDETERMINATE
-    if not is_ok and (was_ok or _breaks_more(base, candidate)):
-        return Sort.REGRESSED if candidate.get("repeats", True) else Sort.FLAKY
-    if is_ok and not was_ok:
-        return Sort.FIXED
-    if not same(base, candidate):
-        return Sort.CHANGED
-    return Sort.STILL_OK if is_ok else Sort.STILL_FAILING
+        return Change.INDETERMINATE
+    was_fine, fine = is_fine(base), is_fine(candidate)
+    if kinds[0] is Kind.NOT_APPLICABLE and not was_fine:
+        return Change.NOT_COMPARED
+    if kinds[1] is Kind.NOT_APPLICABLE and not fine:
+        return Change.INDETERMINATE  # by its version it is older than the base
+    if not base.repeats:
+        return Change.FLAKY
+    if _may_be_the_machines(base):
+        return Change.INDETERMINATE
+    if not fine and (was_fine or _breaks_more(base, candidate)):
+        return Change.REGRESSED if candidate.repeats else Change.FLAKY
+    if fine and not was_fine:
+        return Change.FIXED
+    if failure_of(base) != failure_of(candidate) or _SURVIVORS(base.seen) != _SURVIVORS(candidate.seen):
+        return Change.CHANGED
+    return Change.STILL_OK if fine else Change.STILL_FAILING
 
 
 def is_fine(row: Row) -> bool:
-    """Whether a build did all that can be asked of it, though the model's own code may then not run."""
-    return row["verdict"] == Kind.OK or (row["verdict"] == Kind.NOT_APPLICABLE and "cannot_run" in row["observation"])
+    """Return whether a build did all that it can, though the model's own code may then not run."""
+    return row.verdict.kind is Kind.OK or (row.seen.cannot_run and row.verdict.kind is Kind.NOT_APPLICABLE)
+
+
+def is_unexplained(row: Row) -> bool:
+    """Return whether a build failed, and no recorded defect says why."""
+    return not is_fine(row) and not row.explanation.defect
+
+
+def failure_of(row: Row) -> str:
+    """Return a row's failure as a text that is the same wherever the code now is: functions move between files."""
+    return str(row.verdict.signature.unplaced)
 
 
 def _breaks_more(base: Row, candidate: Row) -> bool:
-    """Whether a cell that failed now fails in a way, too, in which it did not: what was hidden is not known."""
-    cell = matrix.known_cells().get(str(candidate.get("id", candidate["cell"])))
-    if cell is None:
+    """Return whether a cell that failed breaks another promise now. What a crash hid is not known."""
+    cell = known_cells().get(candidate.cell)
+    if cell is None or base.seen.ending is not Ending.FINISHED:
         return False
-    expectation = expect(cell.model, cell.config)
-    before, after = (Observation.from_json(row["observation"]) for row in (base, candidate))
-    return before.ending is Ending.FINISHED and not broken(expectation, after) <= broken(expectation, before)
+    return not kinds_broken(cell, candidate.seen) <= kinds_broken(cell, base.seen)
 
 
-def is_machines(row: Row) -> bool:
-    """Whether it may be the machine that failed: no defect explains it, and memory, disk or time was short."""
-    short = MACHINES_FAULT.search(row["reason"]) or row["verdict"] in (Kind.TIMEOUT, Kind.KILLED)
-    return row["verdict"] != Kind.OK and row.get("defect") is None and bool(short)
+def _may_be_the_machines(row: Row) -> bool:
+    """Return whether the machine may have failed: no known defect explains it, and memory, disk or time was short."""
+    failure = row.verdict.failure
+    short = failure is not None and MACHINES_FAULT.search(f"{failure.exception}: {failure.message}")
+    return is_unexplained(row) and bool(short or row.verdict.kind in (Kind.TIMEOUT, Kind.KILLED))
 
 
-def same(one: Row, other: Row) -> bool:
-    """Whether two builds did the same with a cell: the same failure, the same survivors."""
-    return failure(one) == failure(other) and all(
-        _alike(one["observation"].get(name), other["observation"].get(name)) for name in _SURVIVORS
-    )
-
-
-def failure(row: Row) -> str:
-    """A row's signature, wherever the code now stands: functions move between files."""
-    return re.sub(r"(?:\w+\.)+(\w+|<\w+>)$", r"\1", row["signature"])
-
-
-def _said(row: Row) -> str:
-    return f"{row['verdict']}: {row['reason']}" if row["reason"] else str(row["verdict"])
-
-
-def was_asked(row: Row) -> bool:
-    """Whether it is a row, and does not stand for one that is missing."""
-    return "build" in row
-
-
-def _missing(cell: str) -> Row:
-    return {"cell": cell, "verdict": Kind.UNTESTABLE, "reason": "it was not asked", "signature": "", "observation": {}}
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return bool(one == other) or _plain(one) == _plain(other)
-
-
-def _plain(value: Any) -> Any:
-    """As it comes back from JSON: a row that was read is like one that was just made."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _lacks(row: Row, names: Collection[str]) -> bool:
+    """Return whether it failed for want of one of these names, as the exception's message has it."""
+    failure = row.verdict.failure
+    return failure is not None and any(f"'{name}'" in failure.message for name in names)

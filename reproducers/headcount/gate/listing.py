@@ -1,7 +1,7 @@
-"""Run inside the isolated process: the public names that an imported build offers, left in `ANSWER` as JSON.
+"""Run in the isolated process: the public names that an imported build offers, left in `ANSWER` as JSON.
 
-With names in `HEADCOUNT_NAMES`, as JSON: those of them that it has when asked, though it lists them nowhere,
-as a module's own `__getattr__` makes them.
+With names in `HEADCOUNT_NAMES`, as JSON, it looks for these only: a module's own `__getattr__` may make
+names that are listed nowhere.
 """
 
 import inspect
@@ -16,26 +16,26 @@ _PACKAGE = torch_pruning.__name__
 
 
 def _is_its_own(value: object) -> bool:
-    """A function, class or module of the package; what it imports from elsewhere is not."""
+    """Return whether a function, class or module is the package's; what it imports from elsewhere is not."""
     return str(getattr(value, "__module__", None) or getattr(value, "__name__", "")).startswith(_PACKAGE)
 
 
 def _members(found: type) -> list[str]:
-    """What a class has, of its own or from others of the package: it may go with a base class alone."""
-    lines = [base for base in found.__mro__ if _is_its_own(base)]
-    return [name for name in dir(found) if not name.startswith("_") and any(name in vars(base) for base in lines)]
+    """Return what a class has, of its own or from the package's base classes: it may go with a base class alone."""
+    own = {name for base in found.__mro__ if _is_its_own(base) for name in vars(base)}
+    return [name for name in dir(found) if not name.startswith("_") and name in own]
 
 
 def _listed() -> dict[str, object]:
-    """Path -> what lies there, members of classes included."""
+    """Return path -> what is there, members of classes included."""
     offered = {
-        f"{path}.{name}": value
+        f"{path}.{name}".removeprefix(f"{_PACKAGE}."): value
         for path, module in list(sys.modules.items())
         if path.split(".")[0] == _PACKAGE and not any(part.startswith("_") for part in path.split("."))
         for name, value in vars(module).items()
         if not name.startswith("_")
         and _is_its_own(value)
-        # A module is offered where it lies, and not where `import *` has left it, too.
+        # A module is offered where it is, and not also where `import *` has left it.
         and (not isinstance(value, ModuleType) or sys.modules.get(f"{path}.{name}") is value)
     }
     classes = {path: value for path, value in offered.items() if isinstance(value, type)}
@@ -44,15 +44,10 @@ def _listed() -> dict[str, object]:
     }
 
 
-def _resolved(paths: list[str]) -> dict[str, object]:
-    """Likewise, of these paths only, those that lead somewhere; nothing is imported for it, as for a user's."""
-    found = {path: _reached(path) for path in paths}
-    return {path: value for path, value in found.items() if value is not None}
-
-
 def _reached(path: str) -> object:
+    """Return what a path leads to, None if nothing; no module is imported for it, as none is for a user."""
     walked, value = _PACKAGE, torch_pruning
-    for name in path.split(".")[1:]:
+    for name in path.split("."):
         walked = f"{walked}.{name}"
         try:
             value = getattr(value, name)
@@ -61,19 +56,26 @@ def _reached(path: str) -> object:
     return value
 
 
-def _offer(path: str, value: object) -> dict[str, object]:
-    """Where a function is defined, or a class's `__init__`; and the parameters it takes, `**` for any."""
+def _defined(path: str, value: object) -> str:
+    """Return where a function, or a class's `__init__`, is defined."""
     function = getattr(value, "__init__", None) if isinstance(value, type) else value
-    at = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
-    at = at if at.startswith(_PACKAGE) else path
+    module, _, inner = f"{getattr(function, '__module__', '')}.".partition(".")
+    return f"{inner}{getattr(function, '__qualname__', '')}" if module == _PACKAGE else path
+
+
+def _taken(value: object) -> list[str]:
+    """Return the parameters that a function or a class takes, `**` for any."""
     try:
         parameters = inspect.signature(value).parameters.values() if callable(value) else ()
     except (ValueError, TypeError):
-        return {"at": at, "takes": ["**"]}
-    names = ["**" if p.kind is p.VAR_KEYWORD else p.name for p in parameters if p.kind is not p.VAR_POSITIONAL]
-    return {"at": at, "takes": [name for name in names if name not in ("self", "cls")]}
+        return ["**"]
+    own = [p for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name not in ("self", "cls")]
+    return ["**" if p.kind is p.VAR_KEYWORD else p.name for p in own]
 
 
 _wanted = json.loads(os.environ.get("HEADCOUNT_NAMES", "[]"))
-_found = _resolved(_wanted) if _wanted else _listed()
-ANSWER = json.dumps({"names": {path: _offer(path, value) for path, value in sorted(_found.items())}})
+_reached_all = {path: value for path in _wanted if (value := _reached(path)) is not None}
+_found = sorted((_reached_all if _wanted else _listed()).items())
+ANSWER = json.dumps(
+    {"at": {path: _defined(path, value) for path, value in _found}, "takes": {p: _taken(value) for p, value in _found}}
+)

@@ -10,10 +10,10 @@ import platform
 import sqlite3
 import time
 import zlib
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from headcount.builds import Overlay, cache_folder
 from headcount.environment import environment, observing_digest
@@ -34,26 +34,17 @@ without rowid
 T = TypeVar("T")
 
 
-class Cache:
+class Cache(AbstractContextManager["Cache"]):
     """One file, which several processes and runs may share. Threads may take turns with one `Cache`."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Open the file at `path`, or the one beside the overlays. One that is damaged is replaced."""
         self.path = path or cache_folder() / "kept.sqlite"
         self._now = int(time.time())
-        self._database: sqlite3.Connection | None = None
-        with suppress(sqlite3.OperationalError, OSError):  # no space, no permission, locked for good
-            try:
-                self._database = self._open()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:  # not a database
-                self.path.unlink()
-                with suppress(sqlite3.Error):
-                    self._database = self._open()
-
-    def __enter__(self) -> Self:
-        return self
+        try:
+            self._database = self._opened()
+        except (OSError, sqlite3.Error):  # no space, no permission, locked for good
+            self._database = sqlite3.connect(":memory:")  # it has no table, so nothing is kept or found
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -75,10 +66,9 @@ class Cache:
 
     def forget(self, overlay: Overlay, cell: Cell) -> None:
         """Remove an observation, from a process of its own or not."""
-        if self._database is not None:
-            keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
-            with suppress(sqlite3.Error):
-                self._database.execute("delete from kept where key in (?, ?)", keys)
+        keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
+        with suppress(sqlite3.Error):
+            self._database.execute("delete from kept where key in (?, ?)", keys)
 
     def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
         """Return how a script ended with this build, if it is known."""
@@ -91,13 +81,9 @@ class Cache:
 
     def close(self) -> None:
         """Close the file."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        self._database.close()
 
     def _get(self, kind: type[T], key: str) -> T | None:
-        if self._database is None:
-            return None
         with suppress(sqlite3.Error, zlib.error, ValueError):
             row = self._database.execute("select value, used from kept where key = ?", [key]).fetchone()
             if row is None:
@@ -108,10 +94,18 @@ class Cache:
         return None
 
     def _put(self, key: str, value: object) -> None:
-        if self._database is not None:
-            data = zlib.compress(encoded(value).encode(), 1)
-            with suppress(sqlite3.Error):
-                self._database.execute("insert or replace into kept values (?, ?, ?)", [key, data, self._now])
+        data = zlib.compress(encoded(value).encode(), 1)
+        with suppress(sqlite3.Error):
+            self._database.execute("insert or replace into kept values (?, ?, ?)", [key, data, self._now])
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            return self._open()
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self.path.unlink()  # it is no database
+            return self._open()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)

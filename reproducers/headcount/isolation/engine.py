@@ -17,8 +17,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from threading import Event, Timer
-from typing import Self
+from threading import Timer
 
 from packaging.version import Version
 
@@ -27,21 +26,11 @@ from headcount.environment import environment
 from headcount.errors import SetupError
 from headcount.isolation import forkserver
 from headcount.isolation.cache import Cache
-from headcount.isolation.entry import enter
 from headcount.isolation.landlock import processes_using
+from headcount.isolation.shared import END, LOG, PRINTED_LIMIT, enter, tail
 from headcount.matrix import Cell, Config
 from headcount.models import Model
-from headcount.observation import (
-    CANNOT_BE_TESTED,
-    END,
-    LOG,
-    MACHINES_FAULT,
-    PRINTED_LIMIT,
-    Ending,
-    Observation,
-    Phase,
-    ScriptRun,
-)
+from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, Phase, ScriptRun
 from headcount.untrusted import checked, placeless
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
@@ -87,7 +76,7 @@ class _Child:
     sent: int = 0
 
 
-class Engine:
+class Engine(contextlib.AbstractContextManager["Engine"]):
     """Runs cells on builds, each build in a process of its own. Close it, or use it as a context.
 
     One process is kept, for the build used last: run build by build.
@@ -118,9 +107,6 @@ class Engine:
         self._server_lost = False
         self._context = forkserver.context(many=many)
         atexit.register(self.close)
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -221,10 +207,10 @@ class Engine:
         try:
             ended = bool(wait([process.sentinel], self._script_timeout))
             process.join(5 if ended else 0)
-            printed = placeless(_tail(scratch.log, SCRIPT_PRINTED_LIMIT), (*overlay.places, scratch.path))
+            printed = placeless(tail(scratch.log, SCRIPT_PRINTED_LIMIT), (*overlay.places, scratch.path))
             if not ended:
                 return ScriptRun(None, printed, why=f"no end within {self._script_timeout:g} s")
-            return _script_run(process.exitcode, printed, _tail(scratch.end, SCRIPT_PRINTED_LIMIT))
+            return _script_run(process.exitcode, printed, tail(scratch.end, SCRIPT_PRINTED_LIMIT))
         finally:
             _kill(process)
             scratch.remove()
@@ -268,13 +254,7 @@ class Engine:
             self.close()
             return Observation(Ending.TIMEOUT, phase, detail=f"no answer within {timeout:g} s")
         # A message that was begun may never be ended: then the process's death ends the wait.
-        late = Event()
-
-        def give_up() -> None:
-            late.set()
-            _kill(child.process)
-
-        watchdog = Timer(ANSWER_TIMEOUT, give_up)
+        watchdog, latest = Timer(ANSWER_TIMEOUT, _kill, [child.process]), time.monotonic() + ANSWER_TIMEOUT
         watchdog.start()
         try:
             if child.connection not in ready and not child.connection.poll():
@@ -283,7 +263,7 @@ class Engine:
         except (EOFError, OSError):
             lost = self._lost(child, phase)
             detail = f"an answer was begun and not ended within {ANSWER_TIMEOUT:g} s"
-            return replace(lost, ending=Ending.TIMEOUT, detail=detail) if late.is_set() else lost
+            return replace(lost, ending=Ending.TIMEOUT, detail=detail) if time.monotonic() > latest else lost
         except (ValueError, RecursionError) as error:
             self.close()
             return Observation(Ending.GARBAGE, phase, detail=str(error)[:200])
@@ -294,7 +274,7 @@ class Engine:
         """Return what is known of a process that went away before it answered."""
         child.process.join(1)
         code = child.process.exitcode
-        printed = _tail(child.scratch.log, PRINTED_LIMIT)
+        printed = tail(child.scratch.log, PRINTED_LIMIT)
         self.close()
         # 255 is also what multiprocessing gives when the server, which knows the status, is gone.
         self._server_lost = code == _UNKNOWN_STATUS
@@ -342,8 +322,8 @@ def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
         return ScriptRun(None, printed, why=_signal_name(-status))
     with contextlib.suppress(ValueError, RecursionError):
         noted = checked(ScriptRun, json.loads(end), "note")
-        cut = {"raised": noted.raised[:500], "frame": noted.frame[:200], "why": noted.why[:300]}
-        return replace(noted, status=status, printed=printed, **cut)
+        cut = (noted.raised[:500], noted.frame[:200], noted.lines, noted.answer, noted.why[:300])
+        return ScriptRun(status, printed, *cut)
     return ScriptRun(CANNOT_BE_TESTED, printed, why="it ended before it could say how")
 
 
@@ -382,11 +362,3 @@ class _Scratch:
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _tail(handle: int, limit: int) -> str:
-    """Return the end of an open file; "" if it is closed."""
-    with contextlib.suppress(OSError):
-        start = max(os.fstat(handle).st_size - limit, 0)
-        return os.pread(handle, limit, start).decode("utf-8", "replace")
-    return ""

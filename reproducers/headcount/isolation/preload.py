@@ -14,13 +14,13 @@ gc.disable()
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 from headcount.isolation import script  # noqa: E402 - after the collector is off
-from headcount.models import FAMILIES, Model, adapter  # noqa: E402 - as above
+from headcount.models import FAMILIES, adapter  # noqa: E402 - as above
 
 __all__ = ["script"]
 
 for _family in FAMILIES:
     with suppress(ImportError):  # this transformers has none
-        adapter(Model(_family))
+        adapter(_family)
 
 gc.freeze()
 gc.enable()

@@ -14,14 +14,14 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
-from typing import cast
 
 import torch
 
 from headcount.environment import CPU, device
 from headcount.isolation import landlock
-from headcount.matrix import Cell
-from headcount.observation import LOG, PRINTED_LIMIT, Ending, Failure, Observation, Phase
+from headcount.isolation.shared import LOG, PRINTED_LIMIT, tail
+from headcount.matrix import Cell  # noqa: F401 - what comes through the connection
+from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.pruning.run import forget, observe
 from headcount.untrusted import encoded
 
@@ -58,7 +58,7 @@ def serve(connection: Connection, path: str, version: str, scratch: str) -> None
     _send(connection, greeting)
     while pruning is not None:
         try:
-            number, cell = cast("tuple[int, Cell]", connection.recv())
+            number, cell = connection.recv()
         except EOFError:
             return
         observation = observe(pruning, cell)
@@ -136,12 +136,10 @@ def _drain(log: int) -> str:
     """Return the end of what was written since the last call."""
     sys.stdout.flush()
     sys.stderr.flush()
-    size = os.lseek(log, 0, os.SEEK_END)
-    if size == 0:
-        return ""
-    tail = os.pread(log, PRINTED_LIMIT, max(size - PRINTED_LIMIT, 0))
-    os.ftruncate(log, 0)
-    return tail.decode("utf-8", "replace")
+    printed = tail(log, PRINTED_LIMIT)
+    if printed:
+        os.ftruncate(log, 0)
+    return printed
 
 
 def _import_build(path: str, version: str) -> tuple[ModuleType | None, Observation]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from headcount.isolation import redirect
 from headcount.isolation.process import confine, isolate
-from headcount.observation import CANNOT_BE_TESTED, END, Failure, Phase, ScriptRun
+from headcount.isolation.shared import END
+from headcount.observation import CANNOT_BE_TESTED, Failure, Phase, ScriptRun
 from headcount.untrusted import encoded, placeless
 
 #: Largest file that a script may write, in bytes: it may have work to do.
@@ -59,9 +60,9 @@ def _start_over() -> None:
     multiprocessing.set_start_method(None, force=True)  # the platform's, not the server's
     with suppress(AttributeError):  # in Python's own modules, which may change
         for name in ("_fd", "_pid"):
-            setattr(multiprocessing.resource_tracker._resource_tracker, name, None)  # type: ignore[attr-defined]  # noqa: SLF001
+            setattr(multiprocessing.resource_tracker._resource_tracker, name, None)  # noqa: SLF001 - there is no public way
         for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
-            setattr(multiprocessing.forkserver._forkserver, name, None)  # type: ignore[attr-defined]  # noqa: SLF001
+            setattr(multiprocessing.forkserver._forkserver, name, None)  # noqa: SLF001 - there is no public way
 
 
 def _hooked(raised: BaseException) -> Any:
@@ -83,26 +84,24 @@ def _why_not(code: Any, error: BaseException | None, build: str, scratch: str, s
         return "the build cannot be imported"
     if not inside and isinstance(error, ImportError | NameError | SyntaxError):
         return "the script is at fault itself"  # no build removes a name of the script's
-    if isinstance(error, SystemExit) and _build_exits(frames, build, script):
+    # Whose SystemExit it is, the innermost frame says: the standard library's belongs to the code that called it.
+    own = [frame for frame in frames if Path(frame.filename).parent == Path(script).parent]
+    raisers = [frame for frame in frames if frame in inside or frame in own]
+    if isinstance(error, SystemExit) and raisers and raisers[-1] in inside:
         return "the build ended the process"
     if isinstance(code, int) and code not in (0, 1):
         return ""  # it is no answer as it is
+    return _not_the_build(build, scratch)
+
+
+def _not_the_build(build: str, scratch: str) -> str:
+    """Return why the build had no part in it; "" if it had."""
     if (imported := sys.modules.get("torch_pruning")) is None:
         return "" if Path(scratch, redirect.MARK).exists() else "the script never imported torch_pruning"
     origin = Path(getattr(imported, "__file__", None) or "").resolve()
     if origin.is_relative_to(Path(build).resolve()):
         return ""
     return f"the script imported torch_pruning from {origin.parent}, which is not the build"
-
-
-def _build_exits(frames: list[traceback.FrameSummary], build: str, script: str) -> bool:
-    """Return whether it was the build that raised SystemExit, itself or through what it calls."""
-    for frame in reversed(frames):
-        if Path(frame.filename).is_relative_to(build):
-            return True
-        if Path(frame.filename).parent == Path(script).parent:
-            return False
-    return False
 
 
 def _end(error: BaseException | None, script: str, places: tuple[str, ...]) -> tuple[str, str, tuple[int, ...]]:

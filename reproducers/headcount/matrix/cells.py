@@ -1,6 +1,6 @@
-"""Which cells: the product of the core axes, a covering array of the rest against it, and known corners.
+"""Which cells: the product of the core axes, a covering array of the rest against it, and known edge cases.
 
-Collected by pytest in every worker process, so: no torch, no build, and the same order each time.
+pytest collects them in every worker process: no torch, no build, and the same order each time.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,6 @@ import covertable
 from headcount.matrix.cell import Cell
 from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second
 from headcount.models import FAMILIES, VIT_BASE, Model, small
-
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
 CORE: Mapping[str, tuple[Any, ...]] = {
@@ -72,8 +71,8 @@ _AGAINST: Mapping[str, tuple[Any, ...]] = {
 
 _PLAIN_HEADS = Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 2))
 
-#: Calls with a history, or with arithmetic that floats get wrong.
-CORNERS: tuple[Cell, ...] = (
+#: Edge cases: calls with a history, or with arithmetic that floats get wrong.
+EDGE_CASES: tuple[Cell, ...] = (
     # Upstream issue 411: five steps; and the 12 heads on which the overshoot shows (facts of the releases).
     Cell(Model(), replace(_PLAIN_HEADS, iterative_steps=5)),
     Cell(Model(heads=12), replace(_PLAIN_HEADS, iterative_steps=5)),
@@ -115,7 +114,7 @@ CORNERS: tuple[Cell, ...] = (
         if pruner is not Pruner.META
         for everywhere in (False, True)
     ),
-    # Families that fail in more ways than the plain calls that each is asked by default.
+    # Families that fail in more ways than the plain call that each has by default.
     *(Cell(small(family), Config()) for family in ("clip", "grouped", "multihead")),
     Cell(small("grouped"), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3))),
     # Of six heads of queries two are left for each of keys, or one: by a ratio that goes evenly, and one that does not.
@@ -134,7 +133,7 @@ CORNERS: tuple[Cell, ...] = (
             Config(prune_num_heads=False),
         )
     ),
-    # Likewise where the first step was refused.
+    # The same where the first step was refused.
     Cell(small("swin"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), iterative_steps=2)),
     Cell(small("multihead"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), global_pruning=True)),
     # One layer for all three, as timm has it: a third of its channels are a head's.
@@ -169,7 +168,7 @@ FAMILY_CALLS: tuple[Config, ...] = tuple(
     for everywhere in (False, True)
 )
 
-#: Likewise in two steps: what the second knows of a model must be what the first one left.
+#: The same in two steps: what the second knows of a model must be what the first one left.
 STEPPED_CALLS: tuple[Config, ...] = tuple(replace(call, iterative_steps=2) for call in FAMILY_CALLS)
 
 #: The call of upstream issue 410, word for word, on the model it was reported for.
@@ -178,14 +177,17 @@ ISSUE_410 = Cell(
     Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 3)),
 )
 
+#: The releases that it runs on by default: before, in and after the defect, and the newest.
+FULL_SIZE_RELEASES = ("1.4.0", "1.4.1", "1.4.2", "1.6.1")
+
 
 def core() -> list[Cell]:
-    """The full product of the core axes on the smallest model."""
+    """Return the full product of the core axes on the smallest model."""
     return [Cell(Model(), Config(**dict(zip(CORE, values, strict=True)))) for values in product(*CORE.values())]
 
 
 def covering() -> list[Cell]:
-    """Rows in which every extra meets every value of every core axis.
+    """Return cells in which every extra meets every value of every core axis.
 
     The first rows are the plain call, heads and channels in one step, for each extra in both scopes:
     there no defect of another axis can hide one of the extra's own.
@@ -214,28 +216,28 @@ def _covering_cell(batch: tuple[Mapping[str, Any], ...], row: dict[str, Any]) ->
 
 @cache
 def default_cells() -> tuple[Cell, ...]:
-    """The default matrix for one build, without the full-size cell."""
-    return tuple(dict.fromkeys([*core(), *covering(), *CORNERS, *families()]))
+    """Return the default matrix for one build, without the full-size cell."""
+    return tuple(dict.fromkeys([*core(), *covering(), *EDGE_CASES, *families()]))
 
 
 @cache
 def known_cells() -> Mapping[str, Cell]:
-    """Every cell that the matrix asks of some build, the full-size one too, by id."""
+    """Return every cell that the matrix runs on some build, the full-size one too, by id."""
     return by_id((*every_cell(), ISSUE_410))
 
 
 def family_models() -> list[Model]:
-    """The smallest model of each family, with its classifier and bare."""
+    """Return the smallest model of each family, with its classifier and bare."""
     return list(dict.fromkeys(small(family, bare=bare) for family in FAMILIES for bare in (False, True)))
 
 
 def ways(model: Model) -> tuple[bool, ...]:
-    """Values of `Config.documented` that a model is asked with."""
+    """Return the values of `Config.documented` that a model is run with."""
     return (False, True) if FAMILIES[model.family].documented else (False,)
 
 
 def families(*, everything: bool = False) -> list[Cell]:
-    """Each family's models with one of the plain calls; or with all of them, in two steps too."""
+    """Return each family's models with one of the plain calls; or with all of them, in two steps too."""
     return [
         Cell(model, replace(config, documented=documented))
         for model in family_models()
@@ -245,10 +247,10 @@ def families(*, everything: bool = False) -> list[Cell]:
 
 
 def _turn(model: Model) -> Config:
-    """The plain call that a family's model is asked by default: the next one for the next family.
+    """Return the plain call that a family's model has by default: the next one for the next family.
 
-    With a classifier it is one that prunes heads; bare it is any. These begin where every defect of a family shows in
-    one of them, or in a corner: a test holds that.
+    A backbone without the classifier that its family has may get any; all others get one that prunes heads. They begin
+    so that every defect of a family shows in one of them, or in an edge case. A test checks that.
     """
     place = list(FAMILIES).index(model.family)
     if FAMILIES[model.family].head and not model.labels:
@@ -259,12 +261,12 @@ def _turn(model: Model) -> Config:
 
 @cache
 def every_cell() -> tuple[Cell, ...]:
-    """The whole matrix for one build, without the full-size cell."""
+    """Return the whole matrix for one build, without the full-size cell."""
     return tuple(dict.fromkeys([*default_cells(), *families(everything=True)]))
 
 
 def by_id(cells: Iterable[Cell]) -> dict[str, Cell]:
-    """Cells by id.
+    """Return cells by id.
 
     Raises:
         ValueError: two cells have the same id.

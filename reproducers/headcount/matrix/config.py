@@ -50,7 +50,7 @@ class Second(StrEnum):
     OTHER = "other"  # on a fresh model, while the first pruner is still alive
 
 
-#: One module, or several that share a ratio, by role: `attention.0` (the module with the three
+#: One module, or several that share a ratio, by name: `attention.0` (the module with the three
 #: projections), `query.0`, `qkv.0` (the projections one by one), `mlp.1` (the MLP's first layer).
 Scope = tuple[str, ...]
 
@@ -59,20 +59,21 @@ Scope = tuple[str, ...]
 class Config:
     """One call of MetaPruner.
 
-    The fields down to `ignored_layers` are MetaPruner's own parameters; modules are named by role.
+    The fields down to `ignored_layers` are MetaPruner's own parameters; modules are named as in `Scope`.
     `num_heads` says which projections are listed in the parameter of that name. The rest says what
-    is done around the call. Every default is MetaPruner's own, but that the classifier is always
-    ignored, as upstream's examples do.
+    is done around the call. Every default is MetaPruner's own, with one exception: the classifier is
+    always ignored, as in upstream's examples.
 
     Attributes:
-        ignored_layers: roles ignored besides the classifier; `residual_outputs` is every output
-            projection and every second MLP layer, as upstream's examples have it.
+        ignored_layers: further ignored layers; `residual_outputs` is every output projection and every
+            second MLP layer, as in upstream's examples.
         interactive: step with `interactive=True` and prune each group by hand.
         frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
         pruner: the class that is called.
-        one_shot: a scheduler of the user's own, which wants all of it in the first step.
-        documented: what upstream's examples say of the family besides: pruners of its own layers, and root types.
+        one_shot: a scheduler of the user's own, which takes everything in the first step.
+        documented: with the further arguments of upstream's example for the family: pruners of its own layers, root
+            types, channel groups.
     """
 
     global_pruning: bool = False
@@ -102,16 +103,16 @@ class Config:
         return hash(tuple(getattr(self, name) for name in _FIELDS))
 
     def __hash__(self) -> int:
-        """Computed once: fractions are slow to hash, and a run looks calls up a million times."""
+        """Return a hash that is computed once: fractions are slow to hash, and a run looks calls up a million times."""
         return self._hash
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the hash, which is another in another process."""
+        """Return the fields without the hash, which is another in another process."""
         return {name: getattr(self, name) for name in _FIELDS}
 
     @property
     def id(self) -> str:
-        """Every axis of the product, then whatever differs from the default: `local-prunenum-…`."""
+        """Every axis of the product, then what differs from the default: `local-prunenum-...`."""
         return "-".join((*self._core(), *self.extras()))
 
     def _core(self) -> tuple[str, ...]:
@@ -125,8 +126,8 @@ class Config:
         )
 
     def extras(self) -> tuple[str, ...]:
-        """One word for each parameter outside the product that differs from its default."""
-        words = {
+        """Return a token of the id for each parameter outside the product that differs from its default."""
+        tokens = {
             "headdict": _scopes_id(self.head_pruning_ratio_dict),
             "chandict": _scopes_id(self.pruning_ratio_dict),
             "max": ratio_id(self.max_pruning_ratio) if self.max_pruning_ratio != 1 else "",
@@ -143,26 +144,40 @@ class Config:
             "documented": "" if not self.documented else "on",
             "with_": self.pruner if self.pruner is not Pruner.META else "",
         }
-        return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in words.items() if value)
+        return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in tokens.items() if value)
 
     def departures(self) -> dict[str, Any]:
-        """MetaPruner's own parameters that take no modules, where they differ from its defaults."""
+        """Return MetaPruner's own parameters that take no modules, where they differ from its defaults."""
         plain = Config()
         given = {name: getattr(self, name) for name in _PLAIN_PARAMETERS}
         return {name: value for name, value in given.items() if value != getattr(plain, name)}
 
+    def keywords(self) -> dict[str, Any]:
+        """Return MetaPruner's keyword arguments as data, those that differ from its defaults.
+
+        Ratios are exact, and modules go by their names. `num_heads` has the letters of the listed projections.
+        """
+        found = self.departures() | {
+            "num_heads": self.num_heads,
+            "ignored_layers": ("classifier", *self.ignored_layers),
+        }
+        for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
+            if getattr(self, name):
+                found[name] = dict(getattr(self, name))
+        return found | ({"iterative_pruning_ratio_scheduler": one_shot} if self.one_shot else {})
+
     def to_json(self) -> dict[str, Any]:
-        """All fields as plain values; ratios as numbers."""
+        """Return all fields as plain values; ratios as numbers."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     def uses(self, names: Collection[str]) -> set[str]:
-        """Which of these it cannot do without: parameters of the pruner's, its class, and its criterion's."""
+        """Return which of these names it needs: parameters of the pruner, the pruner's class, its criterion's."""
         classes = set(CONSTRUCTED[self.importance][0] if self.importance in CONSTRUCTED else ())
         needed = (self.departures().keys() | {str(self.pruner)}) & set(names)
         return (classes if classes <= set(names) else set()) | needed
 
     def needs(self) -> dict[str, str]:
-        """What a build must have to be asked this, and the release that first promises it."""
+        """Return what a build must have for this call, and the release that first promises it."""
         wanted = {}
         if self.isomorphic:
             wanted["isomorphic"] = "1.4.1"
@@ -171,6 +186,11 @@ class Config:
         if self.importance in CRITERION_SINCE:
             wanted[str(self.importance)] = CRITERION_SINCE[self.importance]
         return wanted
+
+
+def one_shot(ratio: float, steps: int) -> list[float]:
+    """Return each step's share of the whole, the state before the first included: all of it at once."""
+    return [0.0, *[ratio] * steps]
 
 
 _FIELDS = tuple(field.name for field in fields(Config))
@@ -207,7 +227,7 @@ CONSTRUCTED: Mapping[Criterion, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     Criterion.SUM: (("MagnitudeImportance",), {"p": 2, "group_reduction": "sum"}),
     Criterion.MAX: (("MagnitudeImportance",), {"p": 2, "group_reduction": "max"}),
     Criterion.PRODUCT: (("MagnitudeImportance",), {"p": 2, "group_reduction": "prod"}),
-    # The plain classes of the other two, so that each is asked.
+    # The plain classes of the other two, so that each is run.
     Criterion.FIRST: (("TaylorImportance",), {"group_reduction": "first"}),
     Criterion.LAST: (("HessianImportance",), {"group_reduction": "gate"}),
     Criterion.RANDOM: (("RandomImportance",), {}),
@@ -218,7 +238,7 @@ CRITERION_SINCE = {Criterion.FPGM: "1.4.0", Criterion.OBDC: "1.4.0", Criterion.A
 
 
 def ratio_id(ratio: Fraction) -> str:
-    """`1of3` for 1/3, `0` and `1` for the whole numbers, `m1of2` for a negative one."""
+    """Return `1of3` for 1/3, `0` and `1` for the whole numbers, `m1of2` for a negative one."""
     sign = "m" if ratio < 0 else ""
     top, bottom = abs(ratio.numerator), ratio.denominator
     return f"{sign}{top}" if bottom == 1 else f"{sign}{top}of{bottom}"

@@ -1,32 +1,28 @@
-"""CLIP's image encoder."""
+"""The image encoders of CLIP and SigLIP: the classifier's config holds those of both encoders."""
 
 from typing import Any
 
 from torch import nn
-from transformers import CLIPConfig, CLIPForImageClassification, CLIPVisionConfig, CLIPVisionModel
 
-from headcount.models import Model
-from headcount.models.isotropic import Isotropic, evaluating
+from headcount.models import isotropic
+from headcount.models.model import Model
 
 #: The encoder of texts, which no classifier of images uses, as small as it can be.
 _TEXT = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
 
 
-class OfTwo(Isotropic):
-    """A family of images and texts: the classifier's config holds those of both encoders."""
+class Adapter(isotropic.Adapter):
+    """Builds the image encoder with a classifier, or bare."""
 
-    def __init__(self, both: Any, classifier: Any, config: Any, bare: Any, **fixed: Any) -> None:
-        """Likewise, with the config of both."""
-        super().__init__(config, classifier, bare, **fixed)
-        self._both = both
+    def named(self, suffix: str) -> Any:
+        """Return a class of transformers; the bare encoder's are `VisionConfig` and `VisionModel`."""
+        return super().named(suffix if suffix == "ForImageClassification" else f"Vision{suffix}")
 
     def build(self, model: Model) -> nn.Module:
-        """The network, in evaluation mode, with whatever weights transformers draws."""
+        """Return the network, in evaluation mode, with the weights that transformers draws."""
         if not model.labels:
             return super().build(model)
-        numbers = self.numbers(model) | self._fixed
-        config = self._both(vision_config=numbers, text_config=_TEXT, num_labels=model.labels)
-        return evaluating(self._classifier(config))
-
-
-ADAPTER = OfTwo(CLIPConfig, CLIPForImageClassification, CLIPVisionConfig, CLIPVisionModel)
+        classifier, both = self.named("ForImageClassification"), super().named("Config")
+        numbers = self.numbers(model) | self.fixed
+        config = both(vision_config=numbers, text_config=_TEXT, num_labels=model.labels)
+        return isotropic.evaluating(classifier(config))

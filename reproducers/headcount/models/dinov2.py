@@ -2,19 +2,14 @@
 
 from typing import Any
 
-from transformers import Dinov2Config, Dinov2ForImageClassification, Dinov2Model
-
-from headcount.models import Model
-from headcount.models.isotropic import Isotropic
+from headcount.models import isotropic
+from headcount.models.model import Model
 
 
-class ByRatio(Isotropic):
-    """A family whose MLP is a multiple of its width."""
+class Adapter(isotropic.Adapter):
+    """Gives the MLP's size as a multiple of the width."""
 
     def numbers(self, model: Model) -> dict[str, Any]:
-        """Likewise, with the multiple."""
+        """Return the numbers, with the multiple."""
         numbers = super().numbers(model)
         return numbers | {"mlp_ratio": numbers.pop("intermediate_size") // model.width}
-
-
-ADAPTER = ByRatio(Dinov2Config, Dinov2ForImageClassification, Dinov2Model)

@@ -3,15 +3,15 @@
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import repeat_kv
 
-from headcount.models import Model
-from headcount.models.own import Own
+from headcount.models import own
+from headcount.models.model import Model
 
 
 class Attention(nn.Module):
     """Multi-head attention with fewer heads of keys and values than of queries."""
 
     def __init__(self, model: Model) -> None:
-        """As wide as the residual stream."""
+        """Build attention as wide as the residual stream."""
         super().__init__()
         self.num_heads, self.head_dim = model.heads, model.head_dim
         self.q_proj = nn.Linear(model.width, model.width)
@@ -19,7 +19,7 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(model.width, model.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, tokens, width), twice."""
+        """Map (batch, tokens, width) to the same shape."""
         batch, count, _ = tokens.shape
         q, k, v = (
             projection(tokens).view(batch, count, -1, self.head_dim).transpose(1, 2)
@@ -31,4 +31,9 @@ class Attention(nn.Module):
         return read
 
 
-ADAPTER = Own(Attention)
+class Adapter(own.Adapter):
+    """Builds the network with this attention."""
+
+    def attend(self, model: Model) -> nn.Module:
+        """Return the attention of one block."""
+        return Attention(model)

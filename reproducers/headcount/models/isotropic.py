@@ -1,7 +1,7 @@
-"""A ViT of equal blocks, whatever its family: found by what its layers have and do, not by what they are called.
+"""A ViT of equal blocks. Its layers are found by what they are, not by their names.
 
-Each block has three projections that attention reads, one that it writes, and an MLP of two layers. A family's own
-file has an `ADAPTER`: it says which classes of transformers to build, and what is otherwise.
+Each block has three projections that attention reads, one that it writes, and an MLP of two layers. The registry
+names the classes of transformers to build. Where a family differs, its file subclasses this and overrides what differs.
 """
 
 import inspect
@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
 
-from headcount.models import Model
+from headcount.models.model import Family, Model
 
-#: What the three projections are called.
+#: Names of the three projections.
 _PROJECTIONS = (("query", "key", "value"), ("q_proj", "k_proj", "v_proj"))
 
-#: What attention calls the number of heads, the channels of one, and those of all.
+#: Names of the attention's own numbers: heads, channels per head, channels of all heads.
 _HEADS = ("num_attention_heads", "num_heads")
 _HEAD_DIM = ("attention_head_size", "head_dim")
 _ALL_DIMS = ("all_head_size", "embed_dim")
@@ -27,9 +28,13 @@ _ALL_DIMS = ("all_head_size", "embed_dim")
 class Block:
     """One transformer block's prunable layers.
 
-    `attention` is the module that carries the head count; `out` the attention's output projection. A projection
-    may have no bias, and be one layer with the others, or with all attention. `layer` is all of it; `reduction` what
-    keys and values are read through: a convolution and a norm of its output.
+    Attributes:
+        layer: the whole block.
+        attention: the module that carries the head count.
+        query, key, value: the projections; they may be one layer, or the whole attention.
+        out: the attention's output projection.
+        fc1, fc2: the MLP's layers.
+        reduction: what keys and values are read through: a convolution and a norm of its output.
     """
 
     layer: nn.Module
@@ -44,25 +49,29 @@ class Block:
 
     @property
     def residual_outputs(self) -> tuple[nn.Module, nn.Module]:
-        """What writes the residual stream, as a user would name it."""
+        """The layers that write the residual stream, as a user names them."""
         return (self.attention if self.query is self.attention else self.out), self.fc2
 
 
-class Isotropic:
-    """How to build a family's network, call it, and find and change what pruning is about."""
+class Adapter:
+    """Builds a family's network, calls it, and finds what pruning changes."""
 
-    def __init__(self, config: Any, classifier: Any, bare: Any, **fixed: Any) -> None:
-        """Of classes of transformers.
+    def __init__(self, family: Family) -> None:
+        self.family, self.fixed = family, dict(family.fixed)
 
-        Args:
-            classifier: the network with an image classifier; None if the family has none.
-            bare: the network without.
-            fixed: what the config is told of each model.
+    def named(self, suffix: str) -> Any:
+        """Return the family's class of transformers with this ending: `Config`, `Model`, `ForImageClassification`.
+
+        Raises:
+            ImportError: the transformers that is installed does not have it.
         """
-        self._config, self._classifier, self._bare, self._fixed = config, classifier, bare, fixed
+        name = self.family.prefix + suffix
+        if not hasattr(transformers, name):
+            raise ImportError(f"this transformers has no {name}")
+        return getattr(transformers, name)
 
     def numbers(self, model: Model) -> dict[str, Any]:
-        """A model's numbers under the names that the config has for them, the labels aside."""
+        """Return a model's numbers, without the labels, under the config's names."""
         return {
             "hidden_size": model.width,
             "num_hidden_layers": model.layers,
@@ -73,43 +82,43 @@ class Isotropic:
         }
 
     def build(self, model: Model) -> nn.Module:
-        """The network, in evaluation mode, with whatever weights transformers draws."""
-        numbers = self.numbers(model) | self._fixed
+        """Return the network, in evaluation mode, with the weights that transformers draws."""
+        numbers, made = self.numbers(model) | self.fixed, self.named("Config")
         if model.labels:
-            return evaluating(self._classifier(self._config(**numbers, num_labels=model.labels)))
-        config = self._config(**numbers)
-        pools = "add_pooling_layer" in inspect.signature(self._bare).parameters
-        return evaluating(self._bare(config, add_pooling_layer=False) if pools else self._bare(config))
+            return evaluating(self.named("ForImageClassification")(made(**numbers, num_labels=model.labels)))
+        bare = self.named("Model")
+        pools = "add_pooling_layer" in inspect.signature(bare).parameters
+        return evaluating(bare(made(**numbers), **({"add_pooling_layer": False} if pools else {})))
 
     def inputs(self, model: Model) -> Any:
-        """What the network is called with, a tensor or a dictionary of them: one image, (1, 3, image, image)."""
+        """Return the example inputs, a tensor or a dictionary of them: one image, (1, 3, image, image)."""
         return torch.randn(1, 3, model.image, model.image, generator=torch.Generator().manual_seed(1))
 
     def output(self, answer: Any) -> Tensor:
-        """What a network says: logits, (1, labels), or of a bare one the last block's tokens, (1, tokens, width)."""
+        """Return a network's output: logits, (1, labels); of a bare one the last block's tokens, (1, tokens, width)."""
         found: Tensor = answer.logits if hasattr(answer, "logits") else answer.last_hidden_state
         return found
 
     def call(self, net: nn.Module, given: Any) -> Tensor:
-        """A forward pass."""
+        """Return the output of a forward pass."""
         return self.output(net(**given) if isinstance(given, dict) else net(given))
 
     def classifier(self, net: nn.Module) -> nn.Linear | None:
-        """The layer with one output per label; None of a bare backbone."""
+        """Return the layer with one output per label; None for a bare backbone."""
         head = getattr(net, "classifier", None)
         return head if isinstance(head, nn.Linear) else None
 
     def ignored(self, net: nn.Module) -> list[nn.Module]:
-        """What a user puts into `ignored_layers`: the classifier, as upstream's examples do."""
+        """Return what a user puts into `ignored_layers`: the classifier, as upstream's examples do."""
         head = self.classifier(net)
         return [] if head is None else [head]
 
     def blocks(self, net: nn.Module) -> list[Block]:
-        """The transformer blocks in order, found by their q/k/v projections."""
+        """Return the transformer blocks in order, found by their q/k/v projections."""
         return [_block(layer) for layer in _layers(net)]
 
     def set_heads(self, block: Block, heads: int) -> None:
-        """Tell the attention its new head count, as upstream's examples/transformers/prune_hf_vit.py does.
+        """Set the attention's head count, as upstream's examples/transformers/prune_hf_vit.py does.
 
         Raises:
             ZeroDivisionError: `heads` is 0.
@@ -121,20 +130,20 @@ class Isotropic:
                     setattr(block.attention, name, value)
 
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:
-        """What upstream's example for the family tells the pruner besides: arguments of MetaPruner."""
+        """Return the further arguments of MetaPruner in upstream's example for the family."""
         raise NotImplementedError(f"upstream has no example for {type(net).__name__}, of {pruning.__name__}")
 
-    def settle(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-        """Tell the network what else it keeps of the sizes of its parameters, which are given by name."""
+    def set_sizes(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        """Set the network's own copies of its parameters' sizes; the parameters are given by name."""
 
 
 def evaluating(net: nn.Module) -> nn.Module:
-    """The network, in evaluation mode."""
+    """Return the network, in evaluation mode."""
     return net.eval()
 
 
 def _layers(net: nn.Module) -> Iterator[nn.Module]:
-    """The encoder's layers: the members of the innermost ModuleLists whose members all hold attention."""
+    """Yield the encoder's layers: the members of the innermost ModuleLists whose members all hold attention."""
     for module in net.modules():
         if _is_stack(module) and not any(_is_stack(inner) for inner in module.modules() if inner is not module):
             yield from module.children()

@@ -5,6 +5,7 @@ A `Model` is numbers only. The isolated process builds the real network by its f
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +19,9 @@ class Family:
     Attributes:
         title: its name in tables.
         since: the transformers version that brought it; "" for a model of our own.
+        prefix: how its classes of transformers begin; "" for a model of our own.
+        module: the module here whose `Adapter` builds it.
+        fixed: arguments of every model.
         head: whether it comes with an image classifier, too.
         stages: groups of blocks, each twice as wide as the one before, on a quarter of the tokens.
         spatial_reduction: keys and values of all stages but the last are read through a convolution. The model's
@@ -32,6 +36,9 @@ class Family:
 
     title: str
     since: str = ""
+    prefix: str = ""
+    module: str = "isotropic"
+    fixed: tuple[tuple[str, Any], ...] = ()
     head: bool = True
     stages: int = 1
     spatial_reduction: bool = False
@@ -47,35 +54,44 @@ class Family:
         return Version(transformers) >= Version(self.since or "0")
 
 
-#: The families, each with a module of its name here. To add one, add a file and a line. The order decides which of the
-#: plain calls each family gets by default. A test checks that every defect shows in one of these.
+#: The families. To add one, add a line; and a module, where it is not built and called as ViT is. The order decides
+#: which of the plain calls each family gets by default. A test checks that every defect shows in one of these.
 FAMILIES: Mapping[str, Family] = {
-    "vit": Family("ViT", "4.5"),
-    "deit": Family("DeiT", "4.6"),
-    "vit_msn": Family("ViT-MSN", "4.23"),
-    "vit_mae": Family("ViT-MAE", "4.16", head=False),
-    "ijepa": Family("I-JEPA", "4.47"),
-    "yolos": Family("YOLOS", "4.19", head=False),
-    "data2vec_vision": Family("Data2Vec-Vision", "4.18"),
-    "beit": Family("BEiT, absolute positions", "4.9"),
-    "beit_relative": Family("BEiT, relative positions", "4.9", relative_position_bias=True),
-    "dinov2": Family("DINOv2", "4.31"),
-    "dinov2_registers": Family("DINOv2 with registers", "4.48"),
-    "dinov3": Family("DINOv3", "4.56", head=False, dims_fixed=">=4"),
-    "clip": Family("CLIP", "4.5", heads_fixed="<5", dims_fixed="<5"),
-    "siglip": Family("SigLIP", "4.37", heads_fixed="<5", dims_fixed="<5"),
-    "swin": Family("Swin, one stage", "4.16", relative_position_bias=True),
-    "swin_stages": Family("Swin", "4.16", stages=2, documented=True, relative_position_bias=True),
-    "pvt": Family("PVT, one stage", "4.32"),
-    "pvt_stages": Family("PVT", "4.32", stages=2, spatial_reduction=True),
-    "swinv2_stages": Family("Swin v2", "4.22", stages=2, relative_position_bias=True),
-    "swinv2": Family("Swin v2, one stage", "4.22", relative_position_bias=True),
-    "fused_unbind": Family("fused qkv, unbind"),
-    "fused_index": Family("fused qkv, qkv[0]"),
-    "fused_chunk": Family("fused qkv, chunk"),
-    "grouped": Family("grouped queries", queries_per_kv=3),
-    "multihead": Family("nn.MultiheadAttention", uses_multihead_attention=True, documented=True),
+    "vit": Family("ViT", "4.5", "ViT"),
+    "deit": Family("DeiT", "4.6", "DeiT"),
+    "vit_msn": Family("ViT-MSN", "4.23", "ViTMSN"),
+    "vit_mae": Family("ViT-MAE", "4.16", "ViTMAE", "vit_mae", (("mask_ratio", 0.0),), head=False),
+    "ijepa": Family("I-JEPA", "4.47", "IJepa"),
+    "yolos": Family("YOLOS", "4.19", "Yolos", "yolos", (("num_detection_tokens", 3),), head=False),
+    "data2vec_vision": Family("Data2Vec-Vision", "4.18", "Data2VecVision"),
+    "beit": Family("BEiT, absolute positions", "4.9", "Beit"),
+    "beit_relative": Family(
+        "BEiT, relative positions",
+        "4.9",
+        "Beit",
+        fixed=(("use_relative_position_bias", True),),
+        relative_position_bias=True,
+    ),
+    "dinov2": Family("DINOv2", "4.31", "Dinov2", "dinov2"),
+    "dinov2_registers": Family("DINOv2 with registers", "4.48", "Dinov2WithRegisters", "dinov2"),
+    "dinov3": Family("DINOv3", "4.56", "DINOv3ViT", fixed=(("num_register_tokens", 2),), head=False, dims_fixed=">=4"),
+    "clip": Family("CLIP", "4.5", "CLIP", "clip", heads_fixed="<5", dims_fixed="<5"),
+    "siglip": Family(
+        "SigLIP", "4.37", "Siglip", "clip", (("vision_use_head", False),), heads_fixed="<5", dims_fixed="<5"
+    ),
+    "swin": Family("Swin, one stage", "4.16", "Swin", "swin", relative_position_bias=True),
+    "swin_stages": Family("Swin", "4.16", "Swin", "swin", stages=2, documented=True, relative_position_bias=True),
+    "pvt": Family("PVT, one stage", "4.32", "Pvt", "pvt"),
+    "pvt_stages": Family("PVT", "4.32", "Pvt", "pvt", stages=2, spatial_reduction=True),
+    "swinv2_stages": Family("Swin v2", "4.22", "Swinv2", "swin", stages=2, relative_position_bias=True),
+    "swinv2": Family("Swin v2, one stage", "4.22", "Swinv2", "swin", relative_position_bias=True),
+    "fused_unbind": Family("fused qkv, unbind", module="fused", fixed=(("apart", "unbind"),)),
+    "fused_index": Family("fused qkv, qkv[0]", module="fused", fixed=(("apart", "index"),)),
+    "fused_chunk": Family("fused qkv, chunk", module="fused", fixed=(("apart", "chunk"),)),
+    "grouped": Family("grouped queries", module="grouped", queries_per_kv=3),
+    "multihead": Family("nn.MultiheadAttention", module="multihead", uses_multihead_attention=True, documented=True),
 }
+
 
 @dataclass(frozen=True)
 class Model:
@@ -120,7 +136,7 @@ class Model:
 
     @property
     def reduced(self) -> Mapping[str, int]:
-        """Dimension -> channels of what a block's keys and values are read through, `reduced.0`, where there is such."""
+        """Dimension -> channels of what a block's keys and values are read through: `reduced.0`."""
         blocks = range(self.layers) if self.traits.spatial_reduction else ()
         return {f"reduced.{b}": self.widths[self.width_of(b)] for b in blocks if self.stage(b) < self.stages - 1}
 
@@ -167,13 +183,18 @@ def _width(stage: int) -> str:
     return f"width.{stage}" if stage else "width"
 
 
-def adapter(model: Model) -> Any:
-    """Return the `ADAPTER` of a model's family. It imports torch and transformers: for the isolated process only.
+@cache
+def adapter(family: str) -> Any:
+    """Return the adapter of a family. It imports torch and transformers: for the isolated process only.
 
     Raises:
         ImportError: the transformers that is installed does not have the family.
     """
-    return import_module(f"headcount.models.{model.family}").ADAPTER
+    known = FAMILIES[family]
+    made = import_module(f"headcount.models.{known.module}").Adapter(known)
+    if known.prefix:
+        made.named("Config")
+    return made
 
 
 def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model:
@@ -183,5 +204,3 @@ def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model
     labels = 0 if bare or not known.head else Model.labels
     image = Model.image * known.stages
     return Model(family, heads=heads, mlp=mlp, labels=labels, image=image, stages=known.stages)
-
-

@@ -4,44 +4,43 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from headcount.models import Model
+from headcount.models import own
 from headcount.models.isotropic import Block
-from headcount.models.own import Layer, Own
+from headcount.models.model import Model
 
 
 class SelfAttention(nn.MultiheadAttention):
-    """Called with one input for three."""
+    """`nn.MultiheadAttention` on one input."""
 
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
-        """(batch, tokens, width), twice."""
+        """Map (batch, tokens, width) to the same shape."""
         read: Tensor = super().forward(tokens, tokens, tokens, need_weights=False)[0]
         return read
 
 
-class _Multihead(Own):
+class Adapter(own.Adapter):
+    """Builds the network with this attention, and names it as one layer."""
+
+    def attend(self, model: Model) -> nn.Module:
+        """Return the attention of one block."""
+        return SelfAttention(model.width, model.heads, batch_first=True)
+
     def blocks(self, net: nn.Module) -> list[Block]:
-        """The blocks in order; the layer holds all three projections, and is what a user names."""
+        """Return the blocks in order; the layer holds all three projections, and is what a user names."""
         return [
             Block(layer, layer.attn, *(layer.attn,) * 3, layer.attn.out_proj, layer.fc1, layer.fc2)
             for layer in net.modules()
-            if isinstance(layer, Layer) and isinstance(layer.attn, nn.MultiheadAttention)
+            if isinstance(layer, own.Layer) and isinstance(layer.attn, nn.MultiheadAttention)
         ]
 
     def set_heads(self, block: Block, heads: int) -> None:
-        """Tell the attention its new head count, and its channels, which the layer takes for the width."""
+        """Set the attention's head count, and its channels, which the layer takes for the width."""
         attention, width = block.attention, block.out.in_features
         assert isinstance(attention, nn.MultiheadAttention)
         attention.num_heads, attention.head_dim = heads, width // heads
         attention.embed_dim = attention.kdim = attention.vdim = width
 
-    def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:  # noqa: ARG002 - it is alike in all builds
-        """The layer as one with groups of channels, as in upstream's examples/torchvision_models, in place of heads."""
+    def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:  # noqa: ARG002 - the same in all builds
+        """Return groups of channels in the place of heads, as in upstream's examples/torchvision_models."""
         groups = {block.attention: block.attention.num_heads for block in self.blocks(net)}
         return {"num_heads": {}, "out_channel_groups": groups}
-
-
-def _attention(model: Model) -> nn.Module:
-    return SelfAttention(model.width, model.heads, batch_first=True)
-
-
-ADAPTER = _Multihead(_attention)

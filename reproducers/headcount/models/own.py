@@ -1,4 +1,4 @@
-"""A ViT of our own, for attention as other libraries have it: a family's file says which."""
+"""A ViT of our own, for attention as other libraries have it. A family's file gives the attention."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headcount.models import Model
-from headcount.models.isotropic import Isotropic, evaluating
+from headcount.models import isotropic
+from headcount.models.model import Model
 
 #: A model -> its attention, (batch, tokens, width) twice.
 Attend = Callable[[Model], nn.Module]
@@ -17,14 +17,14 @@ class Layer(nn.Module):
     """A block: attention, then an MLP, each on a norm and beside the residual stream."""
 
     def __init__(self, model: Model, attend: Attend) -> None:
-        """One of a model's."""
+        """Build a block with a model's sizes."""
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(model.width), nn.LayerNorm(model.width)
         self.attn = attend(model)
         self.fc1, self.fc2 = nn.Linear(model.width, model.mlp), nn.Linear(model.mlp, model.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, tokens, width), twice."""
+        """Map (batch, tokens, width) to the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
         read: Tensor = tokens + self.fc2(nn.functional.gelu(self.fc1(self.norm2(tokens))))
         return read
@@ -34,7 +34,7 @@ class Net(nn.Module):
     """The network: patches, blocks, and a classifier of the tokens' mean unless it is bare."""
 
     def __init__(self, model: Model, attend: Attend) -> None:
-        """Of a model's numbers."""
+        """Build the network with a model's sizes."""
         super().__init__()
         tokens = (model.image // model.patch) ** 2
         self.patches = nn.Conv2d(3, model.width, model.patch, model.patch)
@@ -44,7 +44,7 @@ class Net(nn.Module):
         self.classifier = nn.Linear(model.width, model.labels) if model.labels else None
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """(batch, labels); of a bare one (batch, tokens, width)."""
+        """Return (batch, labels); a bare one returns (batch, tokens, width)."""
         tokens = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
         for layer in self.layers:
             tokens = layer(tokens)
@@ -52,19 +52,18 @@ class Net(nn.Module):
         return said if self.classifier is None else self.classifier(said.mean(1))
 
 
-class Own(Isotropic):
-    """How to build such a network and call it. Its blocks are found like all others, where q, k and v are layers."""
+class Adapter(isotropic.Adapter):
+    """Builds such a network and calls it. Its blocks are found like all others, where q, k and v are layers."""
 
-    def __init__(self, attend: Attend) -> None:
-        """Of a kind of attention."""
-        super().__init__(None, None, None)
-        self._attend = attend
+    def attend(self, model: Model) -> nn.Module:
+        """Return the attention of one block, (batch, tokens, width) to the same shape."""
+        raise NotImplementedError(self.family.title)
 
     def build(self, model: Model) -> nn.Module:
-        """The network, in evaluation mode."""
-        return evaluating(Net(model, self._attend))
+        """Return the network, in evaluation mode."""
+        return isotropic.evaluating(Net(model, self.attend))
 
     def output(self, answer: Any) -> Tensor:
-        """What the network says is a tensor already."""
+        """Return the output, which is a tensor already."""
         found: Tensor = answer
         return found

@@ -1,21 +1,21 @@
-"""PVT, of one stage, which reduces no sequence; `pvt_stages` has two, and reduces the first one's."""
+"""PVT: stages, each on patches of the one before. All but the last read keys and values through a convolution."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PvtConfig, PvtForImageClassification, PvtModel
 
-from headcount.models import Model
-from headcount.models.isotropic import Block, Isotropic
+from headcount.models import isotropic
+from headcount.models.isotropic import Block
+from headcount.models.model import Model
 
 
-class Pyramid(Isotropic):
+class Adapter(isotropic.Adapter):
     """A family with stages, each on patches of the one before."""
 
     def numbers(self, model: Model) -> dict[str, Any]:
-        """A model's numbers under the names that the config has for them."""
+        """Return a model's numbers under the config's names."""
         stages = range(model.stages)
         patches = [model.patch if stage == 0 else 2 for stage in stages]
         return {
@@ -31,11 +31,11 @@ class Pyramid(Isotropic):
         }
 
     def blocks(self, net: nn.Module) -> list[Block]:
-        """The blocks in order, with what reduces the sequence that keys and values are read from."""
+        """Return the blocks in order, with what reduces the sequence that keys and values are read from."""
         return [replace(block, reduction=_reduction(block.attention)) for block in super().blocks(net)]
 
-    def settle(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
-        """Each stage's patches compare their input with a number of channels."""
+    def set_sizes(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        """Set the number of channels with which each stage's patches compare their input."""
         for name, module in net.named_modules():
             if hasattr(module, "num_channels") and hasattr(module, "projection"):
                 module.num_channels = parameters[f"{name}.projection.weight"].shape[1]
@@ -43,6 +43,3 @@ class Pyramid(Isotropic):
 
 def _reduction(attention: nn.Module) -> tuple[nn.Module, ...]:
     return tuple(module for module in attention.children() if isinstance(module, nn.Conv2d | nn.LayerNorm))
-
-
-ADAPTER = Pyramid(PvtConfig, PvtForImageClassification, PvtModel)

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from transformers import YolosConfig, YolosModel
-
-from headcount.models import Model
-from headcount.models.isotropic import Isotropic
+from headcount.models import isotropic
+from headcount.models.model import Model
 
 
-class _OfTwoSides(Isotropic):
+class Adapter(isotropic.Adapter):
+    """Gives the image's size in both directions."""
+
     def numbers(self, model: Model) -> dict[str, Any]:
+        """Return the numbers, with the image's height and width."""
         return super().numbers(model) | {"image_size": [model.image, model.image]}
-
-
-ADAPTER = _OfTwoSides(YolosConfig, None, YolosModel, num_detection_tokens=3)

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache, partial
+from functools import cache
 
 from headcount.matrix import Cell, Config, Criterion
 from headcount.oracle import expectation as core
 from headcount.oracle.expectation import Count, Counts, Expectation, kept_from, rounds, span
+
+Holds = Callable[[Cell], bool]
+Also = Callable[[Cell, Count], Counts]
 
 
 @dataclass(frozen=True)
@@ -16,14 +19,39 @@ class Allowance:
 
     Attributes:
         applies: whether a call leaves it open.
-        widen: the expectation with it.
         sentence: what the documentation says, and does not say.
+        kinds: the dimensions that it is about.
+        also: more counts for each of them.
+        heads_total, channels_total: more counts for totals; what lies between is allowed, too.
+        may_leave, may_refuse: further answers to the call.
     """
 
     name: str
-    applies: Callable[[Cell], bool]
-    widen: Callable[[Cell, Expectation], Expectation]
+    applies: Holds
     sentence: str
+    kinds: tuple[str, ...] = ()
+    also: Also | None = None
+    heads_total: Also | None = None
+    channels_total: Also | None = None
+    may_leave: bool = False
+    may_refuse: bool = False
+
+    def widen(self, cell: Cell, expectation: Expectation) -> Expectation:
+        """Return an expectation with this choice."""
+        return replace(
+            expectation,
+            counts=tuple(self._widened(cell, count) for count in expectation.counts),
+            may_leave=expectation.may_leave or self.may_leave,
+            may_refuse=expectation.may_refuse or self.may_refuse,
+        )
+
+    def _widened(self, cell: Cell, count: Count) -> Count:
+        in_all = self.heads_total if count.scope == "heads" else self.channels_total
+        if count.scope and count.dimensions and in_all is not None:
+            return replace(count, allowed=span(count.allowed | in_all(cell, count)))
+        if not count.scope and count.kind in self.kinds and self.also is not None:
+            return replace(count, allowed=count.allowed | self.also(cell, count))
+        return count
 
 
 @cache  # every build has the same expectation
@@ -36,9 +64,7 @@ def expect(cell: Cell, without: Collection[str] = ()) -> Expectation:
     # A nonsensical ratio is refused, or brought into range as a release does with min(ratio, 1).
     in_range = min(max(cell.config.head_pruning_ratio, Fraction(0)), Fraction(1))
     sensible = replace(cell, config=replace(cell.config, head_pruning_ratio=in_range))
-    expectation = core.promised(sensible)
-    if is_nonsense(cell):
-        expectation = replace(expectation, may_refuse=True)
+    expectation = replace(core.promised(sensible), may_refuse=is_nonsense(cell))
     for allowance in applicable(cell):
         if allowance.name not in without:
             expectation = allowance.widen(sensible, expectation)
@@ -63,56 +89,15 @@ def _with_attention_width(cell: Cell, expectation: Expectation) -> Expectation:
     allowed = {count.dimensions[0]: count.allowed for count in expectation.counts if not count.scope}
     blocks = range(cell.model.layers)
     widths = frozenset(h * d for b in blocks for h in allowed[f"heads.{b}"] for d in allowed[f"dims.{b}"])
-    counts = (
-        replace(c, allowed=c.allowed | widths) if c.dimensions == ("width",) else c for c in expectation.counts
-    )
+    counts = (replace(c, allowed=c.allowed | widths) if c.dimensions == ("width",) else c for c in expectation.counts)
     return replace(expectation, counts=tuple(counts))
 
 
-# --- how an expectation is widened -------------------------------------------------------------
-
-Also = Callable[[Cell, Count], Counts]
-
-
-def _also(kinds: Collection[str], also: Also, cell: Cell, expectation: Expectation) -> Expectation:
-    """Return it with more counts for each single dimension of these kinds."""
-
-    def widened(count: Count) -> Count:
-        applies = not count.scope and count.kind in kinds
-        return replace(count, allowed=count.allowed | also(cell, count)) if applies else count
-
-    return replace(expectation, counts=tuple(map(widened, expectation.counts)))
-
-
-def _also_in_all(scope: str, also: Also, cell: Cell, expectation: Expectation) -> Expectation:
-    """Return it with more counts for the totals of a scope: `heads`; `channels` for all others."""
-
-    def widened(count: Count) -> Count:
-        applies = count.scope and (count.scope == "heads") == (scope == "heads") and count.dimensions
-        return replace(count, allowed=span(count.allowed | also(cell, count))) if applies else count
-
-    return replace(expectation, counts=tuple(map(widened, expectation.counts)))
-
-
-def _in_turn(*widenings: Callable[[Cell, Expectation], Expectation]) -> Callable[[Cell, Expectation], Expectation]:
-    def widened(cell: Cell, expectation: Expectation) -> Expectation:
-        for widen in widenings:
-            expectation = widen(cell, expectation)
-        return expectation
-
-    return widened
+# --- what a choice adds ------------------------------------------------------------------------
 
 
 def _dense(_: Cell, count: Count) -> Counts:
     return frozenset({count.dense})
-
-
-def _heads_stay(cell: Cell, expectation: Expectation) -> Expectation:
-    also = _in_turn(partial(_also, ("heads",), _dense), partial(_also_in_all, "heads", _dense))
-    return also(cell, expectation)
-
-
-# --- the choices, in the order in which they are granted ---------------------------------------
 
 
 def _head_ratio(cell: Cell, count: Count) -> Fraction | None:
@@ -178,7 +163,7 @@ def _unlisted_total(cell: Cell, count: Count) -> Counts:
     ratio = core.channel_ratio(cell.config, count.dimensions[0])
     most = max(kept_from(count.dense, ratio, len(count.dimensions), rounds(cell.config)))
     idle = sum(dimension.startswith("dims.") for dimension in count.dimensions) * cell.model.head_dim
-    return frozenset({max(max(count.allowed), min(count.dense, most + idle))})
+    return frozenset({max(*count.allowed, min(count.dense, most + idle))})
 
 
 def _bystanders(cell: Cell) -> int:
@@ -204,39 +189,27 @@ def _layer_by_layer(cell: Cell, count: Count) -> Counts:
     return frozenset({sum(map(min, each)), sum(map(max, each))})
 
 
+def _last_width_stays(cell: Cell, count: Count) -> Counts:
+    """Return the last stage's width whole."""
+    return frozenset({count.dense} if count.dimensions == (_last_width(cell),) else ())
+
+
+def _last_width_stays_in_all(cell: Cell, count: Count) -> Counts:
+    """Return totals with the last stage's width whole, and its channels in the ranking or not."""
+    last, others = _last_width(cell), _sizes(cell, count)
+    if count.scope != "all" or last not in others:
+        return frozenset()
+    idle, ratio = others.pop(last), cell.config.pruning_ratio
+    alone = (core.total_left(cell, others, ratio, among=n) for n in (0, idle + _bystanders(cell)) if others)
+    return frozenset(idle + left for counts in alone for left in counts) or _dense(cell, count)
+
+
 def _last_width(cell: Cell) -> str:
     return cell.model.width_of(cell.model.layers - 1)
 
 
-def _output_stays(cell: Cell, expectation: Expectation) -> Expectation:
-    """Return it with the last stage's width whole, by itself and in totals."""
-    last = _last_width(cell)
-
-    def widened(count: Count) -> Count:
-        if count.dimensions == (last,):
-            return replace(count, allowed=count.allowed | {count.dense})
-        if count.scope != "all" or last not in count.dimensions:
-            return count
-        others = _sizes(cell, count)
-        idle, ratio = others.pop(last), cell.config.pruning_ratio
-        if not others:
-            return replace(count, allowed=count.allowed | {count.dense})
-        alone = (core.total_left(cell, others, ratio, among=n) for n in (0, idle + _bystanders(cell)))
-        return replace(count, allowed=count.allowed | {idle + left for left in span(frozenset().union(*alone))})
-
-    return replace(expectation, counts=tuple(map(widened, expectation.counts)))
-
-
 def _first_width(_: Cell, count: Count) -> Counts:
     return frozenset({count.dense}) if count.dimensions == ("width",) else frozenset()
-
-
-def _may_leave(_: Cell, expectation: Expectation) -> Expectation:
-    return replace(expectation, may_leave=True)
-
-
-def _may_refuse(_: Cell, expectation: Expectation) -> Expectation:
-    return replace(expectation, may_refuse=True)
 
 
 def _takes_all_heads(config: Config) -> bool:
@@ -254,97 +227,115 @@ ALLOWANCES: tuple[Allowance, ...] = (
     Allowance(
         "nonsense-ignored",
         is_nonsense,
-        _may_leave,
-        "A ratio below 0 or above 1 is nonsense. No sentence says whether it is refused, brought into range, or ignored.",
+        "A ratio below 0 or above 1 is nonsense. No sentence says whether it is refused, clipped or ignored.",
+        may_leave=True,
     ),
     Allowance(
         "all-heads",
         lambda cell: _takes_all_heads(cell.config),
-        _in_turn(_may_refuse, partial(_also, ("heads",), _nothing_or_all), partial(_also_in_all, "heads", _dense)),
-        'A ratio of 1 takes all heads. check_pruning_group is there to "avoid over-pruning, i.e., channels=0": none may '
+        'A ratio of 1 takes all heads. check_pruning_group should "avoid over-pruning, i.e., channels=0": none may '
         "go, one may stay, or the call may be refused.",
+        ("heads",),
+        _nothing_or_all,
+        heads_total=_dense,
+        may_refuse=True,
     ),
     Allowance(
         "all-channels",
         lambda cell: cell.config.pruning_ratio >= 1,
-        partial(_also, _CHANNELS, _nothing_or_all),
         "The same holds for a ratio of 1 of channels.",
+        _CHANNELS,
+        _nothing_or_all,
     ),
     Allowance(
         "no-batch-norm",
         lambda cell: cell.config.importance is Criterion.BN_SCALE,
-        _may_leave,
-        "A ViT has no batch norm to take a scale from. No sentence says what happens then: the model may stay as it is.",
+        "A ViT has no batch norm to take a scale from. No sentence says what happens then: it may stay as it is.",
+        may_leave=True,
     ),
     Allowance(
         "whole-groups",
         lambda cell: cell.model.traits.queries_per_kv > 1,
-        _in_turn(partial(_also, ("heads",), _whole_groups), partial(_also_in_all, "heads", _off_by_groups)),
         "Heads of queries that read one head of keys and values are repeats of it, and as many of each must go. So the "
         "ratio may be rounded in each such group, or whole groups may go with what they read.",
+        ("heads",),
+        _whole_groups,
+        heads_total=_off_by_groups,
     ),
     Allowance(
         "maximum-bounds-heads",
-        lambda cell: cell.config.max_pruning_ratio < max(cell.config.head_pruning_ratio, Fraction(0)),
-        _in_turn(partial(_also, ("heads",), _capped_heads), partial(_also_in_all, "heads", _capped_total)),
+        lambda cell: cell.config.max_pruning_ratio < cell.config.head_pruning_ratio,
         '"max_pruning_ratio (float): the maximum pruning ratio." Whether it bounds heads, too, is open.',
+        ("heads",),
+        _capped_heads,
+        heads_total=_capped_total,
     ),
     Allowance(
         "dims-by-layer",
-        lambda cell: bool(cell.config.round_to or cell.config.max_pruning_ratio < 1) and not core.prunes_in_groups(cell),
-        partial(_also, ("dims",), _some_head_dims),
+        lambda cell: (
+            bool(cell.config.round_to or cell.config.max_pruning_ratio < 1) and not core.prunes_in_groups(cell)
+        ),
         "A maximum or a multiple may count the channels of a head, or of its layer.",
+        ("dims",),
+        _some_head_dims,
     ),
     Allowance(
         "unlisted-projections",
         lambda cell: cell.config.num_heads != "qkv",
-        _in_turn(
-            partial(_also, ("heads", "dims"), _unlisted_stays),
-            partial(_also_in_all, "heads", _dense),
-            partial(_also_in_all, "channels", _unlisted_total),
-        ),
-        "Upstream's examples list queries, keys and values. Whether attention with fewer listed is pruned, no sentence says.",
+        "Upstream's examples list queries, keys and values. No sentence says whether fewer will do: heads may stay.",
+        ("heads", "dims"),
+        _unlisted_stays,
+        heads_total=_dense,
+        channels_total=_unlisted_total,
     ),
     Allowance(
         "per-head-tables",
         lambda cell: cell.model.traits.relative_position_bias,
-        _heads_stay,
-        "A table with numbers for each head is no layer, and no sentence says that it goes with one: the heads may stay.",
+        "A table with numbers for each head is no layer. No sentence says that it goes with one: heads may stay.",
+        ("heads",),
+        _dense,
+        heads_total=_dense,
     ),
     Allowance(
         "multihead-layer",
         lambda cell: cell.model.traits.uses_multihead_attention,
-        _heads_stay,
-        "Upstream's torchvision example prunes nn.MultiheadAttention as a group of channels, never by heads: they may stay.",
+        "Upstream's torchvision example prunes nn.MultiheadAttention by channels, never by heads: they may stay.",
+        ("heads",),
+        _dense,
+        heads_total=_dense,
     ),
     Allowance(
         "groups-keep-dims",
         lambda cell: core.prunes_in_groups(cell) and not cell.config.prune_head_dims,
-        partial(_also, ("dims",), _dense),
         "Whether prune_head_dims=False holds for a layer with groups of channels, no sentence says.",
+        ("dims",),
+        _dense,
     ),
     Allowance(
         "bystanders",
         _is_ranked_among,
-        partial(_also_in_all, "channels", _among_bystanders),
         '"pruning_ratio (float): global channel sparsity" does not say whether channels that never go count among all.',
+        channels_total=_among_bystanders,
     ),
     Allowance(
         "isomorphic-local",
         lambda cell: cell.config.isomorphic and not cell.config.global_pruning,
-        partial(_also_in_all, "channels", _layer_by_layer),
         "That isomorphic pruning needs global_pruning=True is said in one place and not in another: both rankings do.",
+        channels_total=_layer_by_layer,
     ),
     Allowance(
         "root-types",
         lambda cell: cell.config.documented and not cell.model.traits.uses_multihead_attention,
-        partial(_also, ("width",), _first_width),
         '"root_module_types (list): types of prunable modules": the convolution that begins the width is of none.',
+        ("width",),
+        _first_width,
     ),
     Allowance(
         "bare-output",
         lambda cell: not cell.model.labels,
-        _output_stays,
         "A bare backbone's output is its width. Whether a model's own outputs may go, no sentence says.",
+        ("width",),
+        _last_width_stays,
+        channels_total=_last_width_stays_in_all,
     ),
 )

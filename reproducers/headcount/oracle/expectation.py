@@ -121,10 +121,7 @@ def promised(cell: Cell) -> Expectation:
         # One nn.MultiheadAttention loses a head in all blocks or in none: no sentence says by which block's order.
         head_importance=synthetic_heads(model) if ranked and not family.uses_multihead_attention else None,
         # A second step ranks by the means of what the first one left.
-        across=config.importance in RANKED_ACROSS
-        and config.global_pruning
-        and one_step
-        and family.queries_per_kv == 1,
+        across=config.importance in RANKED_ACROSS and config.global_pruning and one_step and family.queries_per_kv == 1,
         groups=ranked and one_step and family.queries_per_kv > 1,
         channel_importance=_channel_importance(model) if ranked else {},
         round_to=config.round_to,
@@ -138,7 +135,7 @@ def prunes_heads(config: Config) -> bool:
 
 
 def prunes_in_groups(cell: Cell) -> bool:
-    """Return whether attention is named as a layer with groups of channels, not of heads: nothing is said of heads then."""
+    """Return whether attention is named as a layer with groups of channels: nothing is said of heads then."""
     return cell.model.traits.uses_multihead_attention and cell.config.documented
 
 
@@ -244,7 +241,7 @@ def _head_total(cell: Cell) -> Iterator[Count]:
 
 
 def _head_dims(cell: Cell) -> Iterator[Count]:
-    """Yield each block's channels per head: "prune_head_dims (bool): remove head dimensions in multi-head attention"."""
+    """Yield each block's channels per head: "prune_head_dims (bool): remove head dimensions"."""
     model, config = cell.model, cell.config
     for block in range(model.layers):
         name = (f"dims.{block}",)
@@ -283,7 +280,7 @@ def _channels_of(cell: Cell, dimension: str, size: int, name: tuple[str, ...]) -
     if is_ranked_together(config, dimension):
         smallest = size - math.ceil(size * min(Fraction(1), config.max_pruning_ratio))
         return Count(name, frozenset(range(max(smallest, 1), size + 1)), rule, size)
-    # "max_pruning_ratio (float): the maximum pruning ratio."
+    # A maximum bounds each dimension by itself.
     ratio = min(channel_ratio(config, dimension), config.max_pruning_ratio)
     allowed = kept_from(size, ratio, rounds=rounds(config))
     return Count(name, rounded(allowed, size, config.round_to), rule, size)
@@ -339,7 +336,7 @@ def _channel_totals(cell: Cell) -> Iterator[Count]:
 
 
 def rankable(cell: Cell) -> dict[str, int]:
-    """Return everything that can lose channels: dimension -> entries in a ranking; a head dim goes in all heads at once."""
+    """Return what can lose channels: dimension -> entries in a ranking; a head dim goes in all heads at once."""
     model = cell.model
     sizes = {} if keeps_width(cell.config) else dict(model.widths)
     for block in range(model.layers):

@@ -1,6 +1,5 @@
 """Judge an observation by its cell's expectation: one verdict, with what it rests on as data."""
 
-from collections.abc import Iterator
 from functools import cache
 
 from headcount.matrix import Cell
@@ -81,7 +80,7 @@ def _stages(expectation: Expectation, observation: Observation) -> tuple[tuple[P
 
 def _first(stage: tuple[Promise, ...], expectation: Expectation, observation: Observation) -> Finding | None:
     """Return the finding of the count that stands first, heads before channels."""
-    found: Iterator[Finding] = (f for promise in stage for f in promise.check(expectation, observation))
+    found = (finding for promise in stage for finding in promise.check(expectation, observation))
     if len(stage) == 1:
         return next(found, None)
     order = _order(expectation)

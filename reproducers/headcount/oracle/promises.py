@@ -44,7 +44,7 @@ class Promise:
 
 
 def heads_left(observation: Observation, projection: str, head_dim: int) -> Mapping[int, tuple[int, ...]]:
-    """Return the heads that a projection has left -> the channels that each has left, as the dense model counts them."""
+    """Return the heads that a projection has left -> the channels of each, both as the dense model counts them."""
     return _heads(observation.kept.get(projection, ()), head_dim)
 
 
@@ -228,7 +228,7 @@ def _least_important_heads(
 def _least_important_groups(
     expectation: Expectation, observation: Observation, importance: Importance
 ) -> Iterator[Finding]:
-    """Yield groups that went though another is less by its mean and by its best head: what it counts for, nothing says."""
+    """Yield groups that went though another one is less by its mean and by its best head."""
     each = expectation.queries_per_kv
     for block, row in enumerate(importance):
         read = heads_left(observation, f"k.{block}", expectation.head_dim)
@@ -250,9 +250,7 @@ def _least_important_channels(expectation: Expectation, observation: Observation
             kept = set().union(*heads_left(observation, f"q.{block}", expectation.head_dim).values())
         gone = [value for channel, value in enumerate(importance) if channel not in kept]
         if gone and kept and min(importance[channel] for channel in kept) * CHANNEL_MARGIN < max(gone):
-            yield Finding(
-                Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.CHANNEL_RANKING, dimension=dimension
-            )
+            yield Finding(Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.CHANNEL_RANKING, dimension=dimension)
 
 
 # --- 8, 11: what comes out, and what must not change -------------------------------------------
@@ -283,7 +281,10 @@ STAGES: tuple[tuple[Promise, ...], ...] = (
     (Promise(6, Rule.DENSE_WEIGHTS, f"Torch-Pruning introduces DepGraph to {_DEPGRAPH}.", dense_weights),),
     (
         Promise(
-            2, Rule.REPORTED_HEADS, "m.num_attention_heads = pruner.num_heads[m.query]  (prune_hf_vit.py)", reported_heads
+            2,
+            Rule.REPORTED_HEADS,
+            "m.num_attention_heads = pruner.num_heads[m.query]  (prune_hf_vit.py)",
+            reported_heads,
         ),
     ),
     (
@@ -292,9 +293,7 @@ STAGES: tuple[tuple[Promise, ...], ...] = (
         ),
     ),
     (
-        Promise(
-            3, Rule.HEAD_COUNTS, "head_pruning_ratio (float): head pruning ratio.", counts_by(Rule.HEAD_COUNTS)
-        ),
+        Promise(3, Rule.HEAD_COUNTS, "head_pruning_ratio (float): head pruning ratio.", counts_by(Rule.HEAD_COUNTS)),
         Promise(
             4,
             Rule.WHOLE_HEADS,

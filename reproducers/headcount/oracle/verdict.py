@@ -41,7 +41,7 @@ class Rule(StrEnum):
 
 
 class Problem(StrEnum):
-    """In which way a promise is broken. The first ten are those of `observation.Mismatch`, the next five its aspects."""
+    """In which way a promise is broken. The first ten are a `Mismatch`, the next five an `Aspect` (observation.py)."""
 
     GONE = "gone"
     NEW = "new"
@@ -91,7 +91,7 @@ class Finding:
         kind: the kind of verdict that it makes.
         problem: in which way.
         block: the transformer block, from 0; None where it is none in particular.
-        dimension: `heads`, `dims`, `width`, `mlp`, a projection's letters (`q`, `qk`); a total's dimensions joined by `+`.
+        dimension: `heads`, `dims`, `width`, `mlp`, projections (`q`, `qk`); a total's dimensions are joined by `+`.
         where: a parameter's or module's name.
         found: counts that were seen; heads or channels; of OUTPUT, the gap in millionths.
         allowed: what they should be, each a choice; () where that is no matter of counts.
@@ -185,7 +185,7 @@ class Verdict:
 
     @property
     def found(self) -> str:
-        """What was found, in short: `AttributeError@_prune`, `count:heads.0=3`; with `kind`, another wrong answer is another."""
+        """What was found, in short, another for another wrong answer: `KeyError@_prune`, `count:heads.0=3`."""
         if self.failure is not None:
             return f"{self.failure.exception}@{self.failure.frame.rpartition('.')[2]}"
         if self.finding is None:

@@ -30,7 +30,7 @@ def axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
 
 def _layers(net: nn.Module, model: Model) -> dict[nn.Module, tuple[Axis, Axis]]:
     """Return the axes of rows and columns of each block's layers, and of the classifier."""
-    family: Any = adapter(model)
+    family: Any = adapter(model.family)
     layers: dict[nn.Module, tuple[Axis, Axis]] = {}
 
     def add(layer: nn.Module, rows: str, columns: str) -> None:
@@ -64,7 +64,7 @@ def _tables(net: nn.Module, model: Model, index: int) -> list[nn.Parameter]:
     """Return what each head of a block has of its own besides its channels."""
     if not model.traits.relative_position_bias:
         return []
-    block: Any = adapter(model).blocks(net)[index]
+    block: Any = adapter(model.family).blocks(net)[index]
     layers = (block.query, block.key, block.value, block.out, block.fc1, block.fc2)
     others = {parameter for layer in layers for parameter in layer.parameters()}
     return [p for p in block.layer.parameters() if p not in others and model.heads_of(index) in p.shape]

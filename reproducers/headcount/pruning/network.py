@@ -23,7 +23,7 @@ _BASE_SCALE = 0.05
 @cache
 def dense(model: Model) -> nn.Module:
     """Return the unpruned network with synthetic weights. It is shared: copy it before changing anything."""
-    family: Any = adapter(model)
+    family: Any = adapter(model.family)
     if model.full_size:  # to draw weights that are not kept would take longer than all else
         with torch.device("meta"):
             net: nn.Module = family.build(model)
@@ -130,5 +130,5 @@ def template(model: Model) -> Template:
 @cache
 def inputs(model: Model, device: str = CPU) -> Any:
     """Return what the network is called with."""
-    given = adapter(model).inputs(model)
+    given = adapter(model.family).inputs(model)
     return {name: item.to(device) for name, item in given.items()} if isinstance(given, dict) else given.to(device)

@@ -74,7 +74,7 @@ def _masked(model: Model, kept: Kept) -> Tensor:
 
 def _sliced(model: Model, kept: Kept) -> Tensor | None:
     """Return the logits of a network of the size that is left; None if its blocks have no whole number of heads."""
-    net, family = template(model).shell(), adapter(model)
+    net, family = template(model).shell(), adapter(model.family)
     for index, block in enumerate(family.blocks(net)):
         rows = len(kept[f"q.{index}"])
         heads = len({row // model.head_dim for row in kept[f"q.{index}"]})
@@ -92,7 +92,7 @@ def _sliced(model: Model, kept: Kept) -> Tensor | None:
     for name, module in net.named_modules():
         if isinstance(module, nn.LayerNorm):
             module.normalized_shape = tuple(left[f"{name}.weight"].shape)
-    family.settle(net, left)
+    family.set_sizes(net, left)
     return _logits(net, left, model)
 
 
@@ -102,5 +102,5 @@ def _logits(net: nn.Module, parameters: dict[str, Tensor], model: Model) -> Tens
     with torch.no_grad():
         named = given if isinstance(given, dict) else {}
         answer = torch.func.functional_call(net, parameters, () if named else (given,), named)
-        output: Tensor = adapter(model).output(answer)
+        output: Tensor = adapter(model.family).output(answer)
     return output

@@ -23,9 +23,9 @@ from headcount.matrix import Cell, Pruner, Second
 from headcount.models import adapter
 from headcount.observation import Aspect, Ending, Failure, Observation, Phase, SideEffect
 from headcount.pruning.arguments import arguments, criterion, feed, sparsen
+from headcount.pruning.effects import changes, state
 from headcount.pruning.network import inputs, template
 from headcount.pruning.reference import gap, runs
-from headcount.pruning.side_effects import changes, state
 from headcount.pruning.trace import trace
 
 #: The pruner's own head counts: for each block those of q, k and v.
@@ -65,7 +65,7 @@ class _Run:
 
     def __init__(self, pruning: ModuleType, cell: Cell) -> None:
         self.pruning, self.model, self.config = pruning, cell.model, cell.config
-        self.adapter: Any = adapter(cell.model)
+        self.adapter: Any = adapter(cell.model.family)
         self.phase = Phase.CONSTRUCT
         self.seconds: dict[str, float] = {}
         self.attributes: tuple[str, ...] = ()
@@ -204,7 +204,7 @@ class _Run:
         """Run a forward pass with the head counts that the pruner reports."""
         try:
             self._set_heads(reported)
-            self.adapter.settle(net, dict(net.named_parameters()))
+            self.adapter.set_sizes(net, dict(net.named_parameters()))
             with self._timed(Phase.FORWARD), torch.no_grad():
                 output: Tensor = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything

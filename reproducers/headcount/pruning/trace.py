@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-import torch
 from torch import Tensor, nn
 
 from headcount.models import Model, adapter
@@ -28,7 +27,7 @@ def read_axes(model: Model) -> dict[str, tuple[Axis, ...]]:
         return every_axis(model)
     net = template(model).copy()
     net.requires_grad_(requires_grad=True)
-    read = _leaves(adapter(model).call(net, inputs(model)))
+    read = _leaves(adapter(model.family).call(net, inputs(model)))
     return {name: every_axis(model)[name] for name, parameter in net.named_parameters() if parameter in read}
 
 
@@ -101,10 +100,8 @@ def _other_heads(kept: Kept, model: Model) -> Iterator[UnexpectedWeight]:
 def _other_attributes(net: nn.Module) -> Iterator[UnexpectedWeight]:
     """Yield the layers whose own numbers are not their weight's."""
     for name, m in net.named_modules():
-        if isinstance(m, nn.Linear) and tuple(m.weight.shape) != (m.out_features, m.in_features):
-            stated, shape = (m.out_features, m.in_features), m.weight.shape
-        elif isinstance(m, nn.MultiheadAttention) and tuple(m.in_proj_weight.shape) != (3 * m.embed_dim, m.embed_dim):
-            stated, shape = (m.embed_dim,), m.in_proj_weight.shape
-        else:
-            continue
-        yield UnexpectedWeight(name, Mismatch.ATTRIBUTE, found=stated, expected=tuple(shape))
+        if isinstance(m, nn.Linear) and m.weight.shape != (m.out_features, m.in_features):
+            stated = (m.out_features, m.in_features)
+            yield UnexpectedWeight(name, Mismatch.ATTRIBUTE, "", stated, tuple(m.weight.shape))
+        elif isinstance(m, nn.MultiheadAttention) and m.in_proj_weight.shape != (3 * m.embed_dim, m.embed_dim):
+            yield UnexpectedWeight(name, Mismatch.ATTRIBUTE, "", (m.embed_dim,), tuple(m.in_proj_weight.shape))

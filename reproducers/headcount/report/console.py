@@ -1,4 +1,4 @@
-"""What a command says while it works, on stderr, so that its output can go to a file: a bar, or a line now and then."""
+"""A command's progress, on stderr, so that its output can go to a file: a bar, or a line now and then."""
 
 import sys
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ BEAT = 10.0
 
 
 def say(line: str) -> None:
-    """Progress, or an error."""
+    """Print progress, or an error."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress and errors
 
 
@@ -22,26 +22,25 @@ class Steps:
     """How far a command has come: steps begun and done, of a known total."""
 
     def __init__(self, total: int, bar: Progress) -> None:
-        """Nothing is done yet."""
         self._bar = bar
         self._task = bar.add_task("starting", total=total)
         self._worked = 0
 
     def begin(self, what: str) -> None:
-        """What is being done now."""
+        """Show what is being done now."""
         self._bar.update(self._task, description=what)
 
     def done(self, what: str, *, known: bool = False) -> None:
-        """One more is done; one that was known already says nothing of how long the others take."""
+        """Count one more as done; one that was known before says nothing of how long the others take."""
         self._worked += not known
         self._bar.update(self._task, advance=1, description=what)
 
     def more(self, count: int) -> None:
-        """There is more to do than was known."""
+        """Add to what there is to do."""
         self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) + count)
 
     def line(self) -> str:
-        """All of it in a line."""
+        """Return all of it in a line."""
         task = self._bar.tasks[0]
         total, elapsed = task.total or 0, task.elapsed or 0
         left = f", about {elapsed / self._worked * (total - task.completed):.0f} s to go" if self._worked else ""
@@ -50,7 +49,7 @@ class Steps:
 
 @contextmanager
 def progress(total: int, stream: TextIO | None = None) -> Iterator[Steps]:
-    """Show what is done: a bar with an estimate where someone is looking, else a line every few seconds.
+    """Show what is done: a bar with an estimate on a terminal, else a line every few seconds.
 
     Args:
         stream: where to; stderr unless given.

@@ -1,16 +1,20 @@
-"""What should be left beside what was: the oracle's sets of counts, and the counts in the weights, by one name."""
+"""What should be left beside what is left: the oracle's counts, and the counts in the weights, by one name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from headcount.observation import Observation
-from headcount.oracle.expectation import Expectation, Total
-from headcount.oracle.verdict import counts_left, heads_left, is_untouched, ranked_left, said
+from headcount.oracle import Expectation, counts_left, heads_left, is_untouched
+from headcount.oracle.promises import reported_heads
+from headcount.wording import count_name, counts
+
+#: Head -> the channels that it has left.
+Heads = Mapping[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Left:
-    """One count: what was seen, in words, and whether it is among what may be."""
+    """One count: what was seen, in words, and whether it is among what may be left."""
 
     name: str
     seen: str
@@ -18,13 +22,8 @@ class Left:
 
 
 def expected(expectation: Expectation) -> dict[str, str]:
-    """Name -> what may be left, in words."""
-    words = {f"heads, block {i}": said(counts) for i, counts in enumerate(expectation.heads)}
-    if expectation.head_total:
-        words[_together(expectation.head_total, expectation)] = said(expectation.head_total.kept)
-    words |= {f"head dim, block {i}": said(counts) for i, counts in enumerate(expectation.head_dims)}
-    words |= {role: said(counts) for role, counts in expectation.channels.items()}
-    words |= {_together(total, expectation): said(total.kept) for total in expectation.channel_totals}
+    """Return name -> what may be left, in words."""
+    words = {count_name(count): counts(count.allowed) for count in expectation.counts}
     if expectation.may_leave:
         words["or else"] = "the whole model, as it was"
     if expectation.may_refuse:
@@ -33,66 +32,48 @@ def expected(expectation: Expectation) -> dict[str, str]:
 
 
 def observed(expectation: Expectation, observation: Observation) -> tuple[Left, ...]:
-    """The counts of a model that was pruned, by the names of what was expected; nothing if it came to none."""
+    """Return the counts of a pruned model, by the names of what was expected; () if there is no such model."""
     if not observation.kept:
         return ()
-    found = [*_heads(expectation, observation), *_channels(expectation, observation)]
-    if expectation.may_leave and is_untouched(expectation, observation):
-        return tuple(Left(left.name, left.seen, fits=True) for left in found)
-    return tuple(found)
+    found = (*_counts(expectation, observation), *_reported(expectation, observation))
+    whole = expectation.may_leave and is_untouched(expectation, observation)
+    return tuple(Left(left.name, left.seen, whole or left.fits) for left in found)
 
 
-def _heads(expectation: Expectation, observation: Observation) -> Iterable[Left]:
-    """Per block: heads and their dims in each projection, and what the pruner says of them."""
-    for block, (counts, dims) in enumerate(zip(expectation.heads, expectation.head_dims, strict=True)):
-        each = {name: heads_left(observation, f"{name}.{block}", expectation.head_dim) for name in "qkvo"}
-        number = {name: len(heads) for name, heads in each.items()}
-        alike = len({tuple(heads) for heads in each.values()}) == 1
-        yield Left(f"heads, block {block}", _each(number), fits=alike and number["q"] in counts)
-        sizes = {name: {len(channels) for channels in heads.values()} or {0} for name, heads in each.items()}
-        whole = all(len(found) == 1 and found <= dims for found in sizes.values())
-        yield Left(f"head dim, block {block}", _each({n: said(frozenset(s)) for n, s in sizes.items()}), fits=whole)
-        if block < len(observation.reported):
-            yield _reported(block, observation.reported[block], number, expectation.listed)
-    if expectation.head_total:
-        yield _total(expectation.head_total, expectation, counts_left(expectation, observation))
-
-
-def _reported(block: int, row: tuple[int | None, ...], number: Mapping[str, int], listed: str) -> Left:
-    says = dict(zip("qkv", row, strict=False))
-    words = {name: "none" if count is None else count for name, count in says.items()}
-    in_step = all(says.get(name) == number[name] for name in listed)
-    return Left(f"heads that the pruner reports, block {block}", _each(words), fits=in_step)
-
-
-def _channels(expectation: Expectation, observation: Observation) -> Iterable[Left]:
+def _counts(expectation: Expectation, observation: Observation) -> Iterator[Left]:
+    """Yield each count; of heads and their dims that of each projection, which must fit together."""
     left = counts_left(expectation, observation)
-    for role, counts in expectation.channels.items():
-        yield Left(role, str(left[role]), fits=left[role] in counts)
-    for total in expectation.channel_totals:
-        yield _total(total, expectation, left)
+    for count in expectation.counts:
+        found = sum(left[dimension] for dimension in count.dimensions)
+        fits, seen = found in count.allowed, str(found)
+        if not count.scope and count.kind in ("heads", "dims"):
+            heads = {name: heads_left(observation, f"{name}.{count.block}", expectation.head_dim) for name in "qkvo"}
+            if count.kind == "heads":
+                fits = fits and _are_alike(heads, expectation.queries_per_kv)
+                seen = _each({name: str(len(each)) for name, each in heads.items()})
+            else:
+                dims = {name: {len(channels) for channels in each.values()} or {0} for name, each in heads.items()}
+                fits = all(len(each) == 1 and each <= count.allowed for each in dims.values())
+                seen = _each({name: counts(each) for name, each in dims.items()})
+        yield Left(count_name(count), seen, fits)
 
 
-def _total(total: Total, expectation: Expectation, left: Mapping[str, int]) -> Left:
-    ranked = ranked_left(total, left)
-    return Left(_together(total, expectation), str(ranked), fits=ranked in total.kept)
+def _are_alike(heads: Mapping[str, Heads], queries_per_kv: int) -> bool:
+    """Return whether the projections keep the same heads; keys and values those that are read."""
+    read = {head // queries_per_kv for head in heads["q"]}
+    return heads["q"].keys() == heads["o"].keys() and heads["k"].keys() == heads["v"].keys() == read
 
 
-def _together(total: Total, expectation: Expectation) -> str:
-    """A name for roles that are ranked together, which no other total of the cell has."""
-    kinds = list(dict.fromkeys(role.partition(".")[0] for role in total.roles))
-    every = {"heads": len(expectation.heads), "dims": len(expectation.heads), "width": 1}
-    every["mlp"] = sum(role.startswith("mlp.") for role in expectation.channels)
-    named = [
-        kind
-        if len(roles := [r for r in total.roles if r.partition(".")[0] == kind]) == every[kind]
-        else ", ".join(roles)
-        for kind in kinds
-    ]
-    return f"{' + '.join(named)} in all"
+def _reported(expectation: Expectation, observation: Observation) -> Iterator[Left]:
+    """Yield what the pruner says of each block's heads."""
+    wrong = {finding.block for finding in reported_heads(expectation, observation)}
+    for block, row in enumerate(observation.reported):
+        said = {name: "none" if count is None else str(count) for name, count in zip("qkv", row, strict=False)}
+        fits = not wrong & {block, None}  # None: it has counts for another number of blocks
+        yield Left(f"heads that the pruner reports, block {block}", _each(said), fits)
 
 
-def _each(counts: Mapping[str, int | str]) -> str:
-    if len(set(counts.values())) == 1:
-        return str(next(iter(counts.values())))
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
+def _each(words: Mapping[str, str]) -> str:
+    """Say what each projection has; once, if all have the same."""
+    distinct = set(words.values())
+    return distinct.pop() if len(distinct) == 1 else ", ".join(f"{name} {word}" for name, word in words.items())

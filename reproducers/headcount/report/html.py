@@ -14,7 +14,7 @@ _PARTS = files("headcount.report").joinpath("page")
 
 
 def render(document: Mapping[str, Any]) -> str:
-    """The page. What came from a build is text in it: escaped in the markup, and data to the script."""
+    """Return the page. What came from a build is text in it: escaped in the markup, and data to the script."""
     script, style = (_PARTS.joinpath(name).read_text("utf-8") for name in ("page.js", "page.css"))
     template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
         _PARTS.joinpath("page.html.j2").read_text("utf-8")
@@ -32,7 +32,7 @@ def render(document: Mapping[str, Any]) -> str:
 
 
 def _inert(document: Mapping[str, Any]) -> str:
-    """JSON in which nothing can end the element that it stands in, nor begin a comment."""
+    """Return JSON in which nothing can end the element that it stands in, nor begin a comment."""
     text = json.dumps(document, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

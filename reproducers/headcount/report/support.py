@@ -1,28 +1,26 @@
-"""Which family works with which release: what the catalogue says of the plain calls on each, without running any.
+"""Which family works with which release: what is recorded of the plain calls on each. Nothing is run.
 
-The matrix holds the catalogue to be exact in every cell, so that what is said here is what it measures.
+The matrix holds every build to what is recorded, cell by cell.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
 from string import ascii_letters
 from textwrap import fill
 
-from headcount.builds import RELEASES
-from headcount.matrix.config import Config
-from headcount.defects import Defect, catalogue, contains
-from headcount.matrix import Cell
-from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
-from headcount.models import FAMILIES, Family, Model
-from headcount.oracle.verdict import Kind
+from packaging.specifiers import SpecifierSet
 
-#: The lines of transformers that nox has environments for.
-LINES = ("4.57.6", "5.23.0")
+from headcount.builds import RELEASES
+from headcount.defects import defect, recorded, versions
+from headcount.defects.defect import Raises
+from headcount.matrix import Cell, Config
+from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
+from headcount.models import Model
 
 #: Where a release fails that cannot make out a model's structure at all.
-_TRACING = ("_trace_computational_graph", "infer_out_channels")
+_TRACING = ("_trace_computational_graph", "infer_out_channels_recursively")
 
 
 class State(StrEnum):
@@ -36,12 +34,27 @@ class State(StrEnum):
     MISSING = "missing"  # this transformers does not have the family
 
 
+#: State -> its mark in the table, with a place for the letters of defects, and its line in the legend.
+_STATES = {
+    State.WORKS: ("works", "works: heads, head dims or both, in both scopes, as the documentation says"),
+    State.EXTRA: ("+{}", "+  works if the width is left alone: attention's and the MLP's outputs in ignored_layers"),
+    State.BROKEN: ("{}", ""),
+    State.UNTRACED: ("!{}", "!  cannot be traced"),
+    State.FIXED: ("-", "-  cannot run pruned, whichever pruner is used: the family's own code has sizes fixed"),
+    State.MISSING: ("", "   empty: this transformers does not have the family"),
+}
+
+
 @dataclass(frozen=True)
 class Support:
     """One model with one release: `defects` are those that any of the plain calls shows."""
 
     state: State
     defects: tuple[str, ...] = ()
+
+    def mark(self, letters: Mapping[str, str]) -> str:
+        """Return what stands in the table: the state's mark, and the letters of the defects."""
+        return _STATES[self.state][0].format("".join(sorted(letters[id_] for id_ in self.defects)))
 
 
 def support(
@@ -52,138 +65,110 @@ def support(
     documented: bool = False,
     calls: Sequence[Config] = FAMILY_CALLS,
 ) -> Support:
-    """What the catalogue says of a family's plain calls.
+    """Return what is recorded of a family's plain calls.
 
     Args:
-        documented: with what upstream's examples tell the pruner besides.
+        documented: with what upstream's examples give the pruner for this family.
         calls: those that are looked at.
     """
-    family = FAMILIES[model.family]
-    if not family.is_in(transformers):
+    if not model.traits.is_in(transformers):
         return Support(State.MISSING)
     cells = [Cell(model, replace(config, documented=documented)) for config in calls]
-    runs = [cell for cell in cells if not is_fixed(family, cell, transformers)]
-    if not runs:
+    runs = [cell for cell in cells if not is_fixed(cell, transformers)]
+    shown = {cell: recorded(transformers).foretold(cell, release) for cell in runs}
+    if not shown:
         return Support(State.FIXED)
-    shown = {cell: catalogue().foretells(cell, release, transformers) for cell in runs}
-    found = tuple(dict.fromkeys(defect.id for defects in shown.values() for defect in defects))
+    found = tuple(dict.fromkeys(filter(None, shown.values())))
     if not found:
         return Support(State.WORKS)
-    if all(any(_is_tracing(defect) for defect in defects) for defects in shown.values()):
+    if all(id_ and _is_tracing(id_) for id_ in shown.values()):
         return Support(State.UNTRACED, found)
-    extra = [defects for cell, defects in shown.items() if "residual_outputs" in cell.config.ignored_layers]
+    narrow = [id_ for cell, id_ in shown.items() if "residual_outputs" in cell.config.ignored_layers]
     # Where heads may stay, for their tables or their layer, that they do is no working.
-    works = bool(extra) and not any(extra) and not (family.relative_position_bias or family.uses_multihead_attention)
-    return Support(State.EXTRA if works else State.BROKEN, found)
+    may_stay = model.traits.relative_position_bias or model.traits.uses_multihead_attention
+    return Support(State.EXTRA if narrow and not any(narrow) and not may_stay else State.BROKEN, found)
 
 
-def tables(lines: Sequence[str] = LINES, names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS) -> str:
-    """For each line of transformers a row for each family, with its classifier and bare; then what the marks say.
+def is_fixed(cell: Cell, transformers: str) -> bool:
+    """Return whether the family's own code keeps a call from running, whatever the pruner does."""
+    traits = cell.model.traits
+    fixed = traits.heads_fixed or (traits.dims_fixed if cell.config.prune_head_dims else "")
+    return bool(fixed) and SpecifierSet(fixed).contains(transformers, prereleases=True)
 
-    A column stands for releases that are alike in all rows.
 
-    Args:
-        names: of families and models; none for all.
-        calls: those that are looked at.
-    """
-    every = {line: {_title(*asked): _states(*asked, line, calls) for asked in _asked(names)} for line in lines}
-    rows = [states for by_model in every.values() for states in by_model.values()]
-    marks = _marks(rows)
-    printed = [_table(line, by_model, marks) for line, by_model in every.items()]
-    legend = _legend(rows, marks, documented=any(documented for _, documented in _asked(names)))
-    return "\n\n".join([*printed, legend])
+def _is_tracing(id_: str) -> bool:
+    return any(isinstance(sign, Raises) and sign.frame.endswith(_TRACING) for sign in defect(id_).signature)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the table: a model; `documented`: with what upstream's examples give the pruner for it."""
+
+    model: Model
+    documented: bool
+
+    @property
+    def title(self) -> str:
+        bare = ", bare" if not self.model.labels and self.model.traits.head else ""
+        return f"{self.model.traits.title}{bare}{', as documented' if self.documented else ''}"
+
+    def states(self, transformers: str, calls: Sequence[Config]) -> dict[str, Support]:
+        return {r: support(self.model, r, transformers, documented=self.documented, calls=calls) for r in RELEASES}
+
+
+def _lines(names: Collection[str]) -> list[_Line]:
+    """Return the models, and those for which upstream documents more a second time, with that."""
+    models = [model for model in family_models() if not names or {model.family, model.id} & set(names)]
+    return [_Line(model, documented) for model in models for documented in ways(model)]
 
 
 def plain(
     transformers: str, names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS
 ) -> dict[str, dict[str, dict[str, object]]]:
-    """The same as plain values, of one line: model -> release -> its state and defects."""
+    """Return one version's table as plain values: model -> release -> its state and defects."""
     return {
-        f"{model.id}-documented" if documented else model.id: {
+        f"{line.model.id}-documented" if line.documented else line.model.id: {
             release: {"state": found.state, "defects": list(found.defects)}
-            for release, found in _states(model, documented, transformers, calls).items()
+            for release, found in line.states(transformers, calls).items()
         }
-        for model, documented in _asked(names)
+        for line in _lines(names)
     }
 
 
-def _asked(names: Collection[str]) -> list[tuple[Model, bool]]:
-    """The models, and those for which upstream documents more once more, with that."""
-    models = [model for model in family_models() if not names or {model.family, model.id} & set(names)]
-    return [(model, documented) for model in models for documented in ways(model)]
+def tables(
+    transformers: Sequence[str] = (), names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS
+) -> str:
+    """Return for each transformers version a row for each family, with its classifier and bare; then a legend.
+
+    A column stands for releases that are alike in all rows.
+
+    Args:
+        transformers: the versions; all that are recorded if there are none.
+        names: of families and models; all if there are none.
+        calls: those that are looked at.
+    """
+    lines = _lines(names)
+    every = {v: {line.title: line.states(v, calls) for line in lines} for v in transformers or versions()}
+    found = [support for states in every.values() for row in states.values() for support in row.values()]
+    letters = dict(zip(dict.fromkeys(id_ for support in found for id_ in support.defects), ascii_letters, strict=False))
+    legend = [_CALLS, *[_DOCUMENTED] * any(line.documented for line in lines)]
+    legend += [words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}]
+    titles = (f"{letter}  {id_}: {defect(id_).title}" for id_, letter in letters.items())
+    legend += [fill(title, 120, subsequent_indent="   ") for title in titles]
+    return "\n\n".join([*(_table(version, rows, letters) for version, rows in every.items()), "\n".join(legend)])
 
 
-def _table(line: str, rows: Mapping[str, Mapping[str, Support]], marks: Mapping[str, str]) -> str:
+def _table(version: str, rows: Mapping[str, Mapping[str, Support]], letters: Mapping[str, str]) -> str:
     alike = groupby(RELEASES, lambda release: [states[release] for states in rows.values()])
     columns = [tuple(run) for _, run in alike]
-    head = ["", *(run[0] if len(run) == 1 else f"{run[0]}+" for run in columns)]
-    cells = [[title, *(_mark(states[run[0]], marks) for run in columns)] for title, states in rows.items()]
-    widths = [max(len(row[index]) for row in [head, *cells]) for index in range(len(head))]
-    printed = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *cells]]
-    return "\n".join([f"transformers {line}", *(row.rstrip() for row in printed)])
+    printed = [["", *(run[0] if len(run) == 1 else f"{run[0]}+" for run in columns)]]
+    printed += [[title, *(states[run[0]].mark(letters) for run in columns)] for title, states in rows.items()]
+    widths = [max(map(len, column)) for column in zip(*printed, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in printed)
+    return "\n".join([f"transformers {version}", *(row.rstrip() for row in padded)])
 
 
-def _states(
-    model: Model,
-    documented: bool,  # noqa: FBT001 - of a pair
-    transformers: str,
-    calls: Sequence[Config],
-) -> dict[str, Support]:
-    return {release: support(model, release, transformers, documented=documented, calls=calls) for release in RELEASES}
-
-
-def is_fixed(family: Family, cell: Cell, transformers: str) -> bool:
-    """Whether the family's own code keeps the call from running."""
-    fixed = family.heads_fixed or (family.dims_fixed if cell.config.prune_head_dims else "")
-    return bool(fixed) and contains(fixed, transformers)
-
-
-def _is_tracing(defect: Defect) -> bool:
-    return Kind.CRASH in defect.kinds and any(name in defect.frame for name in _TRACING)
-
-
-def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - of a pair
-    family = FAMILIES[model.family]
-    bare = ", bare" if not model.labels and family.head else ""
-    return family.title + bare + (", as documented" if documented else "")
-
-
-def _marks(rows: Iterable[Mapping[str, Support]]) -> dict[str, str]:
-    """Defect -> its letter, in the order in which they come."""
-    found = dict.fromkeys(defect for states in rows for state in states.values() for defect in state.defects)
-    assert len(found) <= len(ascii_letters)
-    return dict(zip(found, ascii_letters, strict=False))
-
-
-def _mark(support: Support, marks: Mapping[str, str]) -> str:
-    letters = "".join(sorted(marks[defect] for defect in support.defects))
-    return {
-        State.WORKS: "works",
-        State.EXTRA: f"+{letters}",
-        State.BROKEN: letters,
-        State.UNTRACED: f"!{letters}",
-        State.FIXED: "-",
-        State.MISSING: "",
-    }[support.state]
-
-
-def _legend(rows: Iterable[Mapping[str, Support]], marks: Mapping[str, str], *, documented: bool) -> str:
-    states = {support.state for row in rows for support in row.values()}
-    titles = {defect.id: defect.title for defect in catalogue().defects}
-    told = [_ASKED, *[_DOCUMENTED] * documented, *(words for state, words in _WORDS.items() if state in states)]
-    words = (f"{letter}  {defect}: {titles[defect]}" for defect, letter in marks.items())
-    return "\n".join([*told, *(fill(line, 120, subsequent_indent="   ") for line in words)])
-
-
-_ASKED = """1.5.0+: that release and those after it, up to the next column
-asked: a third of six heads, half of the channels; `headcount which` asks numbers of your own, of one model"""
+_CALLS = """1.5.0+: that release and those after it, up to the next column
+the calls: a third of six heads, half of the channels; `headcount which` runs numbers of your own, on one model"""
 
 _DOCUMENTED = "as documented: as in upstream's examples, with a pruner for what merges tokens, or with channel groups"
-
-_WORDS = {
-    State.WORKS: "works: heads, head dims or both, in both scopes, as the documentation says",
-    State.EXTRA: "+  works if the width is left alone: attention's and the MLP's outputs in ignored_layers",
-    State.UNTRACED: "!  cannot be traced",
-    State.FIXED: "-  cannot run pruned, whoever prunes it: the family's own code has sizes fixed",
-    State.MISSING: "   empty: this transformers does not have the family",
-}

@@ -1,87 +1,86 @@
-"""Over the builds, where a defect shows, where it does not, and where nobody can tell."""
+"""Where a defect shows over the builds, where not, and where that cannot be known: from rows, or as recorded."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
 from headcount.builds import RELEASES
-from headcount.defects import Defect, catalogue
-from headcount.matrix import Cell
+from headcount.defects import DEFECTS, Defect, recorded
+from headcount.defects.expectations import FINE, NOT_APPLICABLE, NOT_RUN, Token
 from headcount.results import Row
-from headcount.oracle.verdict import Kind
-
-_NOT_ASKED = (Kind.UNTESTABLE, Kind.NOT_APPLICABLE)
 
 
 class Mark(StrEnum):
-    """What a build says of a defect."""
+    """What a build shows of a defect. The first of these that one of its cells says decides."""
 
     SHOWS = "shows"
-    FINE = "fine"  # a cell that could show it is ok
-    HIDDEN = "hidden"  # every cell that could show it fails in another way
-    UNKNOWN = "unknown"  # no cell that could show it was asked, or none could be tested
+    FINE = "fine"  # a cell that shows it on some release is ok
+    HIDDEN = "hidden"  # every cell that shows it on some release fails in another way
+    UNKNOWN = "unknown"  # no cell that shows it on some release was run, or none applies or could be tested
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """One defect over the builds, in their order: a mark and the number of cells that show it for each."""
+    """One defect over the builds, in their order: a mark for each, and the number of cells that show it."""
 
     defect: Defect
+    builds: tuple[str, ...]
     marks: tuple[Mark, ...]
     cells: tuple[int, ...]
-    story: str
+
+    @property
+    def story(self) -> str:
+        """Where it came and went, in words."""
+        return story(self.builds, self.marks)
 
 
-def timelines(rows: Iterable[Row], builds: Sequence[str], known: Mapping[str, Cell]) -> tuple[Timeline, ...]:
-    """A line for each defect that some row shows.
-
-    Args:
-        builds: in the order in which they are told.
-        known: cell ids -> the cells, as far as there are any.
-    """
-    rows = list(rows)
-    shown = {row["defect"] for row in rows if row["defect"]}
-    return tuple(_timeline(defect, rows, builds, known) for defect in catalogue().defects if defect.id in shown)
+def timelines(rows: Iterable[Row], builds: Sequence[str]) -> tuple[Timeline, ...]:
+    """Return the timeline of each defect that some row shows, or should show."""
+    rows = tuple(rows)
+    shown = {row.explanation.defect for row in rows}
+    return tuple(_timeline(defect, builds, _tokens(defect.id, rows)) for defect in DEFECTS if defect.id in shown)
 
 
-def _timeline(defect: Defect, rows: Sequence[Row], builds: Sequence[str], known: Mapping[str, Cell]) -> Timeline:
-    lines = {row["transformers"] for row in rows}
-    concerned = {(line, id_) for line in lines for id_, cell in known.items() if defect.could_show(cell, line)}
-    asked: dict[str, list[Row]] = {build: [] for build in builds}
+def of_releases(defects: Iterable[Defect], transformers: str) -> tuple[Timeline, ...]:
+    """Return what is recorded of these defects on the releases."""
+    known = recorded(transformers)
+    rows = {defect: [known.tokens[cell] for cell in known.cells.get(defect.id, ())] for defect in defects}
+    return tuple(_timeline(d, RELEASES, {r: [row[r] for row in rows[d]] for r in RELEASES}) for d in rows)
+
+
+def _tokens(defect: str, rows: Iterable[Row]) -> Mapping[str, Sequence[Token]]:
+    """Return build -> what it did in the cells that show a defect on some release."""
+    found: dict[str, list[Token]] = defaultdict(list)
     for row in rows:
-        could = (row["transformers"], row["cell"]) in concerned and row["verdict"] not in _NOT_ASKED
-        if could or row["defect"] == defect.id:
-            asked[row["build"]].append(row)
-    marks = tuple(_mark(defect, asked[build]) for build in builds)
-    cells = tuple(sum(_shows(defect, row) for row in asked[build]) for build in builds)
-    return Timeline(defect, marks, cells, story(builds, marks))
+        if row.explanation.defect == defect or row.cell in recorded(row.transformers).cells.get(defect, ()):
+            found[row.build].append(Token.of(row.verdict, row.explanation.defect))
+    return found
 
 
-def _mark(defect: Defect, asked: Sequence[Row]) -> Mark:
-    if any(_shows(defect, row) for row in asked):
-        return Mark.SHOWS
-    if any(row["verdict"] == Kind.OK for row in asked):
-        return Mark.FINE
-    return Mark.HIDDEN if asked else Mark.UNKNOWN
+def _timeline(defect: Defect, builds: Sequence[str], tokens: Mapping[str, Sequence[Token]]) -> Timeline:
+    each = [[_mark(defect.id, token) for token in tokens.get(build, ())] for build in builds]
+    marks = tuple(min(found, key=list(Mark).index, default=Mark.UNKNOWN) for found in each)
+    return Timeline(defect, tuple(builds), marks, tuple(found.count(Mark.SHOWS) for found in each))
 
 
-def _shows(defect: Defect, row: Row) -> bool:
-    """Whether a row shows it; where it was foretold and is not there, the row names it too."""
-    return bool(row["defect"] == defect.id) and row["verdict"] != Kind.OK
+def _mark(defect: str, token: Token) -> Mark:
+    if token.kind in (FINE, NOT_APPLICABLE, NOT_RUN):
+        return Mark.FINE if token.kind == FINE else Mark.UNKNOWN
+    return Mark.SHOWS if token.defect == defect else Mark.HIDDEN
 
 
 def story(builds: Sequence[str], marks: Sequence[Mark]) -> str:
-    """Where it came and went, in words; of builds that are not releases in their order, only where it shows."""
+    """Say where a defect came and went; of builds that are not releases in their order, only where it shows."""
+    said = [(b, mark) for b, mark in zip(builds, marks, strict=True) if mark in (Mark.SHOWS, Mark.FINE)]
     if list(builds) != [release for release in RELEASES if release in builds]:
-        return f"in {', '.join(build for build, mark in zip(builds, marks, strict=True) if mark is Mark.SHOWS)}"
-    told = [(b, mark) for b, mark in zip(builds, marks, strict=True) if mark in (Mark.SHOWS, Mark.FINE)]
-    first, mark = told[0]
+        return f"in {', '.join(build for build, mark in said if mark is Mark.SHOWS)}"
+    first, mark = said[0]
     parts = [f"there {'from' if first == RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
-    for (one, before), (other, after) in pairwise(told):
-        if before is after:
-            continue
-        word = "introduced" if after is Mark.SHOWS else "fixed"
-        next_ = RELEASES.index(other) == RELEASES.index(one) + 1
-        parts.append(f"{word} in {other}" if next_ else f"{word} after {one}, in {other} or before")
+    for (one, before), (other, after) in pairwise(said):
+        if before is not after:
+            word = "introduced" if after is Mark.SHOWS else "fixed"
+            adjacent = RELEASES.index(other) == RELEASES.index(one) + 1
+            parts.append(f"{word} in {other}" if adjacent else f"{word} after {one}, in {other} or before")
     return ", ".join(parts)

@@ -1,8 +1,7 @@
-"""Shrink a failing cell: take away whatever can go while it fails as it did.
+"""Shrink a failing cell: take away what can go while it fails as it did.
 
-Greedy, and a pure function of what fails: each step tries the simpler neighbours of a cell and goes to
-the first that still fails, until none does. What is left is minimal: no single simplification of it
-fails in the same way.
+It is greedy, and a pure function of what fails. Each step tries the simpler neighbours of a cell and goes to the first
+that still fails, until none does. What is left is minimal: no single simplification of it fails in the same way.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,8 +9,7 @@ from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
 
-from headcount.matrix.config import Config
-from headcount.matrix import Cell
+from headcount.matrix import Cell, Config
 from headcount.models import Model
 
 #: Simpler values come first.
@@ -35,7 +33,7 @@ def minimise(
     kept: Callable[[Cell, Cell], None] = lambda _before, _after: None,
     neighbours: Callable[[Cell], Iterator[Cell]] | None = None,
 ) -> Cell:
-    """The cell that is left when nothing more can be taken away.
+    """Return the cell that is left when nothing more can be taken away.
 
     Args:
         cell: one that fails.
@@ -52,16 +50,16 @@ def minimise(
 
 
 def simpler_models(cell: Cell) -> Iterator[Cell]:
-    """Neighbours with the same call on a smaller model."""
-    if cell.model.full_size:
-        yield replace(cell, model=replace(Model(), family=cell.model.family, heads=cell.model.heads))
+    """Yield neighbours with the same call on a smaller model."""
+    plain = replace(Model(), family=cell.model.family, heads=cell.model.heads)
+    models = [plain] if cell.model.full_size else []
     for name in ("layers", "heads", "mlp", "head_dim", "labels"):
-        for value in _below(name, getattr(cell.model, name)):
-            yield replace(cell, model=replace(cell.model, **{name: value}))
+        models += [replace(cell.model, **{name: value}) for value in _below(name, getattr(cell.model, name))]
+    yield from filter(_makes_sense, (replace(cell, model=model) for model in models))
 
 
 def simpler(cell: Cell) -> Iterator[Cell]:
-    """Every neighbour of a cell that is simpler in one respect, the largest simplification first."""
+    """Yield every neighbour of a cell that is simpler in one respect, the largest simplification first."""
     plain = Config()
     candidates = []
     for field in fields(Config):
@@ -70,11 +68,11 @@ def simpler(cell: Cell) -> Iterator[Cell]:
         values = _below(field.name, value) if field.name in _SIMPLER else [default] if value != default else []
         candidates += [replace(cell, config=replace(cell.config, **{field.name: simple})) for simple in values]
     yield from filter(_makes_sense, candidates)
-    yield from filter(_makes_sense, simpler_models(cell))
+    yield from simpler_models(cell)
 
 
 def _below(name: str, value: Any) -> list[Any]:
-    """Values of a field that are simpler than `value`; one that is in no list is the least simple."""
+    """Return values of a field that are simpler than `value`; one that is in no list is the least simple."""
     order = _SIMPLER[name]
     if value in order:
         return list(order[: order.index(value)])
@@ -82,8 +80,8 @@ def _below(name: str, value: Any) -> list[Any]:
 
 
 def _makes_sense(cell: Cell) -> bool:
-    """Whether every role that the call names is in the model."""
+    """Return whether every layer that the call names is in the model."""
     config = cell.config
     scopes = [scope for scope, _ in (*config.head_pruning_ratio_dict, *config.pruning_ratio_dict)]
-    roles = [role for scope in (*scopes, config.ignored_layers) for role in scope]
-    return all(int(role.partition(".")[2] or 0) < cell.model.layers for role in roles)
+    names = [name for scope in (*scopes, config.ignored_layers) for name in scope]
+    return all(int(name.partition(".")[2] or 0) < cell.model.layers for name in names)

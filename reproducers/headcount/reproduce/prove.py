@@ -1,96 +1,101 @@
 """From a failing cell to a file that is proven to show it, and the catalogue's own files run again."""
 
 import difflib
+import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from headcount.reproduce import script as scripts
+from headcount import wording
 from headcount.builds import Overlay
-from headcount.defects import Defect, catalogue
-from headcount.isolation.engine import Engine
+from headcount.defects import DEFECTS, REPRODUCERS, Defect, Explanation, column, looks_like
 from headcount.errors import ExitCode, HeadcountError, UsageError
+from headcount.examine import Examined, examine
+from headcount.isolation import Engine
 from headcount.matrix import Cell
+from headcount.observation import CANNOT_BE_TESTED, ScriptRun, without_numbers
+from headcount.oracle import Kind, Verdict
+from headcount.reproduce import script
 from headcount.reproduce.minimise import minimise, simpler, simpler_models
-from headcount.observation import ScriptRun
-from headcount.bisect.probe import explanation, verdict_on
 from headcount.reproduce.script import Weights
-from headcount.oracle.verdict import Kind, Signature, Verdict
 
 #: What is tried, in this order.
-_WEIGHTS = (Weights(), Weights(planted=True), Weights(planted=True, seed=1), Weights(planted=True, seed=2))
+_WEIGHTS = (
+    Weights(),
+    Weights(normal=True),
+    *(Weights(normal=True, synthetic=True, seed=seed) for seed in range(3)),
+)
 
 Say = Callable[[str], None]
-Neighbours = Callable[[Cell], Iterator[Cell]]
 
 
 class UnprovenError(HeadcountError):
-    """What cannot be shown to fail as it did is not handed over; or the build cannot be tested at all."""
+    """A file does not show the failure, so it is not given out; or the build cannot be tested at all."""
 
     exit_code = ExitCode.INDETERMINATE
 
 
-def emit(engine: Engine, overlay: Overlay, cell: Cell, say: Say) -> str:
-    """A script that shows what is wrong with a cell, on the smallest model that shows it.
+def emit(engine: Engine, overlay: Overlay, cell: Cell, say: Say, *, minimal: bool = False) -> str:
+    """Return a file that shows what is wrong with a cell, on the smallest model that shows it.
+
+    Args:
+        minimal: shrink the call, too, until nothing can be taken away.
 
     Raises:
-        UsageError: the cell is fine, not applicable, or of a kind or a model that no script can show.
-        UnprovenError: the build cannot be tested, or the script does not show the same signature.
+        UsageError: the cell is fine, not applicable, or of a kind or a model that no file can show.
+        UnprovenError: the build cannot be tested, or the file does not show the failure.
     """
-    return proven_script(engine, overlay, _shrunk(engine, overlay, cell, simpler_models, say))
+    script.demand_writable(cell)
+    sought = failing(engine, overlay, cell)
+    smallest = minimise(
+        cell,
+        fails=lambda smaller: _alike(sought, examine(engine, overlay, smaller)),
+        kept=lambda before, after: say(f"  {difference(before, after)}"),
+        neighbours=simpler if minimal else simpler_models,
+    )
+    return proven_script(engine, overlay, smallest, sought.explanation)
 
 
-def emit_minimal(engine: Engine, overlay: Overlay, cell: Cell, say: Say) -> str:
-    """Likewise, with the call shrunk too until nothing can be taken away.
+def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Examined:
+    """Return what a cell that fails comes to.
 
     Raises:
-        UsageError, UnprovenError: as for `emit`.
-    """
-    return proven_script(engine, overlay, _shrunk(engine, overlay, cell, simpler, say))
-
-
-def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Verdict:
-    """The verdict on a cell that fails.
-
-    Raises:
-        UsageError: it does not: it is fine, or not applicable.
+        UsageError: it does not fail: it is fine, or not applicable.
         UnprovenError: the build cannot be tested.
     """
-    verdict = verdict_on(engine, overlay, cell)
-    if verdict.kind is Kind.OK:
+    found = examine(engine, overlay, cell)
+    if found.verdict.kind is Kind.OK:
         raise UsageError(f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails")
-    if verdict.kind is Kind.NOT_APPLICABLE:
-        raise UsageError(f"{cell.id} is not applicable to {overlay.label}: {verdict.reason}")
-    if verdict.kind is Kind.UNTESTABLE:
-        raise UnprovenError(f"{overlay.label} cannot be tested: {verdict.reason}", "mend the build, or name another")
-    return verdict
+    reason = wording.reason(found.verdict)
+    if found.verdict.kind is Kind.NOT_APPLICABLE:
+        raise UsageError(f"{cell.id} is not applicable to {overlay.label}: {reason}")
+    if found.verdict.kind is Kind.UNTESTABLE:
+        raise UnprovenError(f"{overlay.label} cannot be tested: {reason}", "mend the build, or name another")
+    return found
 
 
-def _shrunk(engine: Engine, overlay: Overlay, cell: Cell, neighbours: Neighbours, say: Say) -> Cell:
-    """The smaller cell that fails as `cell` does: by signature, and by the known defect that explains it."""
-    scripts.demand_writable(cell)
-    sought = _told(overlay, cell, failing(engine, overlay, cell))
-    return minimise(
-        cell,
-        fails=lambda smaller: _told(overlay, smaller, verdict_on(engine, overlay, smaller)) == sought,
-        kept=lambda before, after: say(f"  {difference(before, after)}"),
-        neighbours=neighbours,
-    )
+def _alike(sought: Examined, found: Examined) -> bool:
+    """Return whether two cells fail in the same way. What is outside the matrix is known by what it looks like."""
+    signatures = (examined.verdict.signature.unplaced for examined in (sought, found))
+    one, other = (replace(s, dimension=s.dimension.partition(".")[0]) for s in signatures)  # a total names its blocks
+    known = sought.explanation.defect
+    return one == other and (known in _defects(found) if known else _defects(sought) == _defects(found))
 
 
-def _told(overlay: Overlay, cell: Cell, verdict: Verdict) -> tuple[Signature, Defect | None]:
-    return verdict.signature, explanation(overlay, cell, verdict)
+def _defects(found: Examined) -> list[str]:
+    """Return the recorded defect, or those that a failure looks like."""
+    recorded = found.explanation.defect
+    alike = looks_like(found.cell, found.verdict, column(found.build.version))
+    return [recorded] if recorded else [defect.id for defect in alike]
 
 
 def difference(cell: Cell, smaller: Cell) -> str:
-    """What a step of the minimiser changed, in words: `iterative_steps: 5 -> 1`."""
+    """Say what a step of the minimiser changed: `iterative_steps: 5 -> 1`."""
     for before, after in ((cell.model, smaller.model), (cell.config, smaller.config)):
-        if before != after:
-            names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
-            return ", ".join(
-                f"{name}: {_short(getattr(before, name))} -> {_short(getattr(after, name))}" for name in names
-            )
+        names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
+        if names:
+            return ", ".join(f"{n}: {_short(getattr(before, n))} -> {_short(getattr(after, n))}" for n in names)
     return "nothing"
 
 
@@ -98,32 +103,52 @@ def _short(value: object) -> str:
     return "none" if value in (None, (), "") else str(value)
 
 
-def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
-    """A script that has shown, in a process of its own, what the cell showed.
+def proven_script(engine: Engine, overlay: Overlay, cell: Cell, explanation: Explanation) -> str:
+    """Return a file that has shown, in a process of its own, what the cell showed.
 
-    Its weights are not the cell's, so that it stays short: where alike ones do not show it, heads of
-    unlike importance may, and then other random numbers.
+    Its weights are not the cell's, so that it stays short. If those that transformers draws do not show it, others may.
+
+    Args:
+        explanation: what the failure is, which the file says.
 
     Raises:
-        UnprovenError: none does.
+        UsageError: no file can be written for it.
+        UnprovenError: none shows it.
     """
-    verdict = failing(engine, overlay, cell)
-    known = explanation(overlay, cell, verdict)
-    doubt = ""
+    verdict = failing(engine, overlay, cell).verdict
+    build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
     for weights in _WEIGHTS:
-        build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
-        text = scripts.write(cell, build, verdict, known, weights=weights)
+        text = script.write(cell, build, verdict, explanation, weights)
         with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
             path = Path(scratch) / "reproducer.py"
             path.write_text(text, "utf-8")
             done = engine.run_script(overlay, path, recall=True)  # it reads nothing but the build
-        doubt = scripts.unproven(verdict, done.status, done.printed)
-        shown = verdict if verdict.signature.exception else replace(verdict, reason=done.happened)
-        if not doubt and explanation(overlay, cell, shown) != known:
-            doubt = f"what it shows, {shown.reason!r}, is not {known.id if known else 'as unknown'}"
-        if not doubt:
-            return scripts.write(cell, build, verdict, known, weights=weights, symptom=shown.reason)
-    raise UnprovenError(f"nothing was written: the file for {cell.id} does not show {verdict.reason!r}: {doubt}")
+        if shows(verdict, done):
+            return text
+    raise UnprovenError(
+        f"nothing was written: the file for {cell.id} does not show {wording.reason(verdict)!r}: "
+        f"it ends with {done.status} and says {done.said!r}"
+    )
+
+
+def shows(verdict: Verdict, done: ScriptRun) -> bool:
+    """Return whether a file's run shows a verdict."""
+    if verdict.ending is not None:
+        return _ends_alike(verdict, done)
+    exception, _, message = done.raised.partition(": ")
+    shown = (done.status, exception, done.frame)
+    if verdict.failure is None:  # the file has one assertion that leads to this status
+        return shown == (1, "AssertionError", "")
+    failure = verdict.failure
+    return shown == (1, failure.exception, failure.frame) and without_numbers(message) == failure.text
+
+
+def _ends_alike(verdict: Verdict, done: ScriptRun) -> bool:
+    """Return whether a file comes to no end either: by a timeout, the same signal, an exit of its own."""
+    signalled = done.why in signal.Signals.__members__
+    if verdict.kind is Kind.TIMEOUT:
+        return done.status is None and not signalled
+    return done.why in verdict.detail if signalled else done.status == CANNOT_BE_TESTED and not done.raised
 
 
 # --- the catalogue's files ------------------------------------------------------------------------
@@ -131,41 +156,31 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell) -> str:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """One run of a catalogue's file: on which release, what it should have exited with, and what it did."""
+    """One run of a catalogue's file: on which release, the exit status that is expected, and what it did."""
 
     defect: Defect
     release: str
-    wanted: int
+    expected: int
     done: ScriptRun
 
     @property
     def holds(self) -> bool:
         """Whether it did what the catalogue states."""
-        return self.done.status == self.wanted
-
-
-def folder() -> Path:
-    """Where the catalogue's files are: beside this package, in the repository."""
-    return Path(__file__).parents[1]
+        return self.done.status == self.expected
 
 
 def find(which: str) -> Defect:
-    """The defect that a person means: `410`, `410-total-heads`, a file's name or path.
+    """Return the defect that a person names: `410`, `410-total-heads`, a file's name or path.
 
     Raises:
         UsageError: there is none, or there are several.
     """
     path = Path(which)
-    if path.exists() and path.resolve() != folder() / path.name:
+    if path.exists() and path.resolve() != REPRODUCERS / path.name:
         raise UsageError(f"{which} is not one of the catalogue's files", "headcount bisect runs a file of your own")
-    name = path.name.removesuffix(".py").removeprefix("#")
-    found = [
-        defect
-        for defect in catalogue().defects
-        if name in (defect.id, defect.reproducer.file.removesuffix(".py"), defect.id.partition("-")[0])
-    ]
+    name, ids = path.name.removesuffix(".py").removeprefix("#"), [defect.id for defect in DEFECTS]
+    found = [d for d in DEFECTS if name in (d.id, d.reproducer.file.removesuffix(".py"), d.id.partition("-")[0])]
     if len(found) == 1:
         return found[0]
-    near = [defect.id for defect in catalogue().defects if defect.id.startswith(name)]
-    near = near or difflib.get_close_matches(name, [d.id for d in catalogue().defects], n=3, cutoff=0.0)
+    near = [id_ for id_ in ids if id_.startswith(name)] or difflib.get_close_matches(name, ids, n=3, cutoff=0.0)
     raise UsageError(f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; the README lists all")

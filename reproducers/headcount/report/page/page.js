@@ -20,7 +20,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// --- what is asked for: in the address, so that a view can be linked -----------------------------
+// --- the view: in the address, so that it can be linked ------------------------------------------
 
 const OWN = ["text", "cell", "transformers", "build", "model", "verdict", "defect", "outcome"];
 const plain = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
@@ -30,7 +30,7 @@ const axes = [...new Set(data.cells.flatMap((cell) => Object.keys(cell.config)))
 const unique = (values) => [...new Set(values)];
 const filterOf = (axis) => (OWN.includes(axis) ? `config ${axis}` : axis); // a parameter may be named as we name ours
 const CHOICES = {
-  transformers: data.lines,
+  transformers: data.transformers,
   build: data.builds,
   model: unique(data.cells.map((cell) => cell.model)).sort(),
   verdict: Object.keys(LETTERS).filter((kind) => data.rows.some((row) => row.verdict === kind)),
@@ -98,23 +98,23 @@ function showFilters() {
 // --- the heatmap ----------------------------------------------------------------------------------
 
 const rowsByPlace = new Map();
-data.rows.forEach((row, index) => rowsByPlace.set(`${row.line} ${row.cell} ${row.build}`, index));
+data.rows.forEach((row, index) => rowsByPlace.set(`${row.transformers} ${row.cell} ${row.build}`, index));
 
-const asked = (name, value) => !view.has(name) || view.get(name) === value;
+const chosen = (name, value) => !view.has(name) || view.get(name) === value;
 
 function cellShown(cell) {
   const words = (view.get("text") ?? "").toLowerCase();
   return (
-    asked("model", cell.model) &&
+    chosen("model", cell.model) &&
     (!words || cell.id.toLowerCase().includes(words)) &&
-    axes.every((axis) => asked(filterOf(axis), plain(cell.config[axis])))
+    axes.every((axis) => chosen(filterOf(axis), plain(cell.config[axis])))
   );
 }
 
 const rowShown = (row) =>
-  asked("verdict", row.verdict) && asked("outcome", row.outcome) && asked("defect", row.defect ?? "");
+  chosen("verdict", row.verdict) && chosen("outcome", row.outcome) && chosen("defect", row.defect ?? "");
 
-// A cell stands with the defect that it shows most often.
+// A cell stands in the group of the defect that it shows most often.
 function groupOf(rows) {
   const counts = new Map();
   for (const row of rows) if (row.defect && row.verdict !== "ok") counts.set(row.defect, (counts.get(row.defect) ?? 0) + 1);
@@ -143,20 +143,20 @@ function reachable(td) {
 
 function draw() {
   showFilters();
-  const builds = data.builds.map((_, index) => index).filter((index) => asked("build", data.builds[index]));
+  const builds = data.builds.map((_, index) => index).filter((index) => chosen("build", data.builds[index]));
   const groups = new Map();
   let shown = 0, hits = 0;
-  data.lines.forEach((name, line) => {
-    if (!asked("transformers", name)) return;
+  data.transformers.forEach((name, version) => {
+    if (!chosen("transformers", name)) return;
     data.cells.forEach((cell, number) => {
       if (!cellShown(cell)) return;
-      const found = builds.map((build) => rowsByPlace.get(`${line} ${number} ${build}`));
+      const found = builds.map((build) => rowsByPlace.get(`${version} ${number} ${build}`));
       const rows = found.filter((index) => index !== undefined).map((index) => data.rows[index]);
       const matching = rows.filter(rowShown).length;
       if (!matching) return;
       shown += 1;
       hits += matching;
-      const group = `${cell.model}: ${groupOf(rows)}${data.lines.length > 1 ? `, transformers ${name}` : ""}`;
+      const group = `${cell.model}: ${groupOf(rows)}${data.transformers.length > 1 ? `, transformers ${name}` : ""}`;
       if (!groups.has(group)) groups.set(group, []);
       groups.get(group).push({ cell, found });
     });
@@ -180,8 +180,8 @@ function draw() {
   const strange = [...view].filter(([name, value]) => Object.hasOwn(CHOICES, name) && !CHOICES[name].includes(value));
   const hint = strange.length ? `; there is no ${strange.map(([name, value]) => `${name} ${value}`).join(", ")}` : "";
   byId("shown").textContent = `${shown} cells shown, ${hits} of ${data.rows.length} verdicts${hint}`;
-  const wanted = view.get("cell");
-  if (wanted) open(wanted);
+  const cell = view.get("cell");
+  if (cell) open(cell);
   else if (byId("details").open) byId("details").close();
 }
 
@@ -202,7 +202,7 @@ function move(event) {
   const all = [...byId("heatmap").querySelectorAll("tbody tr:not(.group)")];
   const at = all.indexOf(here.parentElement);
   const row = [...here.parentElement.cells];
-  const ahead = { // in the order in which they are tried: where a build was not asked there is a hole
+  const ahead = { // in the order in which they are tried: where a build did not run a cell there is a hole
     ArrowRight: () => row.slice(column + 1),
     ArrowLeft: () => row.slice(0, column).reverse(),
     ArrowDown: () => all.slice(at + 1).map((tr) => tr.cells[column]),
@@ -220,7 +220,7 @@ function move(event) {
 
 // --- one cell -------------------------------------------------------------------------------------
 
-const nameOf = (row) => `${data.lines[row.line]}/${data.builds[row.build]}/${data.cells[row.cell].id}`;
+const nameOf = (row) => `${data.transformers[row.transformers]}/${data.builds[row.build]}/${data.cells[row.cell].id}`;
 
 function show(index) {
   choose("cell", nameOf(data.rows[index]));
@@ -228,7 +228,7 @@ function show(index) {
 
 // A word of a shell's command, whatever it holds.
 const quoted = (word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
-const session = (line) => (/^[\w.]+$/.test(line) ? `"headcount(transformers='${line}')"` : quoted(`headcount(transformers='${line}')`));
+const session = (version) => (/^[\w.]+$/.test(version) ? `"headcount(transformers='${version}')"` : quoted(`headcount(transformers='${version}')`));
 
 function open(name) {
   const row = data.rows.find((candidate) => nameOf(candidate) === name);
@@ -244,20 +244,21 @@ function open(name) {
   const add = (term, ...content) => list.append(make("dt", {}, term), make("dd", {}, ...content));
   add("verdict", `${row.verdict}${text(row.reason) ? `: ${text(row.reason)}` : ""}`);
   add("outcome", row.outcome);
+  if (row.looks_like) add("looks like", row.looks_like.join(" or "));
   if (row.signature !== undefined) add("signature", make("code", {}, text(row.signature)));
   const config = Object.entries(cell.config).map(([key, value]) => `${key}=${plain(value)}`).join(", ");
   add("call", make("code", {}, config));
-  const parts = [make("h2", { id: "details-title" }, `${build}, transformers ${data.lines[row.line]}: ${cell.id}`), list, counts(cell, row)];
+  const parts = [make("h2", { id: "details-title" }, `${build}, transformers ${data.transformers[row.transformers]}: ${cell.id}`), list, counts(cell, row)];
   if (defect) {
     add("known defect", `${defect.id}: ${defect.title}`);
-    if (row.verdict === "ok") add("but", "it was foretold for this cell, and does not show");
+    if (row.verdict === "ok") add("but", "it is recorded for this cell, and does not show");
     add("cause", defect.cause);
     add("it breaks", `“${defect.breaks}” (${defect.source})`);
     if (/^https:\/\/github\.com\//.test(defect.upstream)) add("upstream", make("a", { href: defect.upstream, rel: "noopener noreferrer" }, defect.upstream));
   }
   if (row.traceback !== undefined) parts.push(make("h3", {}, "traceback, or what was printed"), make("pre", { tabindex: "0" }, text(row.traceback)));
   if (row.verdict !== "ok" && row.verdict !== "not-applicable") {
-    parts.push(copyable("this very cell as a file", `nox -s ${session(data.lines[row.line])} -- emit ${quoted(cell.id)} --build ${quoted(data.specs[row.build])}`));
+    parts.push(copyable("this very cell as a file", `nox -s ${session(data.transformers[row.transformers])} -- emit ${quoted(cell.id)} --build ${quoted(data.specs[row.build])}`));
     if (defect?.reproducer) parts.push(copyable(`the defect's reproducer: ${defect.file}`, defect.reproducer));
   }
   body.replaceChildren(...parts);
@@ -302,7 +303,7 @@ async function copy(content) {
 // --- defects over the builds ----------------------------------------------------------------------
 
 const MARKS = { shows: ["X", "crash"], fine: ["·", "ok"], hidden: ["?", "hidden"], unknown: ["?", "unknown"] };
-const SAID = { fine: "a cell that could show it is fine", hidden: "every cell that could show it fails in another way", unknown: "no cell that could show it was tested" };
+const SAID = { fine: "a cell that shows it elsewhere is fine", hidden: "every cell that shows it elsewhere fails in another way", unknown: "no cell that shows it elsewhere was tested" };
 
 function drawTimeline() {
   const head = make("tr", {}, make("th", { scope: "col" }, "defect"), ...data.builds.map((build) => make("th", { scope: "col" }, build)), make("th", { scope: "col" }, "in short"));

@@ -1,0 +1,180 @@
+"""What the commands share: how one is declared, the types of its options, and how it reads and writes."""
+
+import argparse
+import difflib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from headcount.defects import DEFECTS, Defect
+from headcount.errors import HeadcountError, UsageError
+from headcount.matrix import Cell
+from headcount.matrix.cells import family_models, known_cells
+from headcount.reproduce import find
+
+#: The most heads, layers or steps of a call: more is no ViT, and takes minutes.
+_MOST = 64
+
+#: The smallest part of a whole that a ratio is given in: finer is no choice, and its cell's id would fill a screen.
+_FINEST = 10_000
+
+_OTHERS = "2 the call was wrong, 3 indeterminate, 4 the set-up failed, 130 interrupted."
+EXIT_CODES = f"exit codes: 0 clean, 1 the defect is there, {_OTHERS}"
+EXIT_CODES_WRITTEN = f"exit codes: 0 written, {_OTHERS}"
+EXIT_CODES_SAID = f"exit codes: 0 said, {_OTHERS}"
+BY_NOX = """Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
+
+Run = Callable[[argparse.Namespace], int]
+
+
+class Once(argparse.Action):
+    """An option that may not be given twice: the first would be forgotten without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, names: argparse.Namespace, values: Any, option: Any = None
+    ) -> None:
+        """Set the option, once."""
+        if getattr(names, self.dest) is not None:
+            parser.error(f"{option} may be given once")
+        setattr(names, self.dest, values)
+
+
+def command(  # noqa: PLR0913 - what a command is declared with
+    commands: Any, name: str, run: Run, help_: str, *, more: str = "", exit_codes: str = EXIT_CODES
+) -> argparse.ArgumentParser:
+    """Declare a command, and return its parser."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_,
+        description=f"{help_}\n{more}".strip(),
+        epilog=f"{exit_codes}\n{BY_NOX}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.set_defaults(run=run)
+    return made
+
+
+def add_json(made: argparse.ArgumentParser) -> None:
+    """Add the option that writes the answer as JSON."""
+    made.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
+
+
+# --- what a person names -------------------------------------------------------------------------
+
+
+def cell_named(wanted: str) -> Cell:
+    """Return the cell of an id: a test's, with the build before it, or its own.
+
+    Raises:
+        UsageError: there is none.
+    """
+    cells = known_cells()
+    name = wanted.rpartition("[")[2].removesuffix("]")
+    found = next((cell for id_, cell in cells.items() if name == id_ or name.endswith(f"-{id_}")), None)
+    if found is None:
+        if defect := next((defect for defect in DEFECTS if defect.id == name), None):
+            raise UsageError(f"{name} is a known defect", f"its file is reproducers/{defect.reproducer.file}")
+        near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
+        raise UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
+    return found
+
+
+def build_named(id_: str, cell: Cell) -> str:
+    """Return the build that a test's id names before the cell; "" if none."""
+    return id_.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
+
+
+def defects_named(which: Sequence[str]) -> list[Defect]:
+    """Return those named, or all."""
+    return [find(name) for name in which] or list(DEFECTS)
+
+
+def families_named(names: Sequence[str]) -> list[str]:
+    """Return the families of models, each called by its own name or its family's.
+
+    Raises:
+        UsageError: a name is neither.
+    """
+    known = {name: model.family for model in family_models() for name in (model.family, model.id)}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(sorted(known))}")
+    return [known[name] for name in names]
+
+
+# --- types of options ----------------------------------------------------------------------------
+
+
+def ratio(text: str) -> Fraction:
+    """Return a ratio from 0 up to 1, without 1."""
+    with suppress(ValueError, ZeroDivisionError):
+        found = Fraction(text)
+        if 0 <= found < 1 and found.denominator <= _FINEST:
+            return found
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no ratio: 1/3, 0.5; from 0 up to 1, without 1, in 1/{_FINEST} at most"
+    )
+
+
+def count(text: str) -> int:
+    """Return a number of heads, layers or steps."""
+    if text.isdecimal() and 0 < int(text) <= _MOST:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST}")
+
+
+def version(text: str) -> str:
+    """Return a version, in its usual form."""
+    with suppress(InvalidVersion):
+        return str(Version(text))
+    raise argparse.ArgumentTypeError(f"{text!r} is no version: 4.57.6")
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds."""
+    with suppress(ValueError):
+        if 0 < float(text) < threading.TIMEOUT_MAX:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds: 60, 0.5")
+
+
+# --- output --------------------------------------------------------------------------------------
+
+
+def check_new(path: Path | None) -> None:
+    """Check before long work that a file can be written.
+
+    Raises:
+        UsageError: it is there already, or its folder is not.
+    """
+    if path is None:
+        return
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists, and is left as it is", "name a new file")
+    if not path.parent.is_dir():
+        raise UsageError(f"there is no folder {path.parent}", "make it, or name another")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"nothing can be written in {path.parent}", "name another folder")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet.
+
+    Raises:
+        HeadcountError: it cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise HeadcountError(f"cannot write {path}: {error.strerror}", "name another file") from error
+
+
+def out(line: str) -> None:
+    """Print a line of a command's answer."""
+    print(line, flush=True)  # noqa: T201 - a command's output

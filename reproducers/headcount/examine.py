@@ -1,0 +1,100 @@
+"""From a cell to what it comes to: run, judged, explained. The only place that does all three."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Self
+
+from headcount.builds import Overlay
+from headcount.defects import Explanation, explain
+from headcount.environment import environment
+from headcount.isolation import Cache, Engine
+from headcount.matrix import Cell
+from headcount.observation import Observation
+from headcount.oracle import Verdict, judge
+
+#: Cells that one process runs at a time: few enough that none waits long for another at the end.
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One cell on one build."""
+
+    build: Overlay
+    cell: Cell
+    observation: Observation
+    verdict: Verdict
+    explanation: Explanation
+
+
+def examine(engine: Engine, build: Overlay, cell: Cell, *, alone: bool = False, recall: bool = True) -> Examined:
+    """Run a cell on a build, judge what was observed, and explain the verdict.
+
+    Args:
+        alone: in a process that has run nothing before.
+        recall: take what was observed before.
+    """
+    return examined(build, cell, engine.run(build, cell, alone=alone, recall=recall))
+
+
+def examined(build: Overlay, cell: Cell, observation: Observation) -> Examined:
+    """Return what an observation comes to."""
+    verdict = judge(cell, observation)
+    explanation = explain(cell, verdict, build.version, environment()["transformers"])
+    return Examined(build, cell, observation, verdict, explanation)
+
+
+class Pool:
+    """Engines, one for each core, and threads that wait for their answers. Use it as a context."""
+
+    def __init__(self, cores: int = os.cpu_count() or 1) -> None:
+        self._caches = [Cache() for _ in range(cores)]
+        self._engines = [Engine(cache=cache) for cache in self._caches]
+        self._free: SimpleQueue[Engine] = SimpleQueue()
+        for engine in self._engines:
+            self._free.put(engine)
+        self._threads = ThreadPoolExecutor(cores)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for engine in self._engines:
+            engine.close()
+        self._threads.shutdown()
+        for cache in self._caches:
+            cache.close()
+
+    def examine(self, build: Overlay, cells: Sequence[Cell], *, recall: bool) -> Iterator[Examined]:
+        """Yield what a build does with these cells, in their order."""
+
+        def run(part: Sequence[Cell]) -> list[Examined]:
+            with self.engine() as engine:
+                return [examine(engine, build, cell, recall=recall) for cell in part]
+
+        parts = [cells[start : start + _AT_ONCE] for start in range(0, len(cells), _AT_ONCE)]
+        for part in self._threads.map(run, parts):
+            yield from part
+
+    def again(self, build: Overlay, cells: Sequence[Cell], *, recall: bool) -> Iterator[Examined]:
+        """Yield what a build does with each cell in a process that has run nothing else."""
+
+        def run(cell: Cell) -> Examined:
+            with self.engine() as engine:
+                return examine(engine, build, cell, alone=True, recall=recall)
+
+        yield from self._threads.map(run, cells)
+
+    @contextmanager
+    def engine(self) -> Iterator[Engine]:
+        """Lend an engine that no other thread has."""
+        engine = self._free.get()
+        try:
+            yield engine
+        finally:
+            self._free.put(engine)

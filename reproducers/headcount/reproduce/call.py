@@ -1,0 +1,78 @@
+"""The pruner's call, printed: `Config.keywords` with a file's own names for the layers."""
+
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
+
+from headcount.matrix import Cell, Criterion
+from headcount.matrix.config import CONSTRUCTED, NORM
+from headcount.models import Model
+
+#: What a file calls a block's linear layers, in their order. With one block each is a layer, else a list of layers.
+LAYERS = ("q", "k", "v", "out", "fc1", "fc2")
+
+#: What a config names -> what a file does. {0} is a list's index, {1} the block, {2} a list's star.
+_EXPRESSIONS = {
+    "classifier": "model.classifier",
+    "residual_outputs": "{2}out, {2}fc2",
+    "attention": "attentions[{1}]",
+    "query": "q{0}",
+    "qkv": "q{0}, k{0}, v{0}",
+    "mlp": "fc1{0}",
+}
+
+_WIDTH = 120
+
+#: A decimal that is longer is no number that a person would write: 1/3 is a quotient.
+_SHORT = 5
+
+
+def layers(model: Model, names: Iterable[str]) -> str:
+    """Return a file's expressions for layers that a config names."""
+    index, star = ("", "") if model.layers == 1 else ("[{}]", "*")
+    split = (name.partition(".") for name in names)
+    return ", ".join(_EXPRESSIONS[kind].format(index.format(block), block, star) for kind, _, block in split)
+
+
+def call(cell: Cell) -> str:
+    """Return the lines that put the keyword arguments into a dictionary `call`, importance only if it is a lambda."""
+    items = [f'"{name}": {_value(cell.model, name, value)}' for name, value in cell.config.keywords().items()]
+    if cell.config.importance is Criterion.CONSTANT:
+        items.append('"importance": lambda group, **_: torch.ones(len(group[0][1]))')
+    lines = [f"call = {{{items[0]}"]
+    for item in items[1:]:
+        fits = len(f"{lines[-1]}, {item}}}") <= _WIDTH
+        lines = [*lines[:-1], f"{lines[-1]}, {item}"] if fits else [*lines, f"call |= {{{item}"]
+    return "\n".join(f"{line}}}" for line in lines)
+
+
+def _value(model: Model, name: str, value: Any) -> str:
+    """Return a keyword's value as a person writes it."""
+    match name, value:
+        case "num_heads", _ if model.layers == 1:
+            text = f"{{{', '.join(f'{listed}: {model.heads}' for listed in value)}}}"
+        case "num_heads", _:
+            text = f"dict.fromkeys([{', '.join(f'*{listed}' for listed in value)}], {model.heads})"
+        case "ignored_layers", _:
+            text = f"[{layers(model, value)}]"
+        case "iterative_pruning_ratio_scheduler", _:
+            text = "lambda ratio, steps: [0.0, *[ratio] * steps]"
+        case _, dict():
+            scopes = {layers(model, scope): _value(model, "", ratio) for scope, ratio in value.items()}
+            text = f"{{{', '.join(f'({key}): {r}' if ',' in key else f'{key}: {r}' for key, r in scopes.items())}}}"
+        case _, Fraction() if len(repr(float(value))) > _SHORT:
+            text = f"{value.numerator} / {value.denominator}"
+        case _:
+            text = repr(float(value) if isinstance(value, Fraction) else value)
+    return text
+
+
+def importance(criterion: Criterion) -> tuple[str, str]:
+    """Return the class that a file calls `importance`, and its arguments; "" for a lambda, which is in the call."""
+    if criterion is Criterion.CONSTANT:
+        return "", ""
+    names, given = CONSTRUCTED[criterion]
+    arguments = [f"{key}={value!r}".replace("'", '"') for key, value in given.items()]
+    arguments += ["num_classes=model.config.num_labels"] * (criterion is Criterion.OBDC)
+    renamed = f'getattr(tp.importance, "{names[0]}", None) or ' if names is NORM else ""  # in 1.5.2
+    return f"{renamed}tp.importance.{names[-1]}", ", ".join(arguments)

@@ -1,0 +1,82 @@
+"""How an overlay is made: complete or absent, once for all runs, without a change to what it is made of."""
+
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+import miniatures
+from headcount import builds
+from headcount.errors import UsageError
+from helpers import SETUP, checkout, git, make_wheel
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    """A wheel of a miniature, as an index would serve it."""
+    return make_wheel(tmp_path)
+
+
+def test_a_wheel_is_installed_once(tmp_path: Path, wheel: Path) -> None:
+    said: list[str] = []
+    first = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache", said.append)
+    second = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache", said.append)
+    assert first == second
+    assert (first.version, said) == ("1.6.1", ["torch_pruning-1.6.1-py3-none-any: installing"])
+    assert (first.path / "torch_pruning" / "__init__.py").read_text() == miniatures.CORRECT
+
+
+def test_a_half_made_overlay_is_made_again(tmp_path: Path, wheel: Path) -> None:
+    said: list[str] = []
+    build = builds.parse(str(wheel))
+    whole = builds.prepare(build, tmp_path / "cache")
+    for damage in (
+        lambda: (whole.path / "torch_pruning" / "__init__.py").write_text("cut off he"),
+        lambda: next(whole.path.glob("*.json")).unlink(),
+        lambda: shutil.rmtree(next(whole.path.glob("*.dist-info"))),
+    ):
+        damage()
+        assert builds.prepare(build, tmp_path / "cache", said.append) == whole
+    assert (
+        said.count("torch_pruning-1.6.1-py3-none-any: the overlay in the cache is not whole, installing it again") == 3
+    )
+
+
+def test_a_checkout_is_not_touched(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "tp")
+    before = sorted(folder.rglob("*"))
+    overlay = builds.prepare(builds.parse(str(folder)), tmp_path / "cache")
+    assert sorted(folder.rglob("*")) == before
+    (folder / "torch_pruning" / "__init__.py").write_text(miniatures.CORRECT + "\n# changed\n")
+    changed = builds.prepare(builds.parse(str(folder)), tmp_path / "cache")
+    assert changed.path != overlay.path
+    assert changed.digest != overlay.digest
+
+
+def test_a_ref_of_a_clone(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "tp", "1.5.0")
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=one")
+    git(folder, "tag", "v1")
+    (folder / "setup.py").write_text(SETUP.format(version="2.0.0"))
+    status = git(folder, "status", "--porcelain")
+    overlay = builds.prepare(builds.parse(f"{folder}@v1"), tmp_path / "cache")
+    assert overlay.version == "1.5.0"
+    assert git(folder, "status", "--porcelain") == status
+    with pytest.raises(UsageError, match="has no ref 'v2'"):
+        builds.prepare(builds.parse(f"{folder}@v2"), tmp_path / "cache")
+
+
+def test_two_runs_share_a_cache(tmp_path: Path, wheel: Path) -> None:
+    build, found = builds.parse(str(wheel)), []
+    threads = [
+        threading.Thread(target=lambda: found.append(builds.prepare(build, tmp_path / "cache"))) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(threads)
+    assert len(set(found)) == 1

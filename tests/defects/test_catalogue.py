@@ -1,0 +1,81 @@
+"""The catalogue: every entry is well-formed, shows where it says, and has its file."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from headcount.builds import RELEASES
+from headcount.defects import DEFECTS, REPRODUCERS, Defect, catalogue, check, problems, recorded, releases_of, versions
+from headcount.defects.defect import Breaks, Raises
+from headcount.matrix.cells import default_cells, known_cells
+from headcount.oracle import Kind
+
+
+def test_the_catalogue_is_whole() -> None:
+    assert list(problems()) == []
+    assert {path.name for path in REPRODUCERS.glob("*.py")} == {defect.reproducer.file for defect in DEFECTS}
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda d: d.id)
+def test_an_entry_says_what_it_breaks(defect: Defect) -> None:
+    assert defect.breaks
+    assert defect.source
+    assert defect.hits
+    assert defect.cause.endswith(".")
+    assert re.fullmatch(r"[a-z0-9-]{3,21}", defect.id), "ids are the labels of a table"
+    assert not defect.upstream or defect.id.startswith(defect.upstream.rpartition("/")[2])
+    assert defect.signature
+    assert defect.examples
+    assert defect.reproducer.bad in releases_of(defect.id)
+    assert defect.reproducer.good in ("", *RELEASES)
+
+
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda d: d.id)
+def test_what_is_recorded_bears_the_signature_s_kind(defect: Defect) -> None:
+    """A token of a crash needs a pattern of an exception, any other one of a broken promise; and its call must fit."""
+    patterns = {kind: any(isinstance(p, kind) for p in defect.signature) for kind in (Raises, Breaks)}
+    for version in versions():
+        for id_ in recorded(version).cells.get(defect.id, ()):
+            cell = known_cells()[id_]
+            assert defect.may_show.holds(cell), id_
+            tokens = {t for t in recorded(version).tokens[id_].values() if t.defect == defect.id}
+            for token in tokens:
+                raises = token.kind in (Kind.CRASH, Kind.BROKEN_FORWARD)
+                assert patterns[Raises if raises else Breaks], f"{id_}: {token}"
+
+
+def test_no_entry_may_show_everywhere() -> None:
+    for defect in DEFECTS:
+        assert not all(defect.may_show.holds(cell) for cell in default_cells()), defect.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"id": "nothing-such"}, "nothing-such: no cell shows it"),
+        ({"examples": ("vit-no-such-cell",)}, "the matrix has no cell vit-no-such-cell"),
+        ({"examples": ("vit-local-keepnum-keepdims-heads0-chan1of2-steps1",)}, "does not show it"),
+        ({"over": ("nothing",)}, "it stands over nothing, which is no defect"),
+    ],
+)
+def test_a_malformed_catalogue(changes: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *others = catalogue.heads.DEFECTS
+    broken = replace(first, **changes)  # type: ignore[arg-type]
+    monkeypatch.setattr(catalogue.heads, "DEFECTS", (broken, *others))
+    problem = next(check.problems())
+    assert says in problem
+    assert re.match(r"heads\.py, line \d+: ", problem)
+
+
+def test_a_defect_without_a_file_or_with_another_s_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, *others = catalogue.heads.DEFECTS
+    lost = replace(first, reproducer=replace(first.reproducer, file="lost.py"))
+    monkeypatch.setattr(
+        catalogue.heads, "DEFECTS", (lost, replace(second, id=lost.id, examples=lost.examples), *others)
+    )
+    found = list(check.problems())
+    assert any("there is no file reproducers/lost.py" in problem for problem in found)
+    assert any("the id is there twice" in problem for problem in found)
+    assert all(Path(problem.partition(",")[0]).name == "heads.py" for problem in found)

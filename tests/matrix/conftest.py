@@ -1,0 +1,3 @@
+"""The matrix's runner is `headcount.pytest_plugin`."""
+
+pytest_plugins = ["headcount.pytest_plugin"]

@@ -1,0 +1,145 @@
+"""The oracle can be satisfied by a correct build, and is not satisfied by any of the wrong ones."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from headcount import wording
+from headcount.builds import Overlay
+from headcount.examine import examine
+from headcount.isolation import Engine
+from headcount.matrix import Cell, Config, Second, cells
+from headcount.models import Model, small, synthetic_heads
+from headcount.oracle import Count, Kind, expect, judge
+from headcount.oracle.expectation import Counts, kept
+
+Miniature = Callable[[str], Overlay]
+
+HEADS = Cell(
+    Model(),
+    Config(
+        prune_num_heads=True,
+        prune_head_dims=False,
+        head_pruning_ratio=Fraction(1, 3),
+        ignored_layers=("residual_outputs",),
+    ),
+)
+
+
+def allowed(cell: Cell, *dimensions: str) -> Counts:
+    count = expect(cell).count(*dimensions)
+    assert isinstance(count, Count), dimensions
+    return count.allowed
+
+
+def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniature) -> None:
+    wrong = {}
+    for cell in cells.every_cell():
+        verdict = examine(engine, miniature("correct"), cell).verdict
+        traits = cell.model.traits
+        cannot = verdict.kind is Kind.NOT_APPLICABLE and (traits.heads_fixed or traits.dims_fixed)
+        if verdict.kind is not Kind.OK and not cannot:
+            wrong[cell.id] = wording.reason(verdict)
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "kind", "reason"),
+    [
+        ("wrong-heads", {}, Kind.WRONG_HEADS, "block 0: 3 heads are left, 4 should be: too few"),
+        ("wrong-heads", {"global_pruning": True}, Kind.WRONG_HEADS, "7 heads are left in all, 8 should be: too few"),
+        ("wrong-selection", {}, Kind.WRONG_SELECTION, "less important head"),
+        ("wrong-selection", {"global_pruning": True}, Kind.WRONG_SELECTION, "less important head"),
+        ("desync", {}, Kind.DESYNC, "the pruner reports 6 heads of q, its 32 channels are of 4"),
+        ("partial-heads", {}, Kind.WRONG_HEADS, "heads of q keep [1, 8] channels each"),
+        ("wrong-output", {}, Kind.WRONG_OUTPUT, "differs from the masked dense model's"),
+        ("altered-weight", {}, Kind.WRONG_SHAPE, "that are not the dense model's"),
+        ("thaws", {"frozen": True}, Kind.SIDE_EFFECT, "requires_grad: False became True"),
+    ],
+)
+def test_a_wrong_build_is_caught(
+    engine: Engine, miniature: Miniature, name: str, changes: dict[str, object], kind: Kind, reason: str
+) -> None:
+    cell = replace(HEADS, config=replace(HEADS.config, **changes))  # type: ignore[arg-type]
+    verdict = examine(engine, miniature(name), cell).verdict
+    assert verdict.kind is kind
+    assert reason in wording.reason(verdict)
+
+
+def test_the_masked_reference_sees_a_missing_head(engine: Engine, miniature: Miniature) -> None:
+    """The tolerance is far below what a head contributes, and above what rounding does."""
+    right = engine.run(miniature("correct"), HEADS).output_gap
+    wrong = engine.run(miniature("wrong-output"), HEADS).output_gap
+    assert right is not None
+    assert wrong is not None
+    assert right < 1e-5
+    assert wrong > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("count", "ratio", "expected"),
+    [
+        (12, Fraction(1, 3), {8}),
+        (6, Fraction(2, 5), {3, 4}),
+        (25, Fraction(7, 25), {18}),
+        (10, Fraction(9, 10), {1}),
+        (6, Fraction(9, 10), {1}),
+        (6, Fraction(0), {6}),
+        (6, Fraction(1), {0}),
+    ],
+)
+def test_kept(count: int, ratio: Fraction, expected: set[int]) -> None:
+    assert kept(count, ratio) == expected
+
+
+def test_all_heads_may_stay() -> None:
+    cell = replace(HEADS, config=replace(HEADS.config, head_pruning_ratio=Fraction(1)))
+    assert allowed(cell, "heads.0") == {0, 1, 6}
+
+
+def test_global_heads_share_one_total() -> None:
+    cell = replace(HEADS, config=replace(HEADS.config, global_pruning=True, head_pruning_ratio=Fraction(9, 10)))
+    assert allowed(cell, "heads.0", "heads.1") == {2}, "one head a block wins over the ratio"
+    assert allowed(cell, "heads.0") == allowed(cell, "heads.1") == set(range(1, 7))
+
+
+def test_keeping_heads_keeps_them() -> None:
+    cell = Cell(Model(), Config(head_pruning_ratio=Fraction(1, 2)))
+    assert [allowed(cell, f"heads.{block}") for block in (0, 1)] == [{6}, {6}]
+    assert [allowed(cell, f"dims.{block}") for block in (0, 1)] == [{4}, {4}]
+
+
+def test_a_second_pruner_starts_from_what_is_left() -> None:
+    cell = replace(HEADS, config=replace(HEADS.config, second=Second.SAME))
+    assert [allowed(cell, f"heads.{block}") for block in (0, 1)] == [{2, 3}, {2, 3}]
+
+
+def test_a_ratio_of_its_own_leaves_the_total() -> None:
+    own = ((("attention.0",), Fraction(2, 3)),)
+    cell = replace(HEADS, config=replace(HEADS.config, global_pruning=True, head_pruning_ratio_dict=own))
+    assert allowed(cell, "heads.0") == {2}
+    totals = [count.dimensions for count in expect(cell).counts if count.scope == "heads"]
+    assert totals == [("heads.1",)]
+
+
+@pytest.mark.parametrize("group", [0, 1])
+def test_of_whole_groups_the_least_important_goes(engine: Engine, miniature: Miniature, group: int) -> None:
+    """Where all heads that read one of keys may go, it is by their mean: one group of the two is right, not either."""
+    model = small("grouped")
+    cell = Cell(model, replace(HEADS.config, head_pruning_ratio=Fraction(1, 2)))
+    found = engine.run(miniature("correct"), cell)
+    each = model.traits.queries_per_kv
+    left = {"q": each, "k": 1, "v": 1, "o": each}
+    survivors = {
+        f"{name}.{block}": tuple(range(group * heads * model.head_dim, (group + 1) * heads * model.head_dim))
+        for name, heads in left.items()
+        for block in range(model.layers)
+    }
+    whole = replace(found, kept={**found.kept, **survivors}, reported=((each, 1, 1),) * model.layers)
+    means = [[sum(row[:each]), sum(row[each:])] for row in synthetic_heads(model)]
+    right = all(row[group] > row[1 - group] for row in means)
+    verdict = judge(cell, whole)
+    assert (verdict.kind is Kind.WRONG_SELECTION) == (not right)
+    assert right or "the less important that read" in wording.reason(verdict)

@@ -1,0 +1,83 @@
+"""The README's generated parts, from what is recorded of the defects and of the last bench. See `nox -s readme`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headcount.builds import RELEASES
+from headcount.defects import DEFECTS, recorded
+from headcount.matrix import Config
+from headcount.matrix.cells import EXTRAS, STEPPED_CALLS
+from headcount.models import Model
+from headcount.report.support import State, support
+from headcount.wording import ranges
+
+
+def record(path: str = "tests/bench/record.json") -> dict[str, Any]:
+    """Return the last recorded bench."""
+    loaded: dict[str, Any] = json.loads(Path(path).read_text("utf-8"))
+    return loaded
+
+
+def closing(bench: dict[str, Any], lines: int) -> str:
+    """Return the end of what the matrix printed in that run, without the results file's name."""
+    printed = [line for line in bench["closing"] if not line.startswith("results: ")]
+    return "\n".join(printed[-lines:])
+
+
+def ratios(bench: dict[str, Any]) -> str:
+    """Return what was measured, as a Markdown table."""
+    rows = [*bench["ratios"].items()]
+    rows += [(name, bench[name]) for name in bench if name.startswith(("one more release", "one step", "peak memory"))]
+    return "\n".join(["| measured | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def defects(transformers: str = "5.23.0") -> str:
+    """Return the catalogue as a Markdown table, with the releases that show each defect in some cell."""
+    lines = ["| defect | what is wrong | releases |", "|---|---|---|"]
+    shown = recorded(transformers).releases
+    for defect in DEFECTS:
+        issue = f" ([#{defect.upstream.rpartition('/')[2]}]({defect.upstream}))" if defect.upstream else ""
+        file, releases = defect.reproducer.file, ranges(shown.get(defect.id, ()))
+        lines.append(f"| [{defect.id}](reproducers/{file}) | {defect.title}{issue} | {releases} |")
+    return "\n".join(lines)
+
+
+def mutants(path: str = "tests/mutants/record.json") -> str:
+    """Say what became of the last recorded mutants."""
+    return score(json.loads(Path(path).read_text("utf-8")))
+
+
+def score(outcome: Mapping[str, Any]) -> str:
+    """Say how many mutants the gate catches, and how many upstream's own tests, if they were run."""
+    found: dict[str, str] = outcome["mutants"]
+    seen = {id_: said for id_, said in found.items() if said != "silent"}
+    caught = sum(said.startswith("caught") for said in seen.values())
+    words = (
+        f"Of {len(found)} mutants of {outcome['release']} (seed {outcome['seed']}), {len(found) - len(seen)} change "
+        f"nothing that any cell shows; of the other {len(seen)}, the gate catches {caught}: {caught / len(seen):.1%}."
+    )
+    if "upstream" not in outcome:
+        return words
+    theirs = set(outcome["upstream"]["caught"])
+    return (
+        f"{words} Upstream's own tests, the {outcome['upstream']['files']} files that need nothing but torch, "
+        f"catch {len(theirs & seen.keys())} of these {len(seen)}, and {len(theirs - seen.keys())} of the others."
+    )
+
+
+def words() -> str:
+    """Return the words of a test id for all that is outside the product, in the order of the matrix."""
+    ids = [word for extra in EXTRAS for word in Config(**{k: v for k, v in extra.items() if k != "heads"}).extras()]
+    return ", ".join(f"`{word}`" for word in dict.fromkeys(ids))
+
+
+def stepped(transformers: str = "5.23.0") -> str:
+    """Say with which releases the plain calls work in two steps, on the matrix's ViT."""
+    states = {release: support(Model(), release, transformers, calls=STEPPED_CALLS).state for release in RELEASES}
+    works = ranges([release for release, state in states.items() if state is State.WORKS])
+    return (
+        f"With `--in-steps` it prints what they come to in two steps: in these, a ViT of {Model.heads} heads "
+        f"works with {works or 'no release'}."
+    )

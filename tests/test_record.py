@@ -1,0 +1,151 @@
+"""`record` refuses what is not understood, and what an oracle with a fault sees."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from headcount.builds import RELEASES, Overlay
+from headcount.defects.expectations import NOT_RUN, Expectations, Token, text_of
+from headcount.examine import examine
+from headcount.isolation import Engine
+from headcount.matrix import Cell, Config, Criterion
+from headcount.models import Model
+from headcount.oracle import Finding, Kind, Problem, Promise, Rule, Verdict, promises
+from headcount.record import RefusedError, Tokens, record
+
+Miniature = Callable[[str], Overlay]
+
+RELEASE = RELEASES[-1]
+PLAIN = Config()
+HEADS = Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 3))
+OWN = replace(HEADS, head_pruning_ratio_dict=((("attention.0",), Fraction(2, 3)),))
+
+#: Each promise -> a fake build that breaks it, and the call that shows it.
+BROKEN = {
+    Rule.NO_EXCEPTION: ("crash-step", HEADS),
+    Rule.REPORTED_HEADS: ("desync", HEADS),
+    Rule.HEAD_COUNTS: ("wrong-heads", HEADS),
+    Rule.WHOLE_HEADS: ("partial-heads", HEADS),
+    Rule.CHANNEL_COUNTS: ("wrong-channels", PLAIN),
+    Rule.DENSE_WEIGHTS: ("altered-weight", HEADS),
+    Rule.LEAST_IMPORTANT: ("wrong-selection", HEADS),
+    Rule.MASKED_OUTPUT: ("wrong-output", replace(HEADS, ignored_layers=("residual_outputs",))),
+    Rule.STEPS: ("wrong-heads", replace(HEADS, iterative_steps=3)),
+    Rule.RATIOS: ("wrong-heads", OWN),
+    Rule.SIDE_EFFECTS: ("thaws", replace(HEADS, frozen=True)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path))
+
+
+def recorded(tokens: Tokens) -> Expectations:
+    return Expectations("fake", tokens)
+
+
+def run(overlay: Overlay, cells: Iterable[Cell], known: Tokens | None = None, because: str = "") -> Tokens:
+    found = tuple(cells)
+    return record({RELEASE: overlay}, recorded(known) if known else None, because=because, cells=lambda _: found)
+
+
+def seeded(rule: Rule, check: Callable[..., Iterable[Finding]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put another check in the place of a promise's."""
+
+    def swapped(stage: Iterable[Promise]) -> tuple[Promise, ...]:
+        return tuple(replace(promise, check=check) if promise.rule is rule else promise for promise in stage)
+
+    monkeypatch.setattr(promises, "STAGES", tuple(map(swapped, promises.STAGES)))
+    monkeypatch.setattr(promises, "LATER", swapped(promises.LATER))
+
+
+def blind(*_: object) -> Iterator[Finding]:
+    """See nothing."""
+    yield from ()
+
+
+def test_what_is_fine_is_recorded(miniature: Miniature) -> None:
+    tokens = run(miniature("correct"), [Cell(Model(), PLAIN), Cell(Model(), HEADS)])
+    assert [str(row[RELEASE]) for row in tokens.values()] == ["ok", "ok"]
+    assert {str(row["1.3.0"]) for row in tokens.values()} == {NOT_RUN}
+    assert text_of(tokens).endswith("#end\t2\n")
+
+
+def test_a_known_failure_is_recorded_with_its_defect(miniature: Miniature) -> None:
+    cell = Cell(Model(), replace(HEADS, importance=Criterion.GROUP_NORM))
+    (row,) = run(miniature("no-groupnorm"), [cell]).values()
+    assert str(row[RELEASE]) == "crash:groupnorm-gone:AttributeError@"
+
+
+@pytest.mark.parametrize(("name", "config"), BROKEN.values(), ids=BROKEN)
+def test_what_no_defect_explains_is_refused(miniature: Miniature, name: str, config: Config) -> None:
+    """The fake build breaks the promise, and no entry matches; where one does, the release's own are those recorded."""
+    cell = Cell(Model(), config)
+    known = {cell.id: {RELEASE: Token("ok")}}
+    with pytest.raises(RefusedError, match=r"1 cells are not recorded:\n") as raised:
+        run(miniature(name), [cell], known)
+    assert cell.id in str(raised.value)
+
+
+@pytest.mark.parametrize(("rule", "broken"), [(r, b) for r, b in BROKEN.items() if r is not Rule.NO_EXCEPTION])
+def test_a_rule_that_is_blind_is_refused(
+    engine: Engine, miniature: Miniature, rule: Rule, broken: tuple[str, Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is recorded as a failure does not become fine, though the fault hides it."""
+    name, config = broken
+    cell = Cell(Model(), config)
+    seen = examine(engine, miniature(name), cell).verdict
+    known = {cell.id: {RELEASE: Token(str(seen.kind), "float-heads", seen.found)}}
+    assert seen.finding is not None
+    assert seen.finding.rule is rule
+    seeded(rule, blind, monkeypatch)
+    with pytest.raises(RefusedError):
+        run(miniature(name), [cell], known)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in Rule if rule is not Rule.NO_EXCEPTION])
+def test_a_rule_that_sees_what_is_not_there_is_refused(
+    miniature: Miniature, rule: Rule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sees(*_: object) -> Iterator[Finding]:
+        yield Finding(rule, Kind.WRONG_SHAPE, Problem.COUNT, 0, "dims", "", (99,), (4,), 8)
+
+    cell = Cell(Model(), replace(PLAIN, prune_num_heads=False))
+    seeded(rule, sees, monkeypatch)
+    for known in (None, {cell.id: {RELEASE: Token("ok")}}):
+        with pytest.raises(RefusedError):
+            run(miniature("correct"), [cell], known)
+
+
+def test_a_crash_that_the_oracle_no_longer_sees_is_refused(
+    miniature: Miniature, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = Cell(Model(), HEADS)
+    known = {cell.id: {RELEASE: Token("crash", "float-heads", "KeyError@step")}}
+    monkeypatch.setattr("headcount.examine.judge", lambda *_: Verdict(Kind.OK))
+    with pytest.raises(RefusedError, match="is recorded, and it is ok"):
+        run(miniature("crash-step"), [cell], known)
+
+
+def test_a_published_token_changes_only_with_a_reason(miniature: Miniature) -> None:
+    cell = Cell(Model(), PLAIN)
+    known = {cell.id: {RELEASE: Token("crash", "float-heads", "KeyError@step")}}
+    with pytest.raises(RefusedError, match=r"crash:float-heads:KeyError@step is recorded, and it is ok \(--because"):
+        run(miniature("correct"), [cell], known)
+    tokens = run(miniature("correct"), [cell], known, because="the fake build is right")
+    assert str(tokens[cell.id][RELEASE]) == "ok"
+
+
+def test_a_failure_that_does_not_repeat_is_refused(miniature: Miniature) -> None:
+    cells = [Cell(Model(heads=heads), HEADS) for heads in (6, 3)]
+    with pytest.raises(RefusedError, match="in a process of its own it is another"):
+        run(miniature("flaky"), cells)
+
+
+def test_a_build_that_cannot_be_tested_is_refused(miniature: Miniature) -> None:
+    with pytest.raises(RefusedError, match="it cannot be tested"):
+        run(miniature("crash-import"), [Cell(Model(), PLAIN)])
