@@ -1,6 +1,6 @@
 """The README's commands are commands: sessions that exist, and options that pytest takes and that select something.
 
-What they do is checked elsewhere: CI runs the first screen's two, `test_runner.py` the matrix as a whole.
+What they do is checked elsewhere: CI runs the first screen's two, `test_pytest_plugin.py` the matrix as a whole.
 """
 
 import ast
@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from headcount.matrix import cells as matrix
 from headcount.builds import RELEASES
 from headcount.cli import parser
-from helpers import make_wheel
-from test_runner import ROOT, run
+from headcount.matrix.cells import default_cells
+from helpers import ROOT, make_wheel, run_matrix
 
 README = (ROOT / "README.md").read_text("utf-8")
 COMMANDS = [line.partition("  #")[0] for line in re.findall(r"(?m)^\$ (.*)$", README)]
@@ -45,7 +44,7 @@ def test_commands_are_parsed(command: str) -> None:
     before = [name for name in ("reproduce", "bisect", "gate", "report") if session.endswith(name)]
     parsed = parser().parse_args([*before, *words])
     if hasattr(parsed, "cell"):
-        assert parsed.cell in {cell.id for cell in matrix.default_cells()}
+        assert parsed.cell in {cell.id for cell in default_cells()}
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if re.search(r"-s \"?matrix.* -- ", c)])
@@ -58,7 +57,7 @@ def test_options_select_cells(command: str, tmp_path: Path) -> None:
             options[index + 1] = str(make_wheel(tmp_path, version=version))
         elif option == "--junitxml":
             options[index + 1] = str(tmp_path / options[index + 1])
-    done = run(tmp_path, "--collect-only", *options)
+    done = run_matrix(tmp_path, "--collect-only", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("test_cell[") > 1
 
@@ -68,5 +67,5 @@ def test_links_lead_somewhere(link: str) -> None:
     assert link.startswith("https://") or (ROOT / link).exists()
 
 
-def test_ci_asks_every_family_of_the_newest_release() -> None:
+def test_ci_runs_every_family_on_the_newest_release() -> None:
     assert f"--all --build {RELEASES[-1]} " in (ROOT / ".ci/run").read_text("utf-8")

@@ -39,46 +39,50 @@ LACKING: pytest.StashKey[str] = pytest.StashKey()
 _FINE = ("passed", "skipped")
 
 
+_SEVERAL: dict[str, Any] = {"action": "append", "default": []}
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--build": _SEVERAL
+    | {
+        "metavar": "BUILD",
+        "help": "a build to test: a release, a wheel, an sdist, a checkout, CLONE@REF or a URL; may be given several "
+        f"times (default: the {len(builds.RELEASES)} releases with head pruning)",
+    },
+    "--model": _SEVERAL
+    | {
+        "metavar": "MODEL",
+        "help": "only cells of this family, or this model as in the test ids: dinov2, vit12h, ...; may be given "
+        "several times",
+    },
+    "--all": {
+        "action": "store_true",
+        "help": "every plain call on every family, in one step and in two; the default takes one that prunes heads, "
+        "and one of a bare backbone",
+    },
+    "--fresh": {
+        "action": "store_true",
+        "help": "observe every cell anew, though the same build was observed with it before",
+    },
+    "--device": {
+        "default": CPU,
+        "metavar": "DEVICE",
+        "help": "where cells run: cpu, cuda where there is a GPU, or another device that torch knows; what is left is "
+        "compared on the CPU (default: cpu)",
+    },
+    "--results": {
+        "type": Path,
+        "default": Path("results"),
+        "metavar": "DIR",
+        "help": "folder for JSON Lines (default: results)",
+    },
+}
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the matrix's options."""
     group = parser.getgroup("headcount", "the matrix of builds and cells")
-    group.addoption(
-        "--build",
-        action="append",
-        default=[],
-        metavar="BUILD",
-        help="a build to test: a release, a wheel, an sdist, a checkout, CLONE@REF or a URL; "
-        f"may be given several times (default: the {len(builds.RELEASES)} releases with head pruning)",
-    )
-    group.addoption(
-        "--model",
-        action="append",
-        default=[],
-        metavar="MODEL",
-        help="only cells of this family, or this model as in the test ids: dinov2, vit12h, ...; may be given several "
-        "times",
-    )
-    group.addoption(
-        "--all",
-        action="store_true",
-        help="every plain call on every family, in one step and in two; the default takes one that prunes heads, and "
-        "one of a bare backbone",
-    )
-    group.addoption(
-        "--fresh",
-        action="store_true",
-        help="observe every cell anew, though the same build was observed with it before",
-    )
-    group.addoption(
-        "--device",
-        default=CPU,
-        metavar="DEVICE",
-        help="where cells run: cpu, cuda where there is a GPU, or another device that torch knows; what is left is "
-        "compared on the CPU (default: cpu)",
-    )
-    group.addoption(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="folder for JSON Lines (default: results)"
-    )
+    for name, settings in _OPTIONS.items():
+        group.addoption(name, **settings)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -279,15 +279,15 @@ def read(path: Path) -> Results:
     footer = None
     for number, line in enumerate(lines[1:], 2):
         try:
-            if number == len(lines) and '"kind":"footer"' in line[:20]:
-                footer = checked(Footer, json.loads(line), "footer")
+            if number == len(lines) and (data := json.loads(line)).get("kind") == "footer":
+                footer = checked(Footer, data, "footer")
             else:
                 rows.append(_row(line, header))
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break
             raise UsageError(f"{path}, line {number} is no JSON", "give a results file of nox -s matrix") from error
-        except (ValueError, RecursionError) as error:
+        except (ValueError, AttributeError, RecursionError) as error:
             raise UsageError(f"{path}, line {number}: {error}", _HINT) from error
     return Results(header, tuple(rows), footer)
 

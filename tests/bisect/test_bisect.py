@@ -314,7 +314,7 @@ def test_what_was_not_tested_is_blank(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_failures_of_one_text_are_told_apart_by_where_they_arise(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script's exception, with a hook of its own or without, is another if another function of the build raises it."""
+    """A script's exception, with its own hook or without, is another if another function of the build raises it."""
     clone = repository(tmp_path / "clone", "correct", "raises-here", "raises-there")
     script = tmp_path / "mine.py"
     uncaught = "import torch_pruning\ngetattr(torch_pruning, 'fails', int)()\n"

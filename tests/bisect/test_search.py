@@ -111,7 +111,7 @@ def test_skips_hide_but_do_not_mislead(history: History, data: st.DataObject) ->
 
 @given(graphs(), st.data())
 def test_no_change_is_missed(history: History, data: st.DataObject) -> None:
-    """Law: whatever the states, where a point is unlike one before it, there is a change on the way, or it is hidden."""
+    """Law: whatever the states, where a point is unlike one before it, a change is on the way, or it is hidden."""
     states = st.sampled_from([GOOD, BAD, "other", SKIP])
     truth = {point: data.draw(states) for point in ("outside", *history.points)}
     whole = started(history)

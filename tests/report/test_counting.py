@@ -75,3 +75,10 @@ def test_heads_and_their_dims_are_judged_apart() -> None:
     found = {left.name: left for left in counting.observed(expect(cell), shorter)}
     assert (found["head dim, block 0"].seen, found["head dim, block 0"].fits) == ("7 to 8", False)
     assert (found["heads, block 0"].seen, found["heads, block 0"].fits) == ("6", True)
+
+
+def test_a_forged_count_of_projections_does_not_fit() -> None:
+    cell = next(c for c in known_cells().values() if c.model.id == "vit" and not c.config.prune_num_heads)
+    forged = replace(whole(cell), reported=((6, 6), ()))
+    found = [left for left in counting.observed(expect(cell), forged) if left.name.startswith("heads that")]
+    assert [(left.seen, left.fits) for left in found] == [("6", False), ("", False)]

@@ -122,12 +122,15 @@ VERDICTS = [
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-@pytest.mark.parametrize("verdict", VERDICTS, ids=lambda v: f"{v.finding.problem}-{v.finding.dimension}" if v.finding else v.kind)
+@pytest.mark.parametrize(
+    "verdict", VERDICTS, ids=lambda v: f"{v.finding.problem}-{v.finding.dimension}" if v.finding else v.kind
+)
 def test_a_file_is_short_and_plain(
     verdict: Verdict, layers: int, tmp_path: Path, engine: Engine, miniature: Callable[[str], Overlay]
 ) -> None:
     """On a build that is right it ends with 0; it imports nothing of ours, and one assertion alone is the defect's."""
-    cell = Cell(Model(layers=layers, mlp=24), replace(HEADS, frozen=True))
+    frozen = verdict.finding is not None and verdict.finding.problem is Problem.REQUIRES_GRAD
+    cell = Cell(Model(layers=layers, mlp=24), replace(HEADS, frozen=frozen))
     path = tmp_path / "shown.py"
     path.write_text(text_of(cell, verdict))
     text = path.read_text()

@@ -45,8 +45,22 @@ class Once(argparse.Action):
         setattr(names, self.dest, values)
 
 
+Option = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def option(*names: str, **settings: Any) -> Option:
+    """Return an option, as `ArgumentParser.add_argument` takes it."""
+    return names, settings
+
+
 def command(  # noqa: PLR0913 - what a command is declared with
-    commands: Any, name: str, run: Run, help_: str, *, more: str = "", exit_codes: str = EXIT_CODES
+    commands: Any,
+    name: str,
+    run: Run,
+    help_: str,
+    *options: Option,
+    more: str = "",
+    exit_codes: str = EXIT_CODES,
 ) -> argparse.ArgumentParser:
     """Declare a command, and return its parser."""
     made: argparse.ArgumentParser = commands.add_parser(
@@ -57,6 +71,8 @@ def command(  # noqa: PLR0913 - what a command is declared with
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.set_defaults(run=run)
+    for names, settings in options:
+        made.add_argument(*names, **settings)
     return made
 
 

@@ -47,7 +47,7 @@ class Allowance:
 
     def _widened(self, cell: Cell, count: Count) -> Count:
         in_all = self.heads_total if count.scope == "heads" else self.channels_total
-        if count.scope and count.dimensions and in_all is not None:
+        if count.scope and in_all is not None:
             return replace(count, allowed=span(count.allowed | in_all(cell, count)))
         if not count.scope and count.kind in self.kinds and self.also is not None:
             return replace(count, allowed=count.allowed | self.also(cell, count))

@@ -320,19 +320,22 @@ def is_ranked_together(config: Config, dimension: str) -> bool:
 def _channel_totals(cell: Cell) -> Iterator[Count]:
     """Yield one total for each tuple in `pruning_ratio_dict`, and one for all else that is ranked together."""
     model, config, sizes = cell.model, cell.config, rankable(cell)
-    for scope, _ in config.pruning_ratio_dict:
-        if len(scope) > 1:
-            yield _total(cell, {dimension: sizes[dimension] for dimension in scope}, " and ".join(scope))
-    free = {d: n for d, n in sizes.items() if is_ranked_together(config, d) and channel_scope(config, d) is None}
-    if not free or model.reduced or (config.documented and not model.traits.uses_multihead_attention):
-        return  # whether what is of no root type counts among all channels, no sentence says
-    if not config.isomorphic or model.traits.uses_multihead_attention:
-        scopes = [free]
-    else:  # same structure, same scope: the width by itself, all MLPs, all attentions
-        kinds = sorted({dimension.partition(".")[0] for dimension in free})
-        scopes = [{d: n for d, n in free.items() if d.partition(".")[0] == kind} for kind in kinds]
-    totals = (_total(cell, scope, "all") for scope in scopes)
-    yield from (total for total in totals if total.dimensions)
+    scopes = [(scope, " and ".join(scope)) for scope, _ in config.pruning_ratio_dict if len(scope) > 1]
+    free = [d for d in sizes if is_ranked_together(config, d) and channel_scope(config, d) is None]
+    # Whether what is of no root type counts among all channels, no sentence says.
+    if not model.reduced and (not config.documented or model.traits.uses_multihead_attention):
+        if config.isomorphic and not model.traits.uses_multihead_attention:
+            # Same structure, same scope: the width by itself, all MLPs, all attentions.
+            kinds = sorted({dimension.partition(".")[0] for dimension in free})
+            scopes += [(tuple(d for d in free if d.partition(".")[0] == kind), "all") for kind in kinds]
+        else:
+            scopes.append((tuple(free), "all"))
+    for scope, name in scopes:
+        prunable = {dimension: sizes[dimension] for dimension in scope if not is_bystander(cell, dimension)}
+        if prunable:
+            allowed = total_left(cell, prunable, channel_ratio(config, next(iter(prunable))), among=0)
+            rule = _rule(config, Rule.CHANNEL_COUNTS, own=name != "all")
+            yield Count(tuple(prunable), allowed, rule, sum(prunable.values()), name)
 
 
 def rankable(cell: Cell) -> dict[str, int]:
@@ -344,16 +347,6 @@ def rankable(cell: Cell) -> dict[str, int]:
         if f"qkv.{block}" not in cell.config.ignored_layers:
             sizes[f"dims.{block}"] = model.head_dim
     return sizes
-
-
-def _total(cell: Cell, sizes: Mapping[str, int], scope: str) -> Count:
-    prunable = {dimension: size for dimension, size in sizes.items() if not is_bystander(cell, dimension)}
-    rule = _rule(cell.config, Rule.CHANNEL_COUNTS, own=scope != "all")
-    if not prunable:
-        return Count((), frozenset(), rule, 0, scope)
-    ratio = channel_ratio(cell.config, next(iter(prunable)))
-    allowed = total_left(cell, prunable, ratio, among=0)
-    return Count(tuple(prunable), allowed, rule, sum(prunable.values()), scope)
 
 
 def is_bystander(cell: Cell, dimension: str) -> bool:

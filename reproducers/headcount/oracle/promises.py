@@ -88,7 +88,7 @@ def reported_heads(expectation: Expectation, observation: Observation) -> Iterat
         yield Finding(rule, kind, Problem.BLOCKS, found=found, allowed=allowed)
         return
     for block, row in enumerate(observation.reported):
-        for name, reported in zip("qkv", row, strict=True):
+        for name, reported in zip("qkv", (*row, None, None, None), strict=False):
             actual = len(heads_left(observation, f"{name}.{block}", expectation.head_dim))
             if name not in expectation.listed or reported == actual:
                 continue

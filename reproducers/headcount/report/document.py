@@ -3,8 +3,7 @@
 Rows are many and alike, so that what they share stands once: cells, texts and counts are named by number.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -126,7 +125,10 @@ class _Encoder:
             "specs": [document.specs[build] for build in document.builds],
             "transformers": list(document.by_version),
             "totals": {version: table.totals(rows) for version, rows in document.by_version.items()},
-            "counts": {version: _counted(rows) for version, rows in document.by_version.items()},
+            "counts": {
+                version: {kind: n for kind in Kind if (n := sum(row.verdict.kind is kind for row in rows))}
+                for version, rows in document.by_version.items()
+            },
             "defects": [_defect(found) for found in document.timelines],
             "cells": [_cell(row) for row in self._cells.values()],
             "rows": [self._row(row) for row in document.rows],
@@ -180,12 +182,6 @@ class _Encoder:
         }
 
 
-def _counted(rows: Iterable[Row]) -> dict[str, int]:
-    """Return verdict -> cells."""
-    found = Counter(row.verdict.kind for row in rows)
-    return {str(kind): found[kind] for kind in Kind if found[kind]}
-
-
 def _cell(row: Row) -> dict[str, Any]:
     """Return a row's cell, with what should be left of it."""
     known = known_cells().get(row.cell)
@@ -193,7 +189,7 @@ def _cell(row: Row) -> dict[str, Any]:
     return {"id": row.cell, "model": row.model, "config": row.config, "expected": expected}
 
 
-def _file(source: Source) -> Mapping[str, Any]:
+def _file(source: Source) -> dict[str, Any]:
     results = source.results
     if results is None:
         return {"name": source.name, "problem": source.problem}

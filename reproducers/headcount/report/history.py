@@ -9,10 +9,8 @@ from headcount.report.timeline import Mark, Timeline
 
 _MARKS = {Mark.SHOWS: "X", Mark.FINE: "·", Mark.HIDDEN: "?", Mark.UNKNOWN: "-"}
 
-_LEGEND = (
-    "X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model, "
-    "? another defect shows, and may hide it"
-)
+_LEGEND = """X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,
+? another defect shows, and may hide it; as recorded with transformers"""
 
 
 def table(timelines: Sequence[Timeline], transformers: str) -> str:
@@ -27,7 +25,7 @@ def table(timelines: Sequence[Timeline], transformers: str) -> str:
     rows = [("", heads), ("", [f".{release.rpartition('.')[2]}" for release in RELEASES])]
     rows += [(timeline.defect.id, [_MARKS[mark] for mark in timeline.marks]) for timeline in timelines]
     lines = [f"{name:<{width}}  {''.join(f'{cell:<4}' for cell in cells)}".rstrip() for name, cells in rows]
-    return "\n".join([*lines, "", f"{_LEGEND}; with transformers {transformers}"])
+    return "\n".join([*lines, "", f"{_LEGEND} {transformers}"])
 
 
 def to_json(timelines: Iterable[Timeline]) -> dict[str, Any]:

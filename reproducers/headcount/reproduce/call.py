@@ -68,11 +68,13 @@ def _value(model: Model, name: str, value: Any) -> str:
 
 
 def importance(criterion: Criterion) -> tuple[str, str]:
-    """Return the class that a file calls `importance`, and its arguments; "" for a lambda, which is in the call."""
+    """Return what a file calls `importance`, and the pruner's argument; "" for a lambda, which is in the call."""
     if criterion is Criterion.CONSTANT:
         return "", ""
     names, given = CONSTRUCTED[criterion]
-    arguments = [f"{key}={value!r}".replace("'", '"') for key, value in given.items()]
-    arguments += ["num_classes=model.config.num_labels"] * (criterion is Criterion.OBDC)
-    renamed = f'getattr(tp.importance, "{names[0]}", None) or ' if names is NORM else ""  # in 1.5.2
-    return f"{renamed}tp.importance.{names[-1]}", ", ".join(arguments)
+    parts = [f"{key}={value!r}".replace("'", '"') for key, value in given.items()]
+    parts += ["num_classes=model.config.num_labels"] * (criterion is Criterion.OBDC)
+    arguments = f"({', '.join(parts)})"
+    if names is NORM:  # renamed in 1.5.2
+        return f'getattr(tp.importance, "{names[0]}", None) or tp.importance.{names[1]}', f"importance{arguments}"
+    return f"tp.importance.{names[0]}{arguments}", "importance"

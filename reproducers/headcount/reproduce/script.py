@@ -92,7 +92,7 @@ def demand_writable(cell: Cell) -> None:
 def _facts(cell: Cell, verdict: Verdict, weights: Weights) -> dict[str, Any]:
     """Return what the templates of the code fill in."""
     model, config, finding = cell.model, cell.config, verdict.finding
-    made, arguments = importance(config.importance)
+    made, argument = importance(config.importance)
     return {
         "model": model,
         "config": config,
@@ -102,7 +102,7 @@ def _facts(cell: Cell, verdict: Verdict, weights: Weights) -> dict[str, Any]:
         "weights": weights,
         "scales": [[round(math.sqrt(level), 2) for level in row] for row in synthetic_heads(model)],
         "importance": made,
-        "arguments": arguments,
+        "argument": argument,
         "call": call(cell),
         "finding": finding,
         "tolerance": OUTPUT_TOLERANCE,
