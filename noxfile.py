@@ -17,7 +17,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint"]
 
-#: The base environment of every build; the versions that the catalogue of defects speaks of.
+#: The base environment of every build; the transformers versions that expectations are recorded for.
 TORCH = "2.13.0"
 TRANSFORMERS = ("4.57.6", "5.23.0")
 
@@ -25,9 +25,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 
 
 def install(session: nox.Session, transformers: str, *groups: str) -> None:
-    """The base environment: torch, one line of transformers, this harness.
+    """Install the base environment: torch, one transformers version, this harness.
 
-    An environment that has all this is left alone: a second run costs nothing here, and works offline.
+    An environment that has all this is left alone: a second run costs nothing, and works offline.
     """
     groups_wanted = nox.project.dependency_groups(PROJECT, *groups)
     requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *groups_wanted]
@@ -59,14 +59,14 @@ def installer_environment() -> dict[str, str]:
 
 
 def run_environment() -> dict[str, str]:
-    """Where the harness finds uv: nox brings its own, which need not be on PATH."""
+    """Return the variables of a run, with the uv that nox brings, which need not be on PATH."""
     beside = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
     fixed = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONDONTWRITEBYTECODE": ""}
     return fixed | ({"HEADCOUNT_UV": beside} if beside else {})
 
 
 def run_headcount(session: nox.Session, transformers: str, *arguments: str) -> None:
-    """A command; its progress goes to stderr, so that what it prints can be sent to a file."""
+    """Run a command; its progress goes to stderr, so that what it prints can be sent to a file."""
     install(session, transformers, "test")
     session.run("headcount", *arguments, env=run_environment(), stderr=None, interrupt_timeout=20)
 
@@ -74,9 +74,9 @@ def run_headcount(session: nox.Session, transformers: str, *arguments: str) -> N
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def matrix(session: nox.Session, transformers: str) -> None:
-    """Every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../checkout -k local."""
+    """Run every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../checkout -k local."""
     install(session, transformers, "test")
-    # What these plugins do, around each of thousands of cells, the matrix has no use for.
+    # The matrix has no use for these plugins, which cost time around each of thousands of cells.
     lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
     arguments = ["-q", "-n", "auto", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
     # Time to write the footer, the table and where the results are, when it is interrupted.
@@ -86,26 +86,26 @@ def matrix(session: nox.Session, transformers: str) -> None:
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def headcount(session: nox.Session, transformers: str) -> None:
-    """The commands: emit and minimise a failing cell, reproduce the known defects; -- --help says more."""
+    """Run a command: emit or minimise a failing cell, which release to take, ...; -- --help says more."""
     run_headcount(session, transformers, *(session.posargs or ["--help"]))
 
 
 @nox.session
 def reproduce(session: nox.Session) -> None:
-    """Every known defect's reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
+    """Run every known defect's reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
     run_headcount(session, TRANSFORMERS[0], "reproduce", *session.posargs)
 
 
 @nox.session
 def bisect(session: nox.Session) -> None:
-    """Where a failure was introduced and fixed: -- 410, or -- 410 --repo CLONE; -- --help says more."""
+    """Find where a failure was introduced and fixed: -- 410, or -- 410 --repo CLONE; -- --help says more."""
     run_headcount(session, TRANSFORMERS[0], "bisect", *session.posargs)
 
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def gate(session: nox.Session, transformers: str) -> None:
-    """Is a build fit for release? -- CANDIDATE --base BUILD; -- --help says more."""
+    """Check whether a build is fit for release: -- CANDIDATE --base BUILD; -- --help says more."""
     run_headcount(session, transformers, "gate", *(session.posargs or ["--help"]))
 
 
@@ -118,21 +118,21 @@ def record(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def report(session: nox.Session) -> None:
-    """The results as one page, results/report.html: -- RESULTS… , --format markdown; -- --help says more."""
+    """Write the results as one page, results/report.html: -- RESULTS... , --format markdown; -- --help says more."""
     run_headcount(session, TRANSFORMERS[0], "report", *session.posargs)
 
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def claims(session: nox.Session, transformers: str) -> None:
-    """What Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
+    """Check what Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
     install(session, transformers, "test")
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/claims", *session.posargs, env=run_environment())
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The harness itself, with fake builds; options go to pytest, and files stand in place of all."""
+    """Test the harness itself, with fake builds; options go to pytest, and files stand in place of all."""
     install(session, TRANSFORMERS[0], "test")
     session.run(
         "pytest",
@@ -149,21 +149,21 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What the matrix costs, as ratios to a plain session per release and to the floor; -- --help for options."""
+    """Measure the matrix, as ratios to a plain session per release and to the floor; -- --help for options."""
     install(session, TRANSFORMERS[0], "test")
     session.run("python", "tests/bench/bench.py", *session.posargs, env=run_environment())
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
-    """How many mistakes in the head pruning the gate catches; -- --draws N --seed SEED, -- --help says more."""
+    """Count the mistakes in the head pruning that the gate catches; -- --draws N --seed SEED, -- --help says more."""
     install(session, TRANSFORMERS[0], "test")
     session.run("python", "tests/mutants/mutants.py", *session.posargs, env=run_environment())
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff, strict mypy, and the order of the modules."""
+    """Run ruff, strict mypy, the order of the modules, and the freshness of the README's tables."""
     install(session, TRANSFORMERS[0], "test", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -174,6 +174,6 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def readme(session: nox.Session) -> None:
-    """Make the generated parts of the README anew."""
+    """Make the README's generated parts anew."""
     install(session, TRANSFORMERS[0], "lint")
     session.run("cog", "-r", "-P", "README.md", env={"PYTHONPATH": "tests"})

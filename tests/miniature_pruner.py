@@ -13,7 +13,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from headcount.models import FAMILIES, fused, isotropic, multihead
+from headcount.models import FAMILIES, isotropic, own
 
 
 class _Importance:
@@ -325,8 +325,8 @@ class MetaPruner:
 
 
 def _families():
-    """Each way to find blocks: three projections, one for three, and one layer that is all of attention."""
-    return tuple(module.Adapter(FAMILIES["vit"]) for module in (isotropic, fused, multihead))
+    """Each way to find blocks: by their projections, and by one layer that is all of attention."""
+    return tuple(adapter(FAMILIES["vit"]) for adapter in (isotropic.Adapter, own.Multihead))
 
 
 def _exact(ratio):

@@ -1,5 +1,6 @@
 """Calls drawn at random over every family, for laws."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import strategies as st
@@ -36,11 +37,6 @@ CONFIGS = st.builds(
 @st.composite
 def cells(draw: st.DrawFn) -> Cell:
     """Return a call on a model, as upstream documents it for the family or plainly."""
-    model, config = draw(MODELS), draw(CONFIGS)
+    model = draw(MODELS)
     documented = model.traits.documented and draw(st.booleans())
-    return Cell(model, Config(**{**vars_of(config), "documented": documented}))
-
-
-def vars_of(config: Config) -> dict[str, object]:
-    """Return a call's parameters by name."""
-    return {name: getattr(config, name) for name in config.__dataclass_fields__}
+    return Cell(model, replace(draw(CONFIGS), documented=documented))

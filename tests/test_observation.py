@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headcount.observation import (
-    Aspect,
+    Problem,
     Ending,
     Failure,
-    Mismatch,
+    Problem,
     Observation,
     Phase,
     ScriptRun,
@@ -36,8 +36,8 @@ FULL = Observation(
     sizes={"q.0": 2},
     output_gap=0.25,
     seconds={"step": 0.5},
-    unexpected_weights=(UnexpectedWeight("a.weight", Mismatch.OTHER_INDICES, "q.0", (1,), (2, 3)),),
-    effects=(SideEffect("a", Aspect.TRAINING, "False", "True"),),
+    unexpected_weights=(UnexpectedWeight("a.weight", Problem.OTHER_INDICES, "q.0", (1,), (2, 3)),),
+    effects=(SideEffect("a", Problem.TRAINING, "False", "True"),),
 )
 
 

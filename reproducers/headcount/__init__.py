@@ -1,38 +1,21 @@
-"""Headcount tells which Torch-Pruning prunes the attention heads of a ViT right.
+"""Headcount says which Torch-Pruning prunes the attention heads of a ViT right.
 
-The modules in the order of the flow; each imports only those before it.
+The stages of the flow, each a package or a module. Each imports only those above it.
 
-errors        what went wrong, to what, and what to do next; the exit codes
-environment   the versions and the harness that a result belongs to
-confinement   what foreign code may write to
-builds        which Torch-Pruning: a release, wheel, checkout or ref -> an overlay
-clones        a local git clone: its commits, and the package at each
-bisector      where a history changes: a binary search and a scan
-models        which ViT: its numbers, and one small adapter per family
-configs       how the pruner is called
-matrix        cells: which calls on which models
-observations  what was seen, as plain facts
-planting      weights that say where they come from
-networks      the ViTs themselves: planted, copied, traced
-calls         a config's arguments, with modules for roles
-worker        in the isolated process: prune one cell, observe
-warm, planted what the fork server imports
-server        what processes are forked from
-store         observations, kept
-engine        the isolated processes
-oracle        what the documentation promises, by arithmetic
-verdicts      an observation judged by its expectation
-defects       which known defect explains a verdict
-results       JSON Lines
-scripts       a failing cell as one file that stands alone
-minimiser     a failing cell made as small as it still fails
-reproduction  such files proven, and run again
-probing       what a build is asked when a history is searched
-gate          what got worse, better or otherwise between two results
-interface     the public names of two builds
-bisection     releases or commits searched for a failure
-gating        two builds asked every cell
-report        for people to read
-gatecli, reportcli  two of the commands
-cli           the commands
+errors, environment, untrusted   exit codes; the versions a result belongs to; what foreign code wrote
+observation                      what was seen, as plain facts
+models                           which network: sizes, families, synthetic importance
+matrix                           how the pruner is called, and on which models: the cells
+builds                           which Torch-Pruning: a release, wheel, checkout or ref becomes an overlay
+pruning                          one call on one network, and what is left of it
+isolation                        a process for each build, confined; observations are kept
+oracle                           what the documentation promises; allowances; the verdict
+defects                          what is known to be wrong, and what each cell shows on each release
+examine                          a cell run, judged, explained
+wording                          English, made from facts
+results                          rows as JSON Lines
+reproduce                        a failing cell as one file that stands alone
+gate, bisect, record             two builds compared; a history searched; what the matrix holds builds to
+report                           for people to read
+pytest_plugin, cli               the matrix's runner; the commands
 """

@@ -51,8 +51,8 @@ class Ending(StrEnum):
     NOT_APPLICABLE = "not-applicable"  # the release never promised such a parameter
 
 
-class Mismatch(StrEnum):
-    """How a weight of the pruned network differs from the dense one's at its indices."""
+class Problem(StrEnum):
+    """In which way something is wrong: with a weight, with what had to be left alone, or with a count."""
 
     GONE = "gone"  # the parameter is not there any more
     NEW = "new"  # the dense network has no such parameter
@@ -64,6 +64,25 @@ class Mismatch(StrEnum):
     OTHER_INDICES = "other-indices"  # keeps other indices of its dimension than its neighbours
     OTHER_HEADS = "other-heads"  # a table's rows are of other heads than the channels
     ATTRIBUTE = "attribute"  # the layer's own numbers are not its weight's
+    TRAINING = "training"  # the model's mode
+    REQUIRES_GRAD = "requires_grad"
+    DTYPE = "dtype"
+    HOOKS = "hooks"
+    CHANNEL_GROUPS = "out_channel_groups"  # another pruner's: modules of this one's model
+    ORDER = "order"  # a dimension's survivors are out of order
+    COUNT = "count"  # of one dimension
+    TOTAL = "total"  # of dimensions that are ranked together
+    MULTIPLE = "multiple"  # a count is no multiple of round_to
+    REPORTED = "reported"  # the pruner's own head count is not the weights'
+    FORGOTTEN = "forgotten"  # the pruner no longer has a count for a listed projection
+    BLOCKS = "blocks"  # the pruner has counts for another number of blocks
+    UNEVEN_HEADS = "uneven-heads"  # heads of one projection keep unlike numbers of channels
+    UNLIKE_CHANNELS = "unlike-channels"  # two projections keep other channels of their heads
+    UNLIKE_HEADS = "unlike-heads"  # queries and values keep other heads
+    HEAD_RANKING = "head-ranking"  # a head went, and a less important one stays
+    GROUP_RANKING = "group-ranking"  # all heads that read one of keys went, and less important ones stay
+    CHANNEL_RANKING = "channel-ranking"  # a channel went, and a less important one stays
+    OUTPUT = "output"
 
 
 @dataclass(frozen=True)
@@ -73,24 +92,14 @@ class UnexpectedWeight:
     Attributes:
         parameter: its name in the network; of a layer, for ATTRIBUTE.
         dimension: what the dimension is, as in `Observation.kept`; "" where it does not matter.
-        found, expected: shapes, counts or heads, as `mismatch` needs them.
+        found, expected: shapes, counts or heads, as `problem` needs them.
     """
 
     parameter: str
-    mismatch: Mismatch
+    problem: Problem
     dimension: str = ""
     found: tuple[int, ...] = ()
     expected: tuple[int, ...] = ()
-
-
-class Aspect(StrEnum):
-    """What of a model, a parameter or another pruner pruning must leave alone."""
-
-    TRAINING = "training"
-    REQUIRES_GRAD = "requires_grad"
-    DTYPE = "dtype"
-    HOOKS = "hooks"
-    CHANNEL_GROUPS = "out_channel_groups"  # of another pruner: modules of this one's model
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ class SideEffect:
     """Something that pruning changed and had to leave alone; `before` and `after` as Python prints them."""
 
     where: str
-    aspect: Aspect
+    problem: Problem
     before: str
     after: str
 

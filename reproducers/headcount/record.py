@@ -1,7 +1,8 @@
 """Record what every cell does on every release: the files that the matrix holds builds to.
 
-Each failure is run twice, the second time in a process of its own. What no defect explains, or two that none ranks, is
-refused. What is recorded of a published release stays as it is, unless a reason is given.
+Each failure is run twice, the second time in other processes and in another order. What no defect explains is refused,
+and so is what two explain of which none ranks first. What is recorded of a published release stays as it is, unless a
+reason is given.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -72,16 +73,12 @@ def record(
     found = Recording()
     if known is not None:
         found.tokens = {cell: dict(row) for cell, row in known.tokens.items()}
-    with Pool() as pool:
-        for release, overlay in releases.items():
-            seen = []
-            for examined in pool.examine(overlay, cells(release), recall=True):
-                done(examined)
-                seen.append(examined)
-            failing = [examined.cell for examined in seen if examined.verdict.is_failure]
-            again = {examined.cell: examined for examined in pool.again(overlay, failing, recall=False)}
-            for examined in seen:
-                _keep(found, release, examined, again.get(examined.cell), known)
+    seen = {release: _run(overlay, cells(release), done, recall=True) for release, overlay in releases.items()}
+    for release, overlay in releases.items():
+        failing = [examined.cell for examined in reversed(seen[release]) if examined.verdict.is_failure]
+        again = {examined.cell: examined for examined in _run(overlay, failing, recall=False)}
+        for examined in seen[release]:
+            _keep(found, release, examined, again.get(examined.cell), known)
     if found.changed and not because:
         found.refused += [f"{line} (--because TEXT changes it)" for line in found.changed]
     if found.refused:
@@ -93,6 +90,18 @@ def record(
     return found.tokens
 
 
+def _run(
+    overlay: Overlay, cells: Sequence[Cell], done: Callable[[Examined], None] = lambda _: None, *, recall: bool
+) -> list[Examined]:
+    """Examine cells in processes that nothing else has used."""
+    seen = []
+    with Pool() as pool:
+        for examined in pool.examine(overlay, cells, recall=recall):
+            done(examined)
+            seen.append(examined)
+    return seen
+
+
 def _keep(
     found: Recording, release: str, examined: Examined, again: Examined | None, known: Expectations | None
 ) -> None:
@@ -101,7 +110,7 @@ def _keep(
     where = f"{release}-{cell.id}: {wording.verdict(verdict)}"
     before = known.token(cell, release) if known else None
     if again is not None and (again.verdict.kind, again.verdict.found) != (verdict.kind, verdict.found):
-        found.refused.append(f"{where}: in a process of its own it is another: {wording.verdict(again.verdict)}")
+        found.refused.append(f"{where}: run again it is another: {wording.verdict(again.verdict)}")
         return
     if verdict.kind is Kind.UNTESTABLE:
         found.refused.append(f"{where}: it cannot be tested")

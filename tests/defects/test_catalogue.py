@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headcount.builds import RELEASES
-from headcount.defects import DEFECTS, REPRODUCERS, Defect, catalogue, check, problems, recorded, releases_of, versions
+from headcount.defects import DEFECTS, REPRODUCERS, Defect, check, heads, problems, recorded, releases_of, versions
 from headcount.defects.defect import Breaks, Raises
 from headcount.matrix.cells import default_cells, known_cells
 from headcount.oracle import Kind
@@ -61,16 +61,16 @@ def test_no_entry_may_show_everywhere() -> None:
     ],
 )
 def test_a_malformed_catalogue(changes: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, *others = catalogue.heads.DEFECTS
+    first, *others = heads.DEFECTS
     broken = replace(first, **changes)  # type: ignore[arg-type]
-    monkeypatch.setattr(catalogue.heads, "DEFECTS", (broken, *others))
+    monkeypatch.setattr(heads, "DEFECTS", (broken, *others))
     problem = next(check.problems())
     assert says in problem
     assert re.match(r"heads\.py, line \d+: ", problem)
 
 
 def test_a_defect_without_a_file_or_with_another_s_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second, *others = catalogue.heads.DEFECTS
+    first, second, *others = heads.DEFECTS
     lost = replace(first, reproducer=replace(first.reproducer, file="lost.py"))
     monkeypatch.setattr(
         catalogue.heads, "DEFECTS", (lost, replace(second, id=lost.id, examples=lost.examples), *others)

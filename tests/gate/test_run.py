@@ -53,7 +53,7 @@ def test_what_became_of_a_cell(
     assert (changes(verdict)[ISSUE_410], verdict.exit_code) == (change, code)
 
 
-def test_a_model_that_cannot_run_is_wanted_once(
+def test_a_model_that_cannot_run_runs_once(
     tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing failed that a machine could be at fault for, and a process for each would take half of a second run."""
@@ -68,7 +68,7 @@ def test_a_model_that_cannot_run_is_wanted_once(
     assert again == [False, False, 0, 0]
 
 
-def test_a_change_fails_if_wanted(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+def test_a_change_fails_if_strict(tmp_path: Path, made: Callable[..., Overlay]) -> None:
     verdict = gated(tmp_path, made("crash-step", "1.6.1"), made("wrong-heads"), strict=True)
     assert (verdict.of(Change.REGRESSED), verdict.exit_code) == ((), ExitCode.REGRESSION)
 
@@ -95,7 +95,7 @@ def test_a_base_that_fails_once_hides_nothing(tmp_path: Path, made: Callable[...
 def test_a_candidate_that_claims_to_be_older(
     tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What its version never promised is not wanted of it; that is no way to pass."""
+    """What its version never promised is not run on it; that is no way to pass."""
     isomorphic = next(cell for cell in default_cells() if cell.config.isomorphic)
     monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [isomorphic])
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("thaws", "1.3.0"))
@@ -183,7 +183,7 @@ def test_a_build_is_not_compared_with_what_it_was(tmp_path: Path, made: Callable
     assert recalled(tmp_path, build, build) == [True, True, False, False]
 
 
-def test_what_failed_in_passing_is_wanted_again(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+def test_what_failed_in_passing_is_run_again(tmp_path: Path, made: Callable[..., Overlay]) -> None:
     """Of a base, each time; of a candidate, until it repeats: neither is believed for having been seen once."""
     passing = Observation(Ending.RAISED, Phase.STEP, Failure("OSError", "[Errno 5] Input/output error", ""))
     cell = next(cell for cell in CELLS if cell.id == ISSUE_410)
@@ -218,7 +218,7 @@ def test_a_machine_that_fails_both_hides_nothing(tmp_path: Path, made: Callable[
 def test_a_candidate_that_hangs_everywhere_is_given_up(
     tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = list(default_cells())[:6]  # one part: one process is wanted them all
+    every = list(default_cells())[:6]  # one part: one process runs them all
     monkeypatch.setattr("headcount.gate.run.every_cell", lambda: every)
     monkeypatch.setattr("headcount.examine.Engine", partial(Engine, cell_timeout=1.0))
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("hang"))

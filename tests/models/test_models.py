@@ -9,16 +9,16 @@ from packaging.specifiers import SpecifierSet
 
 from headcount.matrix import cells as matrix
 from headcount.models import FAMILIES, Model, adapter, small
-from headcount.pruning.network import template
+from headcount.pruning.network import copied
 from headcount.pruning.reference import gap, runs
-from headcount.pruning.trace import trace
+from headcount.pruning.trace import dense_sizes, trace
 
 MODELS = [pytest.param(model, id=model.id) for model in matrix.family_models()]
 
 
 def _without(model: Model, part: str, gone: int) -> dict[str, tuple[int, ...]]:
     """Everything but one head, or one channel of each head, of all blocks; and what goes with it by construction."""
-    dense, sizes, _ = trace(template(model).copy(), model)
+    dense, sizes = trace(copied(model), model)[0], dense_sizes(model)
     family = model.traits
 
     def stays(name: str, row: int) -> bool:
@@ -42,10 +42,10 @@ def _without(model: Model, part: str, gone: int) -> dict[str, tuple[int, ...]]:
 def test_every_weight_is_traced(model: Model) -> None:
     """All of a dense network is found, fits together, and says what its own reference says."""
     family: Any = adapter(model.family)
-    net = template(model).copy()
-    kept, sizes, unexpected = trace(net, model)
+    net = copied(model)
+    kept, unexpected = trace(net, model)
     assert not unexpected
-    assert kept == {dimension: tuple(range(size)) for dimension, size in sizes.items()}
+    assert kept == {dimension: tuple(range(size)) for dimension, size in dense_sizes(model).items()}
     assert len(family.blocks(net)) == model.layers
     with torch.no_grad():
         output = family.call(net, family.inputs(model))
@@ -57,7 +57,7 @@ def test_every_weight_is_traced(model: Model) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_what_is_said_of_a_family(model: Model) -> None:
     family = model.traits
-    dimensions = trace(template(model).copy(), model)[0]
+    dimensions = trace(copied(model), model)[0]
     assert any(name.startswith("heads.") for name in dimensions) == family.relative_position_bias
     assert family.is_in(version("transformers"))
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from headcount.observation import Mismatch
+from headcount.observation import Problem
 from headcount.pruning.fingerprint import decode, encode
 
 SHAPES = st.lists(st.integers(1, 12), min_size=1, max_size=3)
@@ -44,14 +44,14 @@ def test_indices_are_read_back(case: tuple[Tensor, Tensor, tuple[tuple[int, ...]
 def test_no_change_goes_unnoticed(
     case: tuple[Tensor, Tensor, tuple[tuple[int, ...], ...]], data: st.DataObject
 ) -> None:
-    """Law: with any one value replaced by another, decode gives a mismatch instead of indices, or other indices."""
+    """Law: with any one value replaced by another, decode gives a problem instead of indices, or other indices."""
     dense, left, kept = case
     position = data.draw(st.integers(0, left.numel() - 1))
     changed = left.clone()
     flat = changed.view(-1)
     flat[position] = data.draw(st.sampled_from([-flat[position].item(), flat[position].item() * 1.5, 0.0]))
-    indices, mismatch = decode(changed, dense)
-    assert mismatch or indices != kept
+    indices, problem = decode(changed, dense)
+    assert problem or indices != kept
 
 
 @given(st.integers(2, 12), st.integers(2, 12))
@@ -65,8 +65,8 @@ def test_rows_and_columns_may_not_mix(rows: int, columns: int) -> None:
 
 def test_another_kind_of_tensor() -> None:
     dense = encode(torch.full((4, 4), 0.05))
-    assert decode(dense.double(), dense) == ((), Mismatch.ANOTHER_TENSOR)
-    assert decode(dense[0], dense) == ((), Mismatch.ANOTHER_TENSOR)
-    assert decode(dense[:0], dense) == ((), Mismatch.EMPTY)
-    assert decode(dense[:3] * 2, dense) == ((), Mismatch.MOVED_VALUES)
-    assert decode(encode(torch.full((8, 8), 0.05))[-4:, -4:], dense[:3]) == ((), Mismatch.UNKNOWN_VALUES)
+    assert decode(dense.double(), dense) == ((), Problem.ANOTHER_TENSOR)
+    assert decode(dense[0], dense) == ((), Problem.ANOTHER_TENSOR)
+    assert decode(dense[:0], dense) == ((), Problem.EMPTY)
+    assert decode(dense[:3] * 2, dense) == ((), Problem.MOVED_VALUES)
+    assert decode(encode(torch.full((8, 8), 0.05))[-4:, -4:], dense[:3]) == ((), Problem.UNKNOWN_VALUES)

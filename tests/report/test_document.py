@@ -20,7 +20,7 @@ from headcount.defects import Outcome
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Change
 from headcount.oracle import Kind
-from headcount.report import document, html, sources, summary
+from headcount.report import document, formats, sources
 from headcount.report.timeline import Mark
 from helpers import (
     HOSTILE,
@@ -40,7 +40,7 @@ SCHEMA = json.loads(files("headcount.report").joinpath("report.schema.json").rea
 @pytest.fixture(autouse=True)
 def _whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """The cells that are run here are all there are."""
-    monkeypatch.setattr("headcount.report.gaps.default_cells", lambda: REPORTED)
+    monkeypatch.setattr("headcount.report.sources.default_cells", lambda: REPORTED)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,7 @@ def test_its_numbers_are_the_rows(plain: Path) -> None:
     (counted,) = found["counts"].values()
     assert counted == {kind: n for kind in Kind if (n := sum(row.verdict.kind is kind for row in rows))}
     assert len(found["rows"]) == len(rows) == 3 * len(REPORTED)
-    assert summary.counts(made)[0].endswith("6 cells: 3 ok, 0 explained by a known defect, 3 unexpected")
+    assert formats.counts(made)[0].endswith("6 cells: 3 ok, 0 explained by a known defect, 3 unexpected")
     wrong = next(row for row in found["rows"] if row["verdict"] == "wrong-heads")
     cell = found["cells"][wrong["cell"]]
     left = {left["name"]: (left["seen"], left["fits"]) for left in found["left"][wrong["left"]]}
@@ -180,7 +180,7 @@ def test_two_results_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "correct",
         "wrong-heads",
     ]
-    assert "compared with" in html.render(found)
+    assert "compared with" in formats.html(found)
     assert main(["report", "--compare", str(base), str(candidate), "--format", "markdown", "-o", "-"]) == ExitCode.CLEAN
     assert "1 regressed" in capsys.readouterr().out
     other = tmp_path / "other.jsonl"
@@ -248,7 +248,7 @@ def test_what_is_mended_does_not_show(tmp_path: Path, plain: Path) -> None:
     made = made_of(edited(plain, tmp_path / "mended.jsonl", mend))
     (found,) = made.timelines
     assert found.marks[0] == Mark.FINE
-    assert "410-total-heads is recorded, and does not show" in summary.markdown(made)
+    assert "410-total-heads is recorded, and does not show" in formats.markdown(made)
 
 
 def test_what_an_unexplained_failure_looks_like(tmp_path: Path, plain: Path) -> None:
@@ -332,11 +332,11 @@ class _Tags(HTMLParser):
 
 def test_what_a_build_says_is_no_markup(tmp_path: Path, plain: Path) -> None:
     made = made_of(hostile_results(plain, tmp_path))
-    page = html.render(made.to_json())
+    page = formats.html(made.to_json())
     tags = _Tags(page)
     assert (tags.found.count("script"), tags.found.count("img"), tags.handlers) == (2, 0, [])
     assert "<script>document" not in page
-    unfenced = re.sub(r"(?s)(```+)text\n.*?\n\1", "", summary.markdown(made))
+    unfenced = re.sub(r"(?s)(```+)text\n.*?\n\1", "", formats.markdown(made))
     assert "<script>" not in re.sub(r"(`+) .*? \1|`[^`]*`", "", unfenced)
 
 

@@ -15,7 +15,7 @@ from headcount.builds import RELEASES
 from headcount.environment import environment
 from headcount.matrix.cells import default_cells
 from headcount.oracle import Kind
-from headcount.report import document, html, sources
+from headcount.report import document, formats, sources
 from helpers import ISSUE_410, hostile_results, miniature_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -50,7 +50,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def opened(page: Page, path: Path, found: Mapping[str, Any], view: str = "") -> Page:
-    path.write_text(html.render(found), "utf-8")
+    path.write_text(formats.html(found), "utf-8")
     page.goto(f"file://{path}{view}")
     page.wait_for_selector("html[data-ready=yes]")
     return page

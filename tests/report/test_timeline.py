@@ -11,7 +11,7 @@ from headcount.examine import Examined
 from headcount.matrix.cells import known_cells
 from headcount.observation import Ending, Failure, Observation
 from headcount.oracle import Kind, Verdict
-from headcount.report import history, timeline
+from headcount.report import timeline
 from headcount.report.timeline import Mark
 from headcount.results import Row
 from helpers import ISSUE_410
@@ -37,7 +37,7 @@ FINE, SHOWS, HIDDEN, UNKNOWN = Mark.FINE, Mark.SHOWS, Mark.HIDDEN, Mark.UNKNOWN
 )
 def test_a_defect_s_story(builds: tuple[str, ...], marks: tuple[Mark, ...], story: str) -> None:
     """A build that ran none of its cells has neither introduced nor fixed anything."""
-    assert timeline.story(builds, marks) == story
+    assert timeline.Timeline(DEFECTS[0], builds, marks, ()).story == story
 
 
 def row(build: str, kind: Kind, outcome: Outcome, shown: str = "") -> Row:
@@ -84,7 +84,7 @@ def test_the_table_of_a_history() -> None:
     found = timeline.of_releases(
         [defect(id_) for id_ in ("410-total-heads", "obdc-transformer", "concat-half")], "5.23.0"
     )
-    rows = {line.split()[0]: line.split()[1:] for line in history.table(found, "5.23.0").splitlines()[2:5]}
+    rows = {line.split()[0]: line.split()[1:] for line in timeline.table(found, "5.23.0").splitlines()[2:5]}
     assert rows == {
         "410-total-heads": [*"·········X········"],
         "obdc-transformer": [*"--------XXXXXXXXXX"],

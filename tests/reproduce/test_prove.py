@@ -84,7 +84,8 @@ def test_proof_is_the_same_failure(verdict: Verdict, run: ScriptRun, shown: bool
 def test_every_kind_of_failure_has_its_file(name: str, config: Config, kind: Kind, tmp_path: Path) -> None:
     """It shows the failure on a build that has it, and ends with 0 on one that has not."""
     bad, good = miniatures.build(tmp_path, name), miniatures.build(tmp_path)
-    with Engine(cell_timeout=2, script_timeout=12) as engine:
+    patience = 3 if kind is Kind.TIMEOUT else 60
+    with Engine(cell_timeout=patience, script_timeout=10 * patience) as engine:
         cell = Cell(Model(layers=1), config)
         assert examine(engine, bad, cell).verdict.kind is kind
         path = tmp_path / "shown.py"

@@ -6,19 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from headcount import wording
+from headcount import builds, defects, isolation, matrix, models, observation, oracle, wording
 from headcount.bisect.search import State
-from headcount.builds import Overlay
-from headcount.defects import Defect, looks_like, recorded
 from headcount.defects.expectations import FINE
 from headcount.environment import environment
 from headcount.examine import Examined, examine
-from headcount.isolation import Engine
-from headcount.matrix import Cell
 from headcount.matrix.cells import every_cell, known_cells
-from headcount.models import Model
-from headcount.observation import MACHINES_FAULT, ScriptRun, without_numbers
-from headcount.oracle import Kind, Verdict
 
 #: Which of several cells speaks for a build.
 _FIRST = (State.BAD, State.SKIP, State.GOOD)
@@ -38,7 +31,7 @@ class Answer:
 
     state: State
     label: str
-    evidence: Verdict | ScriptRun
+    evidence: oracle.Verdict | observation.ScriptRun
     looks_like: tuple[str, ...] = ()
     cell: str = ""
 
@@ -46,27 +39,25 @@ class Answer:
     def what(self) -> str:
         """The evidence in one line."""
         found = self.evidence
-        said = wording.script_run(found) if isinstance(found, ScriptRun) else wording.verdict(found)
+        said = wording.script_run(found) if isinstance(found, observation.ScriptRun) else wording.verdict(found)
         return f"{said} ({self.cell})" if self.cell else said
 
     @property
     def doubtful(self) -> bool:
         """Whether an exception arose outside the build, so that it may be the script's own mistake."""
-        run = self.evidence
         return (
-            isinstance(run, ScriptRun)
+            isinstance(self.evidence, observation.ScriptRun)
             and self.label != ""
-            and run.frame == ""
-            and run.raised.partition(":")[0] not in ("", "AssertionError")
+            and self.evidence.frame == ""
+            and self.evidence.raised.partition(":")[0] not in ("", "AssertionError")
         )
 
     def likeness(self, *, roughly: bool) -> Hashable:
         """Return what this answer shares with neighbours that are reported as one."""
-        if isinstance(self.evidence, ScriptRun):
+        if isinstance(self.evidence, observation.ScriptRun):
             said = self.evidence.said
-            return self.evidence.status, without_numbers(said) if roughly else said
-        signature = self.evidence.signature
-        return signature if roughly else (signature, self.evidence.found, self.cell)
+            return self.evidence.status, observation.without_numbers(said) if roughly else said
+        return self.evidence.signature, None if roughly else (self.evidence.found, self.cell)
 
 
 @dataclass(frozen=True)
@@ -79,11 +70,11 @@ class Cells:
     """
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[matrix.Cell, ...]
     label: Callable[[Examined], str]
     sought: str = ""
 
-    def answer(self, engine: Engine, build: Overlay) -> Answer:
+    def answer(self, engine: isolation.Engine, build: builds.Overlay) -> Answer:
         """Run all cells, and return the answer of the first bad one, else the first skipped one, else a good one."""
         return min(
             (self._answer(examine(engine, build, cell)) for cell in self.cells),
@@ -92,7 +83,7 @@ class Cells:
 
     def _answer(self, found: Examined) -> Answer:
         cell = found.cell.id if len(self.cells) > 1 else ""
-        if found.verdict.kind is Kind.OK:
+        if found.verdict.kind is oracle.Kind.OK:
             return Answer(State.GOOD, State.GOOD, found.verdict, cell=cell)
         label = self.label(found) if found.verdict.is_failure else ""
         state = State.BAD if label and self.sought in ("", label) else State.SKIP
@@ -119,12 +110,12 @@ class Script:
         """The file's name."""
         return self.path.name
 
-    def answer(self, engine: Engine, build: Overlay) -> Answer:
+    def answer(self, engine: isolation.Engine, build: builds.Overlay) -> Answer:
         """Run the script with a build."""
         run = engine.run_script(build, self.path, recall=self.resumed, environment=os.environ, confined=False)
         if run.status == 0:
             return Answer(State.GOOD, State.GOOD, run)
-        if run.status != 1 or MACHINES_FAULT.search(run.raised):
+        if run.status != 1 or observation.MACHINES_FAULT.search(run.raised):
             return Answer(State.SKIP, "", run)
         label = State.BAD if self.any_failure else script_failure(run)
         return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, run)
@@ -134,12 +125,12 @@ class Script:
 Subject = Cells | Script
 
 
-def by_cell(cell: Cell, *, any_failure: bool = False) -> Cells:
+def by_cell(cell: matrix.Cell, *, any_failure: bool = False) -> Cells:
     """Return the search for whatever goes wrong in a cell: each failure told from the others, or all as one."""
     return Cells(cell.id, (cell,), lambda found: State.BAD if any_failure else failure(found))
 
 
-def by_defect(defect: Defect, *, any_failure: bool = False) -> Cells:
+def by_defect(defect: defects.Defect, *, any_failure: bool = False) -> Cells:
     """Return the search for a known defect, in the cells that tell it from others best."""
 
     def label(found: Examined) -> str:
@@ -156,32 +147,32 @@ def failure(found: Examined) -> str:
 
 def look_alikes(found: Examined) -> tuple[str, ...]:
     """Return the known defects that a verdict looks like, whatever the build's version: commits may state none."""
-    return tuple(defect.id for defect in looks_like(found.cell, found.verdict))
+    return tuple(defect.id for defect in defects.looks_like(found.cell, found.verdict))
 
 
-def script_failure(run: ScriptRun) -> str:
+def script_failure(run: observation.ScriptRun) -> str:
     """Return the label of a script's failure: what was raised, in which function of the build, at which lines."""
     lines = f"line {', '.join(map(str, run.lines))}" if run.lines else ""
-    return ": ".join(filter(None, (without_numbers(run.raised) or State.BAD, run.frame.rpartition(".")[2], lines)))
+    raised = observation.without_numbers(run.raised) or State.BAD
+    return ": ".join(filter(None, (raised, run.frame.rpartition(".")[2], lines)))
 
 
 @cache
-def telling_cells(defect: Defect) -> tuple[Cell, ...]:
+def telling_cells(defect: defects.Defect) -> tuple[matrix.Cell, ...]:
     """Return a few cells that show a defect on each release that has it. On others they are fine, if that can be.
 
     A cell in which another defect shows on some release says nothing about this one there.
     """
-    known = recorded(environment()["transformers"])
+    known = defects.recorded(environment()["transformers"])
 
-    def rank(cell: Cell) -> tuple[int, int, str]:
+    def rank(cell: matrix.Cell) -> tuple[int, int, str]:
         others = sum(token.kind != FINE and token.defect != defect.id for token in known.tokens[cell.id].values())
         # Not every transformers version runs all pruned models: the plainest comes first.
-        is_plain = cell.model.family == Model.family and cell.model.labels
-        unlike = 0 if is_plain else 1 + cell.config.prune_num_heads + cell.config.global_pruning
-        return others, unlike, cell.id
+        is_plain = cell.model.family == models.Model.family and cell.model.labels
+        return others, 0 if is_plain else 1 + cell.config.prune_num_heads + cell.config.global_pruning, cell.id
 
     ranked = sorted((cell for cell in every_cell() if cell.id in known.cells.get(defect.id, ())), key=rank)
-    chosen: list[Cell] = []
+    chosen: list[matrix.Cell] = []
     for release in known.releases.get(defect.id, ()):
         clear = [cell for cell in ranked if known.foretold(cell, release) == defect.id]
         if not any(cell in clear for cell in chosen):

@@ -1,17 +1,15 @@
 """Search a history for a failure: the releases, or the commits of a clone."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
 
+from headcount import builds, isolation, observation, oracle
 from headcount.bisect.probe import Answer, Subject
 from headcount.bisect.search import Change, History, State, beginnings, changes, pasts, search
-from headcount.builds import RELEASES, Clone, Commit, Overlay, parse, prepare, prepare_tree
+from headcount.builds import RELEASES
 from headcount.errors import ExitCode, HeadcountError, UsageError
-from headcount.isolation import Engine
-from headcount.observation import Ending
-from headcount.oracle import Kind, Verdict
 
 #: With fewer distinct builds than this, all are tested: it takes a minute, and is right on any history.
 SCANNED_BELOW = 300
@@ -59,8 +57,8 @@ class Span:
     boundary: tuple[str, ...]
     keys: Mapping[str, str]
     titles: Mapping[str, str]
-    prepare: Callable[[str], Overlay]
-    commits: Mapping[str, Commit] = field(default_factory=dict)
+    prepare: Callable[[str], builds.Overlay]
+    commits: Mapping[str, builds.Commit] = field(default_factory=dict)
 
     @property
     def builds(self) -> int:
@@ -74,7 +72,6 @@ class Bisection:
 
     Attributes:
         subject: the name of what was searched for.
-        find: which changes were searched for.
         answers: point -> its build's answer; after a scan, of all points.
         changes: oldest first.
         begins: known points that may have become so before anything is known of their lines.
@@ -83,12 +80,11 @@ class Bisection:
 
     subject: str
     span: Span
-    find: Find
-    scanned: bool
     answers: Mapping[str, Answer]
-    changes: tuple[Change, ...]
-    begins: tuple[str, ...] = ()
-    ends: tuple[str, ...] = ()
+    changes: Sequence[Change]
+    begins: Sequence[str] = ()
+    ends: Sequence[str] = ()
+    scanned: bool = False
 
     @property
     def exit_code(self) -> ExitCode:
@@ -115,10 +111,10 @@ def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
         raise UsageError(f"{older} is not older than {newer}", _SWAPPED)
     points = RELEASES[first : last + 1]
     same = {release: release for release in points}
-    return Span(History.line(points), points, (), same, same, lambda release: prepare(parse(release)))
+    return Span(History.line(points), points, (), same, same, lambda release: builds.prepare(builds.parse(release)))
 
 
-def commits(clone: Clone, older: str, newer: str, *, first_parent: bool = False) -> Span:
+def commits(clone: builds.Clone, older: str, newer: str, *, first_parent: bool = False) -> Span:
     """Return the commits of a clone from one ref to another, both included.
 
     Raises:
@@ -134,21 +130,20 @@ def commits(clone: Clone, older: str, newer: str, *, first_parent: bool = False)
     inside = (start, *clone.commits(start.sha, end.sha, first_parent=first_parent))
     if first_parent and inside[1].parents[0] != start.sha:
         raise UsageError(f"{older} is not on the line of {newer}'s first parents", "leave out --first-parent")
-    boundary = () if first_parent else tuple(clone.boundary(inside[1:]))
-    before = tuple(commit for commit in boundary if commit.sha != start.sha)
+    before = [] if first_parent else [commit for commit in clone.boundary(inside[1:]) if commit.sha != start.sha]
     found = {commit.sha: commit for commit in (*before, *inside)}
     parents = {sha: commit.parents[:1] if first_parent else commit.parents for sha, commit in found.items()}
-    outside = {commit.sha: () for commit in (*boundary, start)}
+    parents |= {commit.sha: () for commit in (*before, start)}
     titles = {sha: commit.short for sha, commit in found.items()}
     titles |= {c.sha: f"{ref} ({c.short})" for ref, c in ((older, start), (newer, end)) if not c.sha.startswith(ref)}
     return Span(
-        History(tuple(found), {**parents, **outside}),
+        History(tuple(found), parents),
         tuple(commit.sha for commit in inside),
         tuple(commit.sha for commit in before),
         # The tree alone is not enough: a build is not given what its version never promised.
         {sha: f"{commit.tree} {commit.version}" for sha, commit in found.items()},
         titles,
-        lambda sha: prepare_tree(clone.path, found[sha].tree, found[sha].version, found[sha].short),
+        lambda sha: builds.prepare_tree(clone.path, found[sha].tree, found[sha].version, found[sha].short),
         found,
     )
 
@@ -163,7 +158,7 @@ class Prober:
         answers: point -> its build's answer.
     """
 
-    engine: Engine
+    engine: isolation.Engine
     subject: Subject
     span: Span
     report: Callable[[str, Answer | None], None] = lambda _title, _answer: None
@@ -178,8 +173,8 @@ class Prober:
             try:
                 self.known[key] = self.subject.answer(self.engine, self.span.prepare(point))
             except UsageError as error:  # no package, or one that does not install: no reason to end a search
-                untestable = Verdict(Kind.UNTESTABLE, ending=Ending.NOT_RUN, detail=error.problem)
-                self.known[key] = Answer(State.SKIP, Kind.UNTESTABLE, untestable)
+                kind, ending = oracle.Kind.UNTESTABLE, observation.Ending.NOT_RUN
+                self.known[key] = Answer(State.SKIP, kind, oracle.Verdict(kind, ending=ending, detail=error.problem))
             self.report(title, self.known[key])
         self.answers[point] = self.known[key]
         return self.answers[point]
@@ -214,7 +209,8 @@ def scan(prober: Prober, find: Find) -> Bisection:
     Raises:
         UntestableError: nothing in the range can be tested.
     """
-    span, answers, name, after = prober.span, prober.answers, prober.subject.name, _AFTER[find]
+    span, answers, name = prober.span, prober.answers, prober.subject.name
+    after = _AFTER[find]
     tested = [prober.answer(point) for point in (*span.points, *span.boundary)][: len(span.points)]
     telling = [answer for answer in tested if answer.state is not State.SKIP]
     if not telling:
@@ -233,14 +229,18 @@ def scan(prober: Prober, find: Find) -> Bisection:
         if answers[change.point].state in after
         and not (change.merged and states[change.point] == State.GOOD and set(change.last) <= set(span.boundary))
     ]
-    if span.commits:  # branches of a history stand one after the other, though they grew side by side
-        found.sort(key=lambda change: span.commits[change.point].date)
-    given = {span.points[0], *span.boundary}  # what was before these is out of range
-    begins = [p for p in beginnings(span.history, states) if p not in given and answers[p].state in after]
-    newer = span.points[-1]
-    last = pasts(span.history, states)[newer].nearest if states[newer] == State.SKIP else ()
-    ends = [p for p in span.points if p in last and answers[p].state.opposite in after]
-    return Bisection(name, span, find, True, answers, tuple(found), tuple(begins), tuple(ends))  # noqa: FBT003 - a field
+    # Branches of a history stand one after the other, though they grew side by side.
+    found.sort(key=lambda change: span.commits[change.point].date if span.commits else "")
+    begins = [
+        point
+        for point in beginnings(span.history, states)
+        # What was before these is out of range.
+        if point not in (span.points[0], *span.boundary) and answers[point].state in after
+    ]
+    newest = span.points[-1]
+    last = pasts(span.history, states)[newest].nearest if states[newest] == State.SKIP else ()
+    ends = [point for point in span.points if point in last and answers[point].state.opposite in after]
+    return Bisection(name, span, answers, found, begins, ends, scanned=True)
 
 
 def seek(prober: Prober, find: Find) -> Bisection:
@@ -253,15 +253,11 @@ def seek(prober: Prober, find: Find) -> Bisection:
         UsageError: an end is not what it is said to be.
         UntestableError: an end cannot be tested, or there is more than one change.
     """
-    span, (after,) = prober.span, _AFTER[find]
+    span = prober.span
+    (after,) = _AFTER[find]
     verify(prober, {span.points[0]: after.opposite, span.points[-1]: after})
-    inside = {point: span.history.parents[point] for point in span.points[1:]}
-
-    def state(point: str) -> State:
-        found = prober.answer(point).state
-        return found if after is State.BAD else found.opposite
-
-    suspects = search(History(span.points[1:], inside), state)
+    inside = History(span.points[1:], {point: span.history.parents[point] for point in span.points[1:]})
+    suspects = search(inside, lambda point: prober.answer(point).state, after)
     before = tuple(dict.fromkeys(p for point in suspects for p in span.history.parents[point] if p not in suspects))
     for point in before:
         if prober.answer(point).state is after:
@@ -269,9 +265,9 @@ def seek(prober: Prober, find: Find) -> Bisection:
                 f"{span.titles[point]} is {after} already, and {span.titles[suspects[-1]]} was made on top of it",
                 "that is not the history of one change: --scan finds all",
             )
-    skipped = tuple(p for p in before if prober.answer(p).state is State.SKIP)
+    skipped = [p for p in before if prober.answer(p).state is State.SKIP]
     change = Change(suspects[-1], (*skipped, *suspects), before)
-    return Bisection(prober.subject.name, span, find, False, prober.answers, (change,))  # noqa: FBT003 - a field
+    return Bisection(prober.subject.name, span, prober.answers, [change])
 
 
 def runs(bisection: Bisection) -> list[list[str]]:

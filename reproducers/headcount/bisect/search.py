@@ -4,7 +4,7 @@ A point is a release or a commit, and comes after its parents. The search tests 
 what was once bad stays bad. The scan tests all and assumes nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -38,51 +38,42 @@ class History:
         """Return a point's parents, without those outside."""
         return tuple(parent for parent in self.parents[point] if parent in self.parents)
 
+    def ordered(self, some: Container[str]) -> tuple[str, ...]:
+        """Return some of the points, each after its parents."""
+        return tuple(point for point in self.points if point in some)
 
-def search(history: History, state: Callable[[str], State]) -> tuple[str, ...]:
-    """Return the first bad point, where the last is bad and what is outside is good.
+    def ancestors(self) -> dict[str, frozenset[str]]:
+        """Return each point's ancestors, with the point itself."""
+        found: dict[str, frozenset[str]] = {}
+        for point in self.points:
+            found[point] = frozenset({point}).union(*(found[parent] for parent in self.inside(point)))
+        return found
+
+
+def search(history: History, state: Callable[[str], State], sought: State = State.BAD) -> tuple[str, ...]:
+    """Return the first point in the state that is searched for, where the last is in it and what is outside is not.
 
     Each step tests the point that halves the suspects best, as git bisect does.
 
     Args:
         state: called at most once for each point.
+        sought: good or bad.
 
     Returns:
         The culprit; or, where skipped points hide which it is, all suspects.
     """
-    index = {point: i for i, point in enumerate(history.points)}
-    reach = _reach(history, index)
-    suspects = reach[-1]
-    skipped = 0
-    worst = len(history.points) - 1  # known to be bad
-    while True:
-        open_ = [i for i in _bits(suspects & ~skipped) if i != worst]
-        if not open_:
-            return tuple(history.points[i] for i in _bits(suspects))
-        total = suspects.bit_count()
-        middle = max(open_, key=lambda i: (min(n := (reach[i] & suspects).bit_count(), total - n), -i))
-        match state(history.points[middle]):
-            case State.BAD:
-                worst, suspects = middle, suspects & reach[middle]
-            case State.GOOD:
-                suspects &= ~reach[middle]
-            case State.SKIP:
-                skipped |= 1 << middle
-
-
-def _reach(history: History, index: Mapping[str, int]) -> list[int]:
-    """Return, for each point, itself and its ancestors, as a set of bits."""
-    reach: list[int] = []
-    for i, point in enumerate(history.points):
-        bits = 1 << i
-        for parent in history.inside(point):
-            bits |= reach[index[parent]]
-        reach.append(bits)
-    return reach
-
-
-def _bits(number: int) -> Iterable[int]:
-    return (place for place in range(number.bit_length()) if number >> place & 1)
+    ancestors = history.ancestors()
+    tested = {history.points[-1]}
+    suspects = ancestors[history.points[-1]]
+    while untested := history.ordered(suspects - tested):
+        middle = max(untested, key=lambda point: min(n := len(ancestors[point] & suspects), len(suspects) - n))
+        tested.add(middle)
+        found = state(middle)
+        if found is sought:
+            suspects &= ancestors[middle]
+        elif found is not State.SKIP:
+            suspects -= ancestors[middle]
+    return history.ordered(suspects)
 
 
 @dataclass(frozen=True)
@@ -122,12 +113,11 @@ def pasts(history: History, states: Mapping[str, str]) -> dict[str, Past]:
     found: dict[str, Past] = {}
     for point in history.points:
         parents = history.inside(point)
-        past = [found[p] if states[p] == State.SKIP else Past(frozenset({p})) for p in parents]
-        skipped = {p for p in parents if states[p] == State.SKIP}
+        skipped = frozenset(p for p in parents if states[p] == State.SKIP)
         found[point] = Past(
-            frozenset().union(*(p.nearest for p in past)),
-            frozenset(skipped).union(*(p.hidden for p in past)),
-            len(parents) < max(len(history.parents[point]), 1) or any(p.unknown for p in past),
+            (frozenset(parents) - skipped).union(*(found[p].nearest for p in skipped)),
+            skipped.union(*(found[p].hidden for p in skipped)),
+            len(parents) < max(len(history.parents[point]), 1) or any(found[p].unknown for p in skipped),
         )
     return found
 
@@ -153,23 +143,16 @@ def changes(history: History, states: Mapping[str, str]) -> list[Change]:
     Args:
         states: good and bad, or a finer distinction; `State.SKIP` where nothing is known.
     """
-    index = {point: i for i, point in enumerate(history.points)}
-    reach = _reach(history, index)
-    past = pasts(history, states)
+    ancestors = history.ancestors()
     found: list[Change] = []
-    for point in history.points:
-        if states[point] == State.SKIP:
-            continue
-        nearest, hidden = past[point].nearest, past[point].hidden
-        alike = {p for p in nearest if states[p] == states[point]}
-        unlike = set(nearest - alike)
+    for point, past in pasts(history, states).items():
+        alike = {p for p in past.nearest if states[p] == states[point]}
+        unlike = past.nearest - alike
         if alike:
             # A line that became so after they parted has its own change already.
-            same = [index[c.point] for c in found if states[c.point] == states[point]]
-            here = reach[index[point]]
-            unlike = {p for p in unlike if not any(here & ~reach[index[p]] & 1 << i for i in same)}
-            hidden = frozenset()
-        if unlike and (alike or not past[point].unknown):
-            order = sorted(hidden, key=index.__getitem__)
-            found.append(Change(point, (*order, point), tuple(sorted(unlike, key=index.__getitem__)), bool(alike)))
+            same = {c.point for c in found if states[c.point] == states[point]} & ancestors[point]
+            unlike = {p for p in unlike if same <= ancestors[p]}
+        if states[point] != State.SKIP and unlike and (alike or not past.unknown):
+            hidden = () if alike else history.ordered(past.hidden)
+            found.append(Change(point, (*hidden, point), history.ordered(unlike), bool(alike)))
     return found

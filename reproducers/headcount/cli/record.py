@@ -5,36 +5,30 @@ from typing import Any
 
 from headcount import builds, record
 from headcount.builds import RELEASES
-from headcount.cli.shared import EXIT_CODES_WRITTEN, command, out
+from headcount.cli.shared import EXIT_CODES_WRITTEN, command, option, out
 from headcount.defects.expectations import Expectations, path_of, recorded, text_of, versions
 from headcount.environment import environment
 from headcount.errors import ExitCode, UsageError
 from headcount.report.console import progress, say
 
 _MORE = """
-Every cell of --all is run on each release, and each failure a second time in a process of its own. A failure
-that no entry of the catalogue matches is refused, and so is one that two match of which none stands over the other.
-Write or rank the entry first. What is recorded of a published release changes only with --because.
+Every cell of --all is run on each release, and each failure a second time in other processes. A failure that no
+entry of the catalogue matches is refused, and so is one that two match of which none stands over the other: write or
+rank the entry first. What is recorded of a published release changes only with --because.
 
-  nox -s record                                        check that nothing has changed, or add a new release
-  nox -s record -- --release 1.6.2                     add one release
-  nox -s record -- --because "the oracle now counts …" record anew what a better oracle sees"""
+  nox -s record                                         check that nothing has changed, or add a new release
+  nox -s record -- --release 1.6.2                      add one release
+  nox -s record -- --because "the oracle now counts X"  record anew what a better oracle sees"""
+
+_CODES = EXIT_CODES_WRITTEN.replace("0 written", "0 written, or unchanged, 1 refused")
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    made = command(
-        commands,
-        "record",
-        run,
-        "write down what every cell does on every release",
-        more=_MORE,
-        exit_codes=EXIT_CODES_WRITTEN.replace("0 written", "0 written, or unchanged, 1 refused"),
-    )
-    made.add_argument(
-        "--release", action="append", default=[], metavar="RELEASE", help="only this one; may be repeated"
-    )
-    made.add_argument("--because", default="", metavar="TEXT", help="why published releases' tokens change")
+    release = option("--release", action="append", default=[], metavar="RELEASE", help="only this one; may be repeated")
+    because = option("--because", default="", metavar="TEXT", help="why published releases' tokens change")
+    help_ = "write down what every cell does on every release"
+    command(commands, "record", run, help_, release, because, more=_MORE, exit_codes=_CODES)
 
 
 def run(options: argparse.Namespace) -> int:

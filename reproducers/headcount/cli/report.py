@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from headcount import gate
-from headcount.cli.shared import command, out
+from headcount.cli import shared
 from headcount.errors import HeadcountError, UsageError
-from headcount.report import document, html, sources, summary
+from headcount.report import document, formats, sources
 from headcount.report.console import say
-from headcount.report.document import Document
-from headcount.report.sources import Comparison, Source
 from headcount.untrusted import clean
 
 _MORE = """The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
@@ -24,26 +22,31 @@ _EXIT_CODES = """exit codes: 0 written and complete, 2 the call was wrong or a f
 something is missing (the page says what), 4 the set-up failed, 130 interrupted."""
 
 #: Format -> the ending of a file's name, and what makes the text.
-_FORMATS: Mapping[str, tuple[str, Callable[[Document], str]]] = {
-    "html": ("html", lambda found: html.render(found.to_json())),
+_FORMATS: Mapping[str, tuple[str, Callable[[document.Document], str]]] = {
+    "html": ("html", lambda found: formats.html(found.to_json())),
     "json": ("json", lambda found: json.dumps(found.to_json(), indent=1) + "\n"),
-    "markdown": ("md", summary.markdown),
+    "markdown": ("md", formats.markdown),
 }
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    help_ = "the whole matrix on one page: a heatmap, the defects over the releases, every cell"
-    made = command(commands, "report", run, help_, more=_MORE, exit_codes=_EXIT_CODES)
-    made.add_argument(
-        "results", nargs="*", type=Path, metavar="RESULTS", help="default: the newest of each version in results/"
-    )
-    made.add_argument(
-        "--compare", nargs=2, type=Path, metavar=("BASE", "CANDIDATE"), help="two results files, cell by cell"
-    )
-    made.add_argument("--format", choices=sorted(_FORMATS), default="html", help="default: %(default)s")
-    made.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="default: results/report.html, .md or .json; - prints it"
+    option = shared.option
+    shared.command(
+        commands,
+        "report",
+        run,
+        "the whole matrix on one page: a heatmap, the defects over the releases, every cell",
+        option(
+            "results", nargs="*", type=Path, metavar="RESULTS", help="default: the newest of each version in results/"
+        ),
+        option("--compare", nargs=2, type=Path, metavar=("BASE", "CANDIDATE"), help="two results files, cell by cell"),
+        option("--format", choices=sorted(_FORMATS), default="html", help="default: %(default)s"),
+        option(
+            "-o", "--output", type=Path, metavar="FILE", help="default: results/report.html, .md or .json; - prints it"
+        ),
+        more=_MORE,
+        exit_codes=_EXIT_CODES,
     )
 
 
@@ -61,11 +64,12 @@ def run(options: argparse.Namespace) -> int:
     found = sources.load(paths)
     if options.compare:
         found, comparison = sources.compare(*found)
-        made = document.make(found, [comparison], _doubts(found))
+        doubts = [doubt for results in sources.whole(found) if results.footer for doubt in results.footer.doubts]
+        made = document.make(found, [comparison], doubts)
     else:
         made = document.make(found, *_of_gates(found))
     _write(output, write(made))
-    for line in (*summary.counts(made), *(f"NOT COMPLETE: {problem}" for problem in made.problems)):
+    for line in (*formats.counts(made), *(f"NOT COMPLETE: {problem}" for problem in made.problems)):
         say(clean(line))
     return made.exit_code
 
@@ -83,27 +87,18 @@ def _newest(folder: Path) -> list[Path]:
     return [newest[version] for version in sorted(newest)]
 
 
-def _doubts(found: Sequence[Source]) -> list[str]:
-    """Return what gates' own runs were in doubt about."""
-    footers = [source.results.footer for source in found if source.results is not None]
-    return [doubt for footer in footers if footer is not None for doubt in footer.doubts]
-
-
-def _of_gates(found: Sequence[Source]) -> tuple[list[Comparison], list[str]]:
+def _of_gates(found: Sequence[sources.Source]) -> tuple[list[sources.Comparison], list[str]]:
     """Return what gates' files amount to, by transformers version; and why some amount to nothing."""
-    whole = [
-        source.results for source in found if source.results is not None and source.results.header.gate is not None
-    ]
+    parts = [results for results in sources.whole(found) if results.header.gate is not None]
     comparisons, problems = [], []
-    for version in sorted({results.header.environment["transformers"] for results in whole}):
-        parts = [results for results in whole if results.header.environment["transformers"] == version]
+    for version in sorted({part.header.environment["transformers"] for part in parts}):
         try:
-            verdict = gate.summed_up(parts)
+            verdict = gate.summed_up([part for part in parts if part.header.environment["transformers"] == version])
         except UsageError as error:
             problems.append(f"the gate's answer, transformers {version}, cannot be given: {error}")
         else:
             labels = (verdict.base.label, verdict.candidate.label)
-            comparisons.append(Comparison(*labels, verdict.differences, verdict))
+            comparisons.append(sources.Comparison(*labels, verdict.differences, verdict))
     return comparisons, problems
 
 
@@ -114,7 +109,7 @@ def _write(path: Path, text: str) -> None:
         HeadcountError: it cannot be written.
     """
     if str(path) == "-":
-        out(text.encode("utf-8", "backslashreplace").decode())
+        shared.out(text.encode("utf-8", "backslashreplace").decode())
         return
     target = path.resolve()
     aside = target.with_name(f".{os.getpid()}.part")

@@ -4,56 +4,50 @@ import argparse
 import json
 from typing import Any
 
-from headcount.cli.shared import (
-    EXIT_CODES_SAID,
-    add_json,
-    check_new,
-    command,
-    families_named,
-    out,
-    version,
-    write_new,
-)
+from headcount.cli import shared
 from headcount.defects import versions
 from headcount.errors import ExitCode, UsageError
-from headcount.matrix.cells import FAMILY_CALLS, STEPPED_CALLS
+from headcount.matrix import cells
 from headcount.report import support
 
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    made = command(commands, "support", run, "which ViT family works with which release", exit_codes=EXIT_CODES_SAID)
-    made.add_argument(
-        "--transformers",
-        action="append",
-        type=version,
-        default=[],
-        metavar="VERSION",
-        help=f"a version of it, may be given several times (default: {' and '.join(versions())})",
+    made = shared.command(
+        commands,
+        "support",
+        run,
+        "which ViT family works with which release",
+        shared.option(
+            "--transformers",
+            action="append",
+            type=shared.version,
+            metavar="VERSION",
+            help=f"a version of it, may be given several times (default: {' and '.join(versions())})",
+        ),
+        shared.option(
+            "--model",
+            action="append",
+            default=[],
+            metavar="MODEL",
+            help="only this family, or this model as in the test ids, may be given several times: dinov2, swin_bare, …",
+        ),
+        shared.option("--in-steps", action="store_true", help="the same calls in two steps, as iterative pruning does"),
+        exit_codes=shared.EXIT_CODES_SAID,
     )
-    made.add_argument(
-        "--model",
-        action="append",
-        default=[],
-        metavar="MODEL",
-        help="only this family, or this model as in the test ids, may be given several times: dinov2, swin_bare, …",
-    )
-    made.add_argument("--in-steps", action="store_true", help="the same calls in two steps, as iterative pruning does")
-    add_json(made)
+    shared.add_json(made)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables; return the exit code."""
-    check_new(options.json)
-    known, names = options.transformers or versions(), options.model
-    if unrecorded := [version for version in known if version not in versions()]:
-        raise UsageError(
-            f"nothing is recorded of transformers {', '.join(unrecorded)}", f"there are {', '.join(versions())}"
-        )
-    families_named(names)
-    calls = STEPPED_CALLS if options.in_steps else FAMILY_CALLS
+    shared.check_new(options.json)
+    wanted, recorded = options.transformers or versions(), versions()
+    if unknown := ", ".join(version for version in wanted if version not in recorded):
+        raise UsageError(f"nothing is recorded of transformers {unknown}", f"there are {', '.join(recorded)}")
+    shared.families_named(options.model)
+    calls = cells.STEPPED_CALLS if options.in_steps else cells.FAMILY_CALLS
     if options.json:
-        found = {version: support.plain(version, names, calls) for version in known}
-        write_new(options.json, json.dumps(found, indent=2) + "\n")
-    out(support.tables(known, names, calls))
+        found = {version: support.plain(version, options.model, calls) for version in wanted}
+        shared.write_new(options.json, json.dumps(found, indent=2) + "\n")
+    shared.out(support.tables(wanted, options.model, calls))
     return ExitCode.CLEAN

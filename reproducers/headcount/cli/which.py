@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from headcount import builds
-from headcount.cli.shared import add_json, check_new, command, count, families_named, out, ratio, write_new
+from headcount.cli import shared
 from headcount.environment import environment
 from headcount.errors import ExitCode, UsageError
 from headcount.examine import Examined, examine
@@ -15,9 +15,7 @@ from headcount.isolation import Cache, Engine
 from headcount.matrix import Cell, Config
 from headcount.models import Model, small
 from headcount.oracle import Kind
-from headcount.report import advice
-from headcount.report.console import progress, say
-from headcount.report.support import is_fixed
+from headcount.report import advice, console, support
 
 _CODES = """exit codes: 0 there is one to take, 1 no release does it right, 2 the call was wrong, 3 indeterminate,
 4 the set-up failed, 130 interrupted."""
@@ -27,40 +25,54 @@ _OTHER = "another transformers version may: headcount support"
 
 def add(commands: Any) -> None:
     """Declare the command."""
-    help_ = "which releases do a call right, what goes wrong in the others, and which to take"
-    made = command(commands, "which", run, help_, exit_codes=_CODES)
-    made.add_argument(
-        "--head-ratio", type=ratio, required=True, metavar="R", help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head"
+    option = shared.option
+    made = shared.command(
+        commands,
+        "which",
+        run,
+        "which releases do a call right, what goes wrong in the others, and which to take",
+        option(
+            "--head-ratio",
+            type=shared.ratio,
+            required=True,
+            metavar="R",
+            help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head",
+        ),
+        option("--heads", type=shared.count, default=Model.heads, metavar="N", help="heads of each layer"),
+        option("--layers", type=shared.count, default=Model.layers, metavar="N", help="layers"),
+        option("--ratio", type=shared.ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"),
+        option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
+        option("--head-dims", action="store_true", help="prune_head_dims=True"),
+        option("--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers"),
+        option(
+            "--model",
+            default=Model.family,
+            metavar="MODEL",
+            help="a family, or its bare backbone: dinov2, dinov2_bare, …",
+        ),
+        exit_codes=_CODES,
     )
-    made.add_argument("--heads", type=count, default=Model.heads, metavar="N", help="heads of each layer")
-    made.add_argument("--layers", type=count, default=Model.layers, metavar="N", help="layers")
-    made.add_argument("--ratio", type=ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)")
-    made.add_argument("--steps", type=count, default=1, metavar="N", help="iterative_steps")
     scope = made.add_mutually_exclusive_group()
-    scope.add_argument("--local", dest="everywhere", action="store_false", help="global_pruning=False (the default)")
-    scope.add_argument("--global", dest="everywhere", action="store_true", help="global_pruning=True")
-    made.add_argument("--head-dims", action="store_true", help="prune_head_dims=True")
-    made.add_argument("--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers")
-    made.add_argument(
-        "--model", default=Model.family, metavar="MODEL", help="a family, or its bare backbone: dinov2, dinov2_bare, …"
+    scope.add_argument(
+        "--local", dest="everywhere", action="store_false", default=False, help="global_pruning=False (the default)"
     )
-    add_json(made)
-    made.set_defaults(everywhere=False)
+    scope.add_argument("--global", dest="everywhere", action="store_true", help="global_pruning=True")
+    shared.add_json(made)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the call on every release, and print which to take; return the exit code."""
-    check_new(options.json)
+    shared.check_new(options.json)
     cell = _cell(options)
     trials: dict[str, Examined] = {}
-    with Cache() as cache, Engine(cache=cache) as engine, progress(len(builds.RELEASES)) as steps:
+    with Cache() as cache, Engine(cache=cache) as engine, console.progress(len(builds.RELEASES)) as steps:
         for release in builds.RELEASES:
             steps.begin(f"running {release}")
-            trials[release] = examine(engine, builds.prepare(builds.parse(release), say=say), cell)
+            trials[release] = examine(engine, builds.prepare(builds.parse(release), say=console.say), cell)
             steps.done(f"{release} {trials[release].verdict.kind}")
     if options.json:
-        write_new(options.json, json.dumps(advice.to_json(cell, trials), indent=2) + "\n")
-    out(advice.advice(cell, trials))
+        shared.write_new(options.json, json.dumps(advice.to_json(cell, trials), indent=2) + "\n")
+    shared.out(advice.advice(cell, trials))
     if advice.right(trials):
         return ExitCode.CLEAN
     tested = {found.verdict.kind for found in trials.values()} - {Kind.UNTESTABLE, Kind.NOT_APPLICABLE}
@@ -73,7 +85,7 @@ def _cell(options: argparse.Namespace) -> Cell:
     Raises:
         UsageError: there is no such model, or this transformers does not run it pruned: no release could prune it.
     """
-    (family,) = families_named([options.model])
+    (family,) = shared.families_named([options.model])
     model = replace(small(family, options.heads, bare=options.model != family), layers=options.layers)
     config = Config(
         global_pruning=options.everywhere,
@@ -87,7 +99,7 @@ def _cell(options: argparse.Namespace) -> Cell:
     cell, transformers, title = Cell(model, config), environment()["transformers"], model.traits.title
     if not model.traits.is_in(transformers):
         raise UsageError(f"transformers {transformers} has no {title}", _OTHER)
-    if is_fixed(cell, transformers):
+    if support.is_fixed(cell, transformers):
         runs = f"transformers {transformers} does not run a pruned {title}, whichever pruner is used"
         raise UsageError(f"{runs}: its code has sizes fixed", _OTHER)
     return cell

@@ -15,16 +15,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
+from headcount import environment
 from headcount.builds import Overlay, cache_folder
-from headcount.environment import environment, observing_digest
 from headcount.matrix import Cell
 from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, ScriptRun
 from headcount.untrusted import checked, encoded
 
 #: Seconds after which an observation that nobody used is removed.
 FORGOTTEN_AFTER = 30 * 24 * 3600
-
-_KEPT = (Ending.FINISHED, Ending.RAISED)
 
 _SCHEMA = """
 create table if not exists kept (key text primary key, value blob not null, used integer not null)
@@ -42,48 +40,24 @@ class Cache(AbstractContextManager["Cache"]):
         self.path = path or cache_folder() / "kept.sqlite"
         self._now = int(time.time())
         try:
-            self._database = self._opened()
-        except (OSError, sqlite3.Error):  # no space, no permission, locked for good
+            self._database = self._open()
+        except (OSError, sqlite3.OperationalError):  # no space, no permission, locked for good
             self._database = sqlite3.connect(":memory:")  # it has no table, so nothing is kept or found
+        except sqlite3.DatabaseError:  # it is no database
+            self.path.unlink()
+            self._database = self._open()
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def get(self, overlay: Overlay, cell: Cell, *, alone: bool = False) -> Observation | None:
-        """Return what this build did with this cell in this environment, if it is known.
+    def get(self, kind: type[T], overlay: Overlay, subject: Cell | bytes, *, alone: bool = False) -> T | None:
+        """Return what this build did with a cell, or a script, in this environment, if it is known.
 
         Args:
+            kind: `Observation` for a cell, `ScriptRun` for a script's content.
             alone: in a process that had run nothing before.
         """
-        return self._get(Observation, _key(overlay, cell, alone=alone))
-
-    def put(self, overlay: Overlay, cell: Cell, observation: Observation, *, alone: bool = False) -> None:
-        """Keep an observation, if it is one that would come out the same again."""
-        failure = observation.failure
-        text = f"{failure.exception}: {failure.message}" if failure else ""
-        if observation.ending in _KEPT and not MACHINES_FAULT.search(text):
-            self._put(_key(overlay, cell, alone=alone), observation)
-
-    def forget(self, overlay: Overlay, cell: Cell) -> None:
-        """Remove an observation, from a process of its own or not."""
-        keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
-        with suppress(sqlite3.Error):
-            self._database.execute("delete from kept where key in (?, ?)", keys)
-
-    def get_run(self, overlay: Overlay, script: bytes) -> ScriptRun | None:
-        """Return how a script ended with this build, if it is known."""
-        return self._get(ScriptRun, _key(overlay, script))
-
-    def put_run(self, overlay: Overlay, script: bytes, run: ScriptRun) -> None:
-        """Keep a script's end, if the script chose it, and it is not the machine's fault."""
-        if run.status in (0, 1, CANNOT_BE_TESTED) and not MACHINES_FAULT.search(run.printed):
-            self._put(_key(overlay, script), run)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
-
-    def _get(self, kind: type[T], key: str) -> T | None:
+        key = _key(overlay, subject, alone=alone)
         with suppress(sqlite3.Error, zlib.error, ValueError):
             row = self._database.execute("select value, used from kept where key = ?", [key]).fetchone()
             if row is None:
@@ -93,19 +67,24 @@ class Cache(AbstractContextManager["Cache"]):
             return checked(kind, json.loads(zlib.decompress(row[0])), "what is kept")
         return None
 
-    def _put(self, key: str, value: object) -> None:
-        data = zlib.compress(encoded(value).encode(), 1)
-        with suppress(sqlite3.Error):
-            self._database.execute("insert or replace into kept values (?, ?, ?)", [key, data, self._now])
+    def put(
+        self, overlay: Overlay, subject: Cell | bytes, value: Observation | ScriptRun, *, alone: bool = False
+    ) -> None:
+        """Keep an observation, or a script's run, if it is one that would come out the same again."""
+        if _repeats(value):
+            row = [_key(overlay, subject, alone=alone), zlib.compress(encoded(value).encode(), 1), self._now]
+            with suppress(sqlite3.Error):
+                self._database.execute("insert or replace into kept values (?, ?, ?)", row)
 
-    def _opened(self) -> sqlite3.Connection:
-        try:
-            return self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            self.path.unlink()  # it is no database
-            return self._open()
+    def forget(self, overlay: Overlay, cell: Cell) -> None:
+        """Remove an observation, from a process of its own or not."""
+        keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
+        with suppress(sqlite3.Error):
+            self._database.execute("delete from kept where key in (?, ?)", keys)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,15 +96,15 @@ class Cache(AbstractContextManager["Cache"]):
         return database
 
 
+def _repeats(value: Observation | ScriptRun) -> bool:
+    """Return whether the build, or the script, chose this end, and it is not the machine's fault."""
+    if isinstance(value, ScriptRun):
+        return value.status in (0, 1, CANNOT_BE_TESTED) and not MACHINES_FAULT.search(value.printed)
+    text = f"{value.failure.exception}: {value.failure.message}" if value.failure else ""
+    return value.ending in (Ending.FINISHED, Ending.RAISED) and not MACHINES_FAULT.search(text)
+
+
 def _key(overlay: Overlay, subject: Cell | bytes, *, alone: bool = False) -> str:
-    machine = (platform.system(), platform.machine())
-    parts = (
-        overlay.version,
-        overlay.digest,
-        subject,
-        alone,
-        sorted(environment().items()),
-        machine,
-        observing_digest(),
-    )
+    place = (sorted(environment.environment().items()), (platform.system(), platform.machine()))
+    parts = (overlay.version, overlay.digest, subject, alone, *place, environment.observing_digest())
     return sha256(repr(parts).encode()).hexdigest()

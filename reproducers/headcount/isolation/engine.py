@@ -13,23 +13,21 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+from dataclasses import replace
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Timer
 
 from packaging.version import Version
 
+from headcount import environment
 from headcount.builds import Overlay
-from headcount.environment import environment
 from headcount.errors import SetupError
-from headcount.isolation import forkserver
+from headcount.isolation import forkserver, landlock, shared
 from headcount.isolation.cache import Cache
-from headcount.isolation.landlock import processes_using
-from headcount.isolation.shared import END, LOG, PRINTED_LIMIT, enter, tail
-from headcount.matrix import Cell, Config
-from headcount.models import Model
+from headcount.matrix import Cell
 from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, Phase, ScriptRun
 from headcount.untrusted import checked, placeless
 
@@ -56,25 +54,6 @@ START_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
 
 _UNKNOWN_STATUS = 255
 
-_ENDINGS_OF_A_CHILD = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
-
-
-@dataclass
-class _Child:
-    """A live process that has imported one build.
-
-    Attributes:
-        greeting: whether it could be imported, once that is known.
-        sent: how many cells it got.
-    """
-
-    overlay: Overlay
-    process: BaseProcess
-    connection: Connection
-    scratch: "_Scratch"
-    greeting: Observation | None = None
-    sent: int = 0
-
 
 class Engine(contextlib.AbstractContextManager["Engine"]):
     """Runs cells on builds, each build in a process of its own. Close it, or use it as a context.
@@ -82,10 +61,9 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
     One process is kept, for the build used last: run build by build.
     """
 
-    def __init__(  # noqa: PLR0913 - each by its name
+    def __init__(
         self,
         cell_timeout: float = CELL_TIMEOUT,
-        import_timeout: float = IMPORT_TIMEOUT,
         script_timeout: float = SCRIPT_TIMEOUT,
         cache: Cache | None = None,
         *,
@@ -100,7 +78,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             many: many cells are to come, of all families: their networks are made once, before the first.
         """
         self._cache, self._fresh = cache, fresh
-        self._cell_timeout, self._import_timeout, self._script_timeout = cell_timeout, import_timeout, script_timeout
+        self._cell_timeout, self._script_timeout = cell_timeout, script_timeout
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
         self._hung: Counter[Path] = Counter()
@@ -118,11 +96,12 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             alone: use a process that has run nothing before. Its observations are kept apart from others.
             recall: look it up in the cache first.
         """
-        if missing := absent(cell.model) or unpromised(overlay.version, cell.config):
+        if missing := unpromised(overlay.version, cell):
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
         if self._cache is None:
             return self._observe(overlay, cell, alone=alone)
-        if recall and not self._fresh and (known := self._cache.get(overlay, cell, alone=alone)):
+        known = self._cache.get(Observation, overlay, cell, alone=alone) if recall and not self._fresh else None
+        if known:
             return replace(known, recalled=True)
         observation = self._observe(overlay, cell, alone=alone)
         self._cache.put(overlay, cell, observation, alone=alone)
@@ -144,20 +123,16 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             return Observation(Ending.NOT_RUN, detail=f"{HANGS} cells in a row had no end")
         if alone or (self._child is not None and self._child.overlay.path != overlay.path):
             self.close()
-        child = self._child = self._child or self._start(overlay)
-        if child.greeting is None:
-            child.greeting = self._receive(child, self._import_timeout, Phase.IMPORT)
-        if child.greeting.ending is not Ending.FINISHED:
-            # It will fare no better with the next cell, and a hang would be waited for each time.
-            self._failed[overlay.path] = child.greeting
-            self.close()
-            return child.greeting
-        child.sent += 1
-        try:
-            child.connection.send((child.sent, cell))
-        except OSError:
-            return self._lost(child, Phase.CELL)
-        observation = self._receive(child, FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout)
+        if self._child is None:
+            self._child = _Child(self._context, overlay)
+            greeting = self._receive(self._child, IMPORT_TIMEOUT, Phase.IMPORT)
+            if greeting.ending is not Ending.FINISHED:
+                # It will fare no better with the next cell, and a hang would be waited for each time.
+                self._failed[overlay.path] = greeting
+                self.close()
+                return greeting
+        timeout = FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout
+        observation = self._receive(self._child, timeout, Phase.CELL, cell)
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if observation.ending is Ending.TIMEOUT else 0
         failed = observation.failure is not None and MACHINES_FAULT.search(observation.failure.message)
         if cell.model.full_size or failed:
@@ -181,7 +156,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         """Run a Python file as a program, with a build in place of the one installed, if any.
 
         Args:
-            environment: variables besides the harmless ones.
+            environment: more variables than the harmless ones.
             confined: it may write to a temporary folder only, if the system can enforce that.
             recall: look it up in the cache first, though what the script reads may have changed.
         """
@@ -190,65 +165,38 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         content = script.read_bytes()
         if confined and environment:  # what is not confined may depend on more, which `recall` disregards as well
             content += json.dumps(dict(environment), sort_keys=True).encode()
-        known = self._cache.get_run(overlay, content) if recall and not self._fresh else None
+        known = self._cache.get(ScriptRun, overlay, content) if recall and not self._fresh else None
         run = known or self._run_script(overlay, script, environment, confined=confined)
         if known is None:
-            self._cache.put_run(overlay, content, run)
+            self._cache.put(overlay, content, run)
         return run
 
     def _run_script(
         self, overlay: Overlay, script: Path, environment: Mapping[str, str] | None, *, confined: bool
     ) -> ScriptRun:
         self.close()
-        scratch = _Scratch()
-        arguments = (str(overlay.path), scratch.path, str(script), dict(environment or {}), confined)
+        arguments = (str(overlay.path), str(script), dict(environment or {}), confined)
         # A program may have children of its own, which a daemon may not.
-        process = self._started("script.run_script", *arguments, daemon=False)
-        try:
-            ended = bool(wait([process.sentinel], self._script_timeout))
-            process.join(5 if ended else 0)
-            printed = placeless(tail(scratch.log, SCRIPT_PRINTED_LIMIT), (*overlay.places, scratch.path))
+        with contextlib.closing(_Room(self._context, "script.run_script", *arguments, daemon=False)) as room:
+            ended = bool(wait([room.process.sentinel], self._script_timeout))
+            room.process.join(5 if ended else 0)
+            printed = placeless(shared.tail(room.log, SCRIPT_PRINTED_LIMIT), (*overlay.places, room.folder))
             if not ended:
                 return ScriptRun(None, printed, why=f"no end within {self._script_timeout:g} s")
-            return _script_run(process.exitcode, printed, tail(scratch.end, SCRIPT_PRINTED_LIMIT))
-        finally:
-            _kill(process)
-            scratch.remove()
+            return _script_run(room.process.exitcode, printed, shared.tail(room.end, SCRIPT_PRINTED_LIMIT))
 
     def close(self) -> None:
         """End the process and whatever it started."""
         child, self._child = self._child, None
         if child is not None:
-            child.connection.close()
-            _kill(child.process)
-            child.scratch.remove()
+            child.close()
 
-    def _start(self, overlay: Overlay) -> _Child:
-        ours, theirs = self._context.Pipe()
-        scratch = _Scratch()
-        process = self._started("process.serve", theirs, str(overlay.path), overlay.version, scratch.path)
-        theirs.close()
-        return _Child(overlay, process, ours, scratch)
-
-    def _started(self, main: str, *arguments: object, daemon: bool = True) -> BaseProcess:
-        """Start a process. If a build has killed the server that forks them, there is soon another.
-
-        Raises:
-            SetupError: none can be started, however often it is tried.
-        """
-        for pause in START_PAUSES:
-            process: BaseProcess = self._context.Process(target=enter, args=(main, *arguments), daemon=daemon)  # type: ignore[attr-defined]
-            try:
-                with forkserver.starting():
-                    process.start()
-            except (OSError, EOFError) as error:
-                failure = error
-                time.sleep(pause)
-            else:
-                return process
-        raise SetupError(f"cannot start a process: {failure!r}", "look at the machine's memory and process limits")
-
-    def _receive(self, child: _Child, timeout: float, phase: Phase = Phase.CELL) -> Observation:
+    def _receive(self, child: "_Child", timeout: float, phase: Phase, cell: Cell | None = None) -> Observation:
+        """Return a process's answer to a cell; to none, whether the build could be imported."""
+        if cell is not None:
+            child.sent += 1
+            with contextlib.suppress(OSError):  # it has gone away: that shows below
+                child.connection.send((child.sent, cell))
         ready = wait([child.connection, child.process.sentinel], timeout)
         if not ready:
             self.close()
@@ -270,11 +218,10 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         finally:
             watchdog.cancel()
 
-    def _lost(self, child: _Child, phase: Phase) -> Observation:
+    def _lost(self, child: "_Child", phase: Phase) -> Observation:
         """Return what is known of a process that went away before it answered."""
         child.process.join(1)
-        code = child.process.exitcode
-        printed = tail(child.scratch.log, PRINTED_LIMIT)
+        code, printed = child.process.exitcode, shared.tail(child.log, shared.PRINTED_LIMIT)
         self.close()
         # 255 is also what multiprocessing gives when the server, which knows the status, is gone.
         self._server_lost = code == _UNKNOWN_STATUS
@@ -284,18 +231,67 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
 
 
-def absent(model: Model) -> str:
-    """Return which transformers a model's family needs, if the one that is installed is older; else ""."""
-    family, installed = model.traits, environment()["transformers"]
-    return (
-        "" if family.is_in(installed) else f"{family.title} came with transformers {family.since}, this is {installed}"
-    )
+class _Room:
+    """A process and its home folder. The log and the end's note are read by handle: it may replace the files."""
+
+    def __init__(self, context: BaseContext, main: str, *arguments: object, daemon: bool) -> None:
+        self.folder = tempfile.mkdtemp(prefix="headcount-")
+        self.log, self.end = (
+            os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (shared.LOG, shared.END)
+        )
+        self.process = _started(context, (main, self.folder, *arguments), daemon=daemon)
+
+    def close(self) -> None:
+        """End the process and what still writes to the folder, as it may have left its group; remove the folder."""
+        _kill(self.process)
+        for handle in (self.log, self.end):
+            os.close(handle)
+        for process in landlock.processes_using(self.folder):
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def unpromised(version: str, config: Config) -> str:
-    """Return what a config needs that a release of this version never promised; "" if there is nothing."""
-    release = Version(version)
-    return "; ".join(f"{name} came with {since}" for name, since in config.needs().items() if release < Version(since))
+class _Child(_Room):
+    """A process that imports one build and runs cells; `sent` says how many it got."""
+
+    def __init__(self, context: BaseContext, overlay: Overlay) -> None:
+        self.overlay, self.sent = overlay, 0
+        self.connection, theirs = context.Pipe()
+        super().__init__(context, "process.serve", theirs, str(overlay.path), overlay.version, daemon=True)
+        theirs.close()
+
+    def close(self) -> None:
+        self.connection.close()
+        super().close()
+
+
+def unpromised(version: str, cell: Cell) -> str:
+    """Return what a cell needs that this transformers, or a release of this version, never had; "" if nothing."""
+    family, installed = cell.model.traits, environment.environment()["transformers"]
+    if not family.is_in(installed):
+        return f"{family.title} came with transformers {family.since}, this is {installed}"
+    needs = cell.config.needs().items()
+    return "; ".join(f"{name} came with {since}" for name, since in needs if Version(version) < Version(since))
+
+
+def _started(context: BaseContext, arguments: tuple[object, ...], *, daemon: bool) -> BaseProcess:
+    """Start a process. If a build has killed the server that forks them, there is soon another.
+
+    Raises:
+        SetupError: none can be started, however often it is tried.
+    """
+    for pause in START_PAUSES:
+        process: BaseProcess = context.Process(target=shared.enter, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
+        try:
+            with forkserver.starting():
+                process.start()
+        except (OSError, EOFError) as error:
+            failure = error
+            time.sleep(pause)
+        else:
+            return process
+    raise SetupError(f"cannot start a process: {failure!r}", "look at the machine's memory and process limits")
 
 
 def _read(answer: bytes, sent: int) -> Observation:
@@ -310,9 +306,9 @@ def _read(answer: bytes, sent: int) -> Observation:
     observation = Observation.from_json(data)
     if number != sent:
         raise ValueError(f"an answer to cell {number}, not {sent}")
-    if observation.ending not in _ENDINGS_OF_A_CHILD or observation.recalled:
-        claim = "recalled" if observation.recalled else observation.ending
-        raise ValueError(f"a process cannot say of itself: {claim}")
+    own = observation.ending in (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
+    if not own or observation.recalled:
+        raise ValueError(f"a process cannot say of itself: {observation.ending if not own else 'recalled'}")
     return observation
 
 
@@ -328,9 +324,7 @@ def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
 
 
 def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
+    return {int(known): known.name for known in signal.Signals}.get(number, f"signal {number}")
 
 
 def _kill(process: BaseProcess) -> None:
@@ -344,21 +338,3 @@ def _kill(process: BaseProcess) -> None:
     if process.is_alive():  # so its server says, if it is not stopped
         forkserver.kill_if_stopped()
         process.join(5)
-
-
-class _Scratch:
-    """A process's home folder. Its log and its end's note are read by handle: a process may replace the files."""
-
-    def __init__(self) -> None:
-        self.path = tempfile.mkdtemp(prefix="headcount-")
-        self.log, self.end = (os.open(Path(self.path) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (LOG, END))
-
-    def remove(self) -> None:
-        """Remove the folder, and end what still writes to it: a process may have left its group."""
-        for handle in (self.log, self.end):
-            with contextlib.suppress(OSError):
-                os.close(handle)
-        for process in processes_using(self.path):
-            with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGKILL)
-        shutil.rmtree(self.path, ignore_errors=True)

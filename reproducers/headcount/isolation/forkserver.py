@@ -24,9 +24,6 @@ from headcount.errors import ExitCode, UsageError
 #: One thread at a time changes this process's environment.
 _STARTING = Lock()
 
-_PRELOADED = ["headcount.isolation.preload"]
-_MANY = ["headcount.isolation.preload_networks"]
-
 _SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 #: Torch looks for a GPU when it is imported: this must not start what no forked process could use.
@@ -37,9 +34,6 @@ _WHEREABOUTS = ("_forkserver_address", "_forkserver_pid", "_forkserver_authkey")
 
 #: Seconds between two looks at whether the server was stopped.
 LOOK_EVERY = 5.0
-
-#: The server that this process has joined, if it has.
-_joined: list[forkserver.ForkServer] = []
 
 
 def context(*, many: bool) -> BaseContext:
@@ -53,20 +47,20 @@ def context(*, many: bool) -> BaseContext:
     # A name in place of a file: a confined process cannot reach it, so it cannot have the server start another.
     multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(_PRELOADED + _MANY * many)
+    networks = ["headcount.isolation.preload_networks"] * many
+    found.set_forkserver_preload(["headcount.isolation.preload", *networks])
     return found
 
 
-def warm_up(*, many: bool = False) -> None:
-    """Start the server now: it imports while something else takes time."""
+def warm_up(*, many: bool = False) -> Mapping[str, Any]:
+    """Start the server now: it imports while something else takes time, and ends with this process.
+
+    Returns:
+        What other processes need to `join` it.
+    """
     if context(many=many).get_start_method() == "forkserver":
         with starting():
             forkserver.ensure_running()
-
-
-def shared(*, many: bool) -> Mapping[str, Any]:
-    """Start the server now, for other processes too. Return what they need to `join` it. It ends with this process."""
-    warm_up(many=many)
     server = forkserver._forkserver  # noqa: SLF001 - there is no public way
     return {name: getattr(server, name) for name in _WHEREABOUTS if getattr(server, name, None) is not None}
 
@@ -75,21 +69,24 @@ def join(whereabouts: Mapping[str, Any]) -> None:
     """Fork from another process's server; once that is gone, from one of our own."""
     if not whereabouts:
         return
-    theirs, own = forkserver.ForkServer(), forkserver.connect_to_new_process
+    theirs, own = forkserver.ForkServer(), forkserver._forkserver  # noqa: SLF001 - there is no public way
     for name, value in whereabouts.items():
         setattr(theirs, name, value)
     theirs._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # type: ignore[attr-defined]  # noqa: SLF001 - its children inherit it
     theirs.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
-    _joined.append(theirs)
 
     def connect(fds: Sequence[int]) -> tuple[int, int]:
         try:
             return theirs.connect_to_new_process(fds)
         except OSError:
-            forkserver.connect_to_new_process = own
-            _joined.clear()
-            return own(fds)
+            _use(own, own.connect_to_new_process)
+            return own.connect_to_new_process(fds)
 
+    _use(theirs, connect)
+
+
+def _use(server: forkserver.ForkServer, connect: Callable[[Sequence[int]], tuple[int, int]]) -> None:
+    forkserver._forkserver = server  # noqa: SLF001 - there is no public way
     forkserver.connect_to_new_process = connect
 
 
@@ -150,38 +147,30 @@ def starting() -> Iterator[None]:
     The process would import this program's main module, too, with all that it imports: it gets an empty one. A server
     that was stopped meanwhile is killed, so that the start fails in place of waiting for ever.
     """
-    with _STARTING, _watched():
+    ended = Event()
+    with _STARTING:
         before, main, harmless = dict(os.environ), sys.modules["__main__"], harmless_environment()
         sys.modules["__main__"] = ModuleType("__main__")
         os.environ.clear()
         os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
+        Thread(target=_watch, args=(ended,), daemon=True).start()
         try:
             yield
         finally:
+            ended.set()
             sys.modules["__main__"] = main
             os.environ.clear()
             os.environ.update(before)
 
 
-@contextlib.contextmanager
-def _watched() -> Iterator[None]:
-    ended = Event()
-
-    def watch() -> None:
-        while not ended.wait(LOOK_EVERY):
-            kill_if_stopped()
-
-    Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        ended.set()
+def _watch(ended: Event) -> None:
+    while not ended.wait(LOOK_EVERY):
+        kill_if_stopped()
 
 
 def kill_if_stopped() -> None:
     """Kill a server that was stopped by a signal: it answers nothing. Only Linux shows this of a process."""
-    server = _joined[-1] if _joined else forkserver._forkserver  # noqa: SLF001 - there is no public way
-    process = getattr(server, "_forkserver_pid", None)
+    process = getattr(forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - there is no public way
     with contextlib.suppress(OSError, IndexError):
         if process and Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "T":
             os.kill(process, signal.SIGKILL)

@@ -23,12 +23,11 @@ _NO_NEW_PRIVILEGES = 38
 SIGNALS_SINCE = 6
 
 #: Changes to files: writing, removing, making of every kind; then moving and truncating, which came later.
-_WRITE_FILE = 1 << 1
+_WRITE_FILE, _MOVE, _TRUNCATE = 1 << 1, 1 << 13, 1 << 14
 _CHANGES = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))
-_MOVE, _TRUNCATE = 1 << 13, 1 << 14
-_MOVE_SINCE, _TRUNCATE_SINCE, _NETWORK_SINCE = 2, 3, 4
-_BIND_AND_CONNECT = 0b11
-_SOCKETS_AND_SIGNALS = 0b11
+
+#: What is restricted: of files, of TCP (to bind, to connect), of abstract sockets and signals; since which version.
+_RESTRICTED = (((1, _CHANGES), (2, _MOVE), (3, _TRUNCATE)), ((4, 0b11),), ((SIGNALS_SINCE, 0b11),))
 
 
 def version() -> int:
@@ -47,14 +46,10 @@ def confine(writable: Iterable[Path]) -> bool:
     """
     if not (known := version()):
         return False
-    files = _CHANGES | (_MOVE if known >= _MOVE_SINCE else 0) | (_TRUNCATE if known >= _TRUNCATE_SINCE else 0)
-    handled = [files]
-    if known >= _NETWORK_SINCE:
-        handled.append(_BIND_AND_CONNECT)
-    if known >= SIGNALS_SINCE:
-        handled.append(_SOCKETS_AND_SIGNALS)
+    # Trailing words that are 0 say nothing: a system that knows no such words takes them.
+    handled = [sum(bits for since, bits in kinds if since <= known) for kinds in _RESTRICTED]
+    attributes, files = struct.pack("=3Q", *handled), handled[0]
     libc = ctypes.CDLL(None, use_errno=True)
-    attributes = struct.pack(f"={len(handled)}Q", *handled)
     rules = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if rules < 0:
         return False

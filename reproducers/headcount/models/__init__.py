@@ -1,7 +1,7 @@
-"""Which network: a model's sizes, the families with one small adapter each, and their synthetic importance.
+"""Which network: a model's sizes, the families and their small adapters, and synthetic importance.
 
-Sizes and importance know no torch, so that cells can be listed and expectations computed without it. A
-family's adapter, `headcount.models.FAMILY.ADAPTER`, is imported in the isolated process alone.
+Sizes and importance know no torch, so that cells can be listed and expectations computed without it. The
+modules of adapters (`isotropic`, `variants`, `staged`, `own`) are imported in the isolated process alone.
 """
 
 from headcount.models.importance import shuffled, synthetic_channels, synthetic_heads

@@ -1,11 +1,11 @@
 """A ViT of equal blocks. Its layers are found by what they are, not by their names.
 
 Each block has three projections that attention reads, one that it writes, and an MLP of two layers. The registry
-names the classes of transformers to build. Where a family differs, its file subclasses this and overrides what differs.
+names the classes of transformers to build. Where a family differs, its adapter overrides what differs.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,8 @@ from torch import Tensor, nn
 
 from headcount.models.model import Family, Model
 
-#: Names of the three projections.
-_PROJECTIONS = (("query", "key", "value"), ("q_proj", "k_proj", "v_proj"))
-
-#: Names of the attention's own numbers: heads, channels per head, channels of all heads.
-_HEADS = ("num_attention_heads", "num_heads")
-_HEAD_DIM = ("attention_head_size", "head_dim")
-_ALL_DIMS = ("all_head_size", "embed_dim")
+#: Names of the three projections, which may be one layer.
+_PROJECTIONS = (("query", "key", "value"), ("q_proj", "k_proj", "v_proj"), ("qkv", "qkv", "qkv"))
 
 
 @dataclass(frozen=True)
@@ -46,6 +41,11 @@ class Block:
     fc1: nn.Linear
     fc2: nn.Linear
     reduction: tuple[nn.Module, ...] = ()
+
+    @property
+    def projections(self) -> tuple[nn.Module, nn.Module, nn.Module]:
+        """The layers of queries, keys and values."""
+        return self.query, self.key, self.value
 
     @property
     def residual_outputs(self) -> tuple[nn.Module, nn.Module]:
@@ -81,14 +81,16 @@ class Adapter:
             "patch_size": model.patch,
         }
 
+    def config(self, model: Model) -> Any:
+        """Return the config of transformers. It leaves open whether the network has a classifier."""
+        return self.named("Config")(**self.numbers(model), **self.fixed, num_labels=model.labels)
+
     def build(self, model: Model) -> nn.Module:
         """Return the network, in evaluation mode, with the weights that transformers draws."""
-        numbers, made = self.numbers(model) | self.fixed, self.named("Config")
-        if model.labels:
-            return evaluating(self.named("ForImageClassification")(made(**numbers, num_labels=model.labels)))
-        bare = self.named("Model")
-        pools = "add_pooling_layer" in inspect.signature(bare).parameters
-        return evaluating(bare(made(**numbers), **({"add_pooling_layer": False} if pools else {})))
+        kind = self.named("ForImageClassification" if model.labels else "Model")
+        pools = "add_pooling_layer" in inspect.signature(kind).parameters
+        net: nn.Module = kind(self.config(model), **({"add_pooling_layer": False} if pools else {}))
+        return net.eval()
 
     def inputs(self, model: Model) -> Any:
         """Return the example inputs, a tensor or a dictionary of them: one image, (1, 3, image, image)."""
@@ -96,10 +98,12 @@ class Adapter:
 
     def output(self, answer: Any) -> Tensor:
         """Return a network's output: logits, (1, labels); of a bare one the last block's tokens, (1, tokens, width)."""
+        if isinstance(answer, Tensor):  # of a network of our own
+            return answer
         found: Tensor = answer.logits if hasattr(answer, "logits") else answer.last_hidden_state
         return found
 
-    def call(self, net: nn.Module, given: Any) -> Tensor:
+    def call(self, net: Callable[..., Any], given: Any) -> Tensor:
         """Return the output of a forward pass."""
         return self.output(net(**given) if isinstance(given, dict) else net(given))
 
@@ -124,10 +128,12 @@ class Adapter:
             ZeroDivisionError: `heads` is 0.
         """
         width = block.out.in_features
-        for names, value in ((_HEADS, heads), (_HEAD_DIM, width // heads), (_ALL_DIMS, width)):
-            for name in names:
-                if hasattr(block.attention, name):
-                    setattr(block.attention, name, value)
+        numbers = dict.fromkeys(("num_attention_heads", "num_heads"), heads)
+        numbers |= dict.fromkeys(("attention_head_size", "head_dim"), width // heads)
+        numbers |= dict.fromkeys(("all_head_size", "embed_dim", "kdim", "vdim"), width)
+        for name, number in numbers.items():
+            if hasattr(block.attention, name):
+                setattr(block.attention, name, number)
 
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:
         """Return the further arguments of MetaPruner in upstream's example for the family."""
@@ -135,11 +141,6 @@ class Adapter:
 
     def set_sizes(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
         """Set the network's own copies of its parameters' sizes; the parameters are given by name."""
-
-
-def evaluating(net: nn.Module) -> nn.Module:
-    """Return the network, in evaluation mode."""
-    return net.eval()
 
 
 def _layers(net: nn.Module) -> Iterator[nn.Module]:
@@ -151,29 +152,24 @@ def _layers(net: nn.Module) -> Iterator[nn.Module]:
 
 def _is_stack(module: nn.Module) -> bool:
     layers = list(module.children()) if isinstance(module, nn.ModuleList) else []
-    return bool(layers) and all(_attention(layer) is not None for layer in layers)
+    return bool(layers) and all(next(_attention(layer), None) for layer in layers)
 
 
-def _attention(layer: nn.Module) -> nn.Module | None:
+def _attention(layer: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, str, str]]]:
+    """Yield the modules that have three projections, and their names."""
     for module in layer.modules():
-        if any(hasattr(module, names[0]) for names in _PROJECTIONS):
-            return module
-    return None
+        yield from ((module, names) for names in _PROJECTIONS if hasattr(module, names[0]))
 
 
 def _block(layer: nn.Module) -> Block:
-    attention = _attention(layer)
-    assert attention is not None
-    query, key, value = next(
-        tuple(getattr(attention, name) for name in names) for names in _PROJECTIONS if hasattr(attention, names[0])
-    )
-    width = query.in_features
+    attention, names = next(_attention(layer))
+    query, key, value = (getattr(attention, name) for name in names)
     # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's two.
     out, fc1, fc2 = (
         module
         for module in layer.modules()
         if isinstance(module, nn.Linear)
         and all(module is not other for other in (query, key, value))
-        and width in (module.in_features, module.out_features)
+        and query.in_features in (module.in_features, module.out_features)
     )
     return Block(layer, attention, query, key, value, out, fc1, fc2)

@@ -6,7 +6,7 @@ A `Model` is numbers only. The isolated process builds the real network by its f
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from packaging.version import Version
@@ -20,7 +20,7 @@ class Family:
         title: its name in tables.
         since: the transformers version that brought it; "" for a model of our own.
         prefix: how its classes of transformers begin; "" for a model of our own.
-        module: the module here whose `Adapter` builds it.
+        adapter: the module here and the class that build it.
         fixed: arguments of every model.
         head: whether it comes with an image classifier, too.
         stages: groups of blocks, each twice as wide as the one before, on a quarter of the tokens.
@@ -37,7 +37,7 @@ class Family:
     title: str
     since: str = ""
     prefix: str = ""
-    module: str = "isotropic"
+    adapter: str = "isotropic:Adapter"
     fixed: tuple[tuple[str, Any], ...] = ()
     head: bool = True
     stages: int = 1
@@ -54,15 +54,15 @@ class Family:
         return Version(transformers) >= Version(self.since or "0")
 
 
-#: The families. To add one, add a line; and a module, where it is not built and called as ViT is. The order decides
+#: The families. To add one, add a line; and an adapter, if it is not built and called as ViT is. The order decides
 #: which of the plain calls each family gets by default. A test checks that every defect shows in one of these.
 FAMILIES: Mapping[str, Family] = {
     "vit": Family("ViT", "4.5", "ViT"),
     "deit": Family("DeiT", "4.6", "DeiT"),
     "vit_msn": Family("ViT-MSN", "4.23", "ViTMSN"),
-    "vit_mae": Family("ViT-MAE", "4.16", "ViTMAE", "vit_mae", (("mask_ratio", 0.0),), head=False),
+    "vit_mae": Family("ViT-MAE", "4.16", "ViTMAE", "variants:VitMae", (("mask_ratio", 0.0),), head=False),
     "ijepa": Family("I-JEPA", "4.47", "IJepa"),
-    "yolos": Family("YOLOS", "4.19", "Yolos", "yolos", (("num_detection_tokens", 3),), head=False),
+    "yolos": Family("YOLOS", "4.19", "Yolos", "variants:Yolos", (("num_detection_tokens", 3),), head=False),
     "data2vec_vision": Family("Data2Vec-Vision", "4.18", "Data2VecVision"),
     "beit": Family("BEiT, absolute positions", "4.9", "Beit"),
     "beit_relative": Family(
@@ -72,24 +72,28 @@ FAMILIES: Mapping[str, Family] = {
         fixed=(("use_relative_position_bias", True),),
         relative_position_bias=True,
     ),
-    "dinov2": Family("DINOv2", "4.31", "Dinov2", "dinov2"),
-    "dinov2_registers": Family("DINOv2 with registers", "4.48", "Dinov2WithRegisters", "dinov2"),
+    "dinov2": Family("DINOv2", "4.31", "Dinov2", "variants:Dinov2"),
+    "dinov2_registers": Family("DINOv2 with registers", "4.48", "Dinov2WithRegisters", "variants:Dinov2"),
     "dinov3": Family("DINOv3", "4.56", "DINOv3ViT", fixed=(("num_register_tokens", 2),), head=False, dims_fixed=">=4"),
-    "clip": Family("CLIP", "4.5", "CLIP", "clip", heads_fixed="<5", dims_fixed="<5"),
+    "clip": Family("CLIP", "4.5", "CLIP", "variants:Clip", heads_fixed="<5", dims_fixed="<5"),
     "siglip": Family(
-        "SigLIP", "4.37", "Siglip", "clip", (("vision_use_head", False),), heads_fixed="<5", dims_fixed="<5"
+        "SigLIP", "4.37", "Siglip", "variants:Clip", (("vision_use_head", False),), heads_fixed="<5", dims_fixed="<5"
     ),
-    "swin": Family("Swin, one stage", "4.16", "Swin", "swin", relative_position_bias=True),
-    "swin_stages": Family("Swin", "4.16", "Swin", "swin", stages=2, documented=True, relative_position_bias=True),
-    "pvt": Family("PVT, one stage", "4.32", "Pvt", "pvt"),
-    "pvt_stages": Family("PVT", "4.32", "Pvt", "pvt", stages=2, spatial_reduction=True),
-    "swinv2_stages": Family("Swin v2", "4.22", "Swinv2", "swin", stages=2, relative_position_bias=True),
-    "swinv2": Family("Swin v2, one stage", "4.22", "Swinv2", "swin", relative_position_bias=True),
-    "fused_unbind": Family("fused qkv, unbind", module="fused", fixed=(("apart", "unbind"),)),
-    "fused_index": Family("fused qkv, qkv[0]", module="fused", fixed=(("apart", "index"),)),
-    "fused_chunk": Family("fused qkv, chunk", module="fused", fixed=(("apart", "chunk"),)),
-    "grouped": Family("grouped queries", module="grouped", queries_per_kv=3),
-    "multihead": Family("nn.MultiheadAttention", module="multihead", uses_multihead_attention=True, documented=True),
+    "swin": Family("Swin, one stage", "4.16", "Swin", "staged:Swin", relative_position_bias=True),
+    "swin_stages": Family(
+        "Swin", "4.16", "Swin", "staged:Swin", stages=2, documented=True, relative_position_bias=True
+    ),
+    "pvt": Family("PVT, one stage", "4.32", "Pvt", "staged:Pvt"),
+    "pvt_stages": Family("PVT", "4.32", "Pvt", "staged:Pvt", stages=2, spatial_reduction=True),
+    "swinv2_stages": Family("Swin v2", "4.22", "Swinv2", "staged:Swin", stages=2, relative_position_bias=True),
+    "swinv2": Family("Swin v2, one stage", "4.22", "Swinv2", "staged:Swin", relative_position_bias=True),
+    "fused_unbind": Family("fused qkv, unbind", adapter="own:Adapter"),
+    "fused_index": Family("fused qkv, qkv[0]", adapter="own:Adapter"),
+    "fused_chunk": Family("fused qkv, chunk", adapter="own:Adapter"),
+    "grouped": Family("grouped queries", adapter="own:Adapter", queries_per_kv=3),
+    "multihead": Family(
+        "nn.MultiheadAttention", adapter="own:Multihead", uses_multihead_attention=True, documented=True
+    ),
 }
 
 
@@ -102,7 +106,7 @@ class Model:
         layers: transformer blocks, as many in each stage.
         heads: attention heads per block of the first stage; each stage has twice as many as the one before.
         head_dim: channels per head; a stage's width is its heads' channels.
-        mlp: hidden channels of the MLP of each block of the first stage; they double likewise.
+        mlp: hidden channels of the MLP of each block of the first stage; each stage has twice as many, too.
         labels: outputs of the classifier; 0 for a bare backbone, which has none.
         image, patch: pixels along one side.
         full_size: whether this is a model of everyday size, which costs seconds and a gigabyte.
@@ -132,7 +136,7 @@ class Model:
     @property
     def widths(self) -> Mapping[str, int]:
         """Dimension -> channels of the residual stream; each stage has its own, `width` and `width.1`."""
-        return {_width(stage): self.width << stage for stage in range(self.stages)}
+        return {f"width.{stage}" if stage else "width": self.width << stage for stage in range(self.stages)}
 
     @property
     def reduced(self) -> Mapping[str, int]:
@@ -146,16 +150,11 @@ class Model:
 
     def width_of(self, block: int) -> str:
         """The dimension of the residual stream that a block reads and writes."""
-        return _width(self.stage(block))
+        return [*self.widths][self.stage(block)]
 
     def heads_of(self, block: int) -> int:
         """A block's attention heads."""
         return self.heads << self.stage(block)
-
-    @property
-    def kv_heads(self) -> int:
-        """Heads of keys and values per block of the first stage: as many as of queries, or fewer."""
-        return self.heads // self.traits.queries_per_kv
 
     def mlp_of(self, block: int) -> int:
         """Hidden channels of a block's MLP."""
@@ -179,10 +178,6 @@ class Model:
 VIT_BASE = Model(layers=12, heads=12, head_dim=64, mlp=3072, labels=100, image=224, patch=16, full_size=True)
 
 
-def _width(stage: int) -> str:
-    return f"width.{stage}" if stage else "width"
-
-
 @cache
 def adapter(family: str) -> Any:
     """Return the adapter of a family. It imports torch and transformers: for the isolated process only.
@@ -191,7 +186,7 @@ def adapter(family: str) -> Any:
         ImportError: the transformers that is installed does not have the family.
     """
     known = FAMILIES[family]
-    made = import_module(f"headcount.models.{known.module}").Adapter(known)
+    made = resolve_name(f"headcount.models.{known.adapter}")(known)
     if known.prefix:
         made.named("Config")
     return made

@@ -7,11 +7,12 @@ imports torch or a pruner, and nothing here reads or writes a sentence.
 Public names: `expect`, `judge`, `kinds_broken`, and the facts that they give.
 """
 
+from headcount.observation import Problem
 from headcount.oracle.allowances import ALLOWANCES, Allowance, expect
 from headcount.oracle.expectation import Count, Expectation
 from headcount.oracle.judge import judge, kinds_broken
 from headcount.oracle.promises import PROMISES, Promise, counts_left, heads_left, is_untouched
-from headcount.oracle.verdict import Finding, Kind, Problem, Rule, Side, Signature, Verdict
+from headcount.oracle.verdict import Finding, Kind, Rule, Side, Signature, Verdict
 
 __all__ = [
     "ALLOWANCES",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from headcount.observation import Aspect, Observation
+from headcount.observation import Observation, Problem
 from headcount.oracle.expectation import Count, Expectation
-from headcount.oracle.verdict import Finding, Kind, Problem, Rule
+from headcount.oracle.verdict import Finding, Kind, Rule
 
 #: The output may differ by rounding where a matrix product has another shape; relative to the largest logit.
 OUTPUT_TOLERANCE = 1e-4
@@ -107,7 +107,7 @@ def dense_weights(_: Expectation, observation: Observation) -> Iterator[Finding]
         yield Finding(
             rule,
             kind,
-            Problem(weight.mismatch),
+            weight.problem,
             int(block) if block else None,
             weight.dimension.partition(".")[0],
             weight.parameter,
@@ -267,9 +267,9 @@ def masked_output(_: Expectation, observation: Observation) -> Iterator[Finding]
 def side_effects(_: Expectation, observation: Observation) -> Iterator[Finding]:
     """Nothing else changed: the model's mode, what is frozen, other pruners."""
     for effect in observation.effects:
-        counted = effect.aspect is Aspect.CHANNEL_GROUPS
+        counted = effect.problem is Problem.CHANNEL_GROUPS
         change, found = ("", (int(effect.after),)) if counted else (f"{effect.before}>{effect.after}", ())
-        problem = Problem(effect.aspect)
+        problem = effect.problem
         yield Finding(Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, problem, None, change, effect.where, found)
 
 

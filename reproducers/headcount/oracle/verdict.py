@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from headcount.observation import Ending, Failure, without_numbers
+from headcount.observation import Ending, Failure, Problem, without_numbers
 
 
 class Kind(StrEnum):
@@ -38,40 +38,6 @@ class Rule(StrEnum):
     STEPS = "steps"
     RATIOS = "ratios"
     SIDE_EFFECTS = "side-effects"
-
-
-class Problem(StrEnum):
-    """In which way a promise is broken. The first ten are a `Mismatch`, the next five an `Aspect` (observation.py)."""
-
-    GONE = "gone"
-    NEW = "new"
-    ANOTHER_TENSOR = "another-tensor"
-    EMPTY = "empty"
-    UNKNOWN_VALUES = "unknown-values"
-    MOVED_VALUES = "moved-values"
-    FORBIDDEN_CUT = "forbidden-cut"
-    OTHER_INDICES = "other-indices"
-    OTHER_HEADS = "other-heads"
-    ATTRIBUTE = "attribute"
-    TRAINING = "training"
-    REQUIRES_GRAD = "requires_grad"
-    DTYPE = "dtype"
-    HOOKS = "hooks"
-    CHANNEL_GROUPS = "out_channel_groups"
-    ORDER = "order"  # a dimension's survivors are out of order
-    COUNT = "count"  # of one dimension
-    TOTAL = "total"  # of dimensions that are ranked together
-    MULTIPLE = "multiple"  # a count is no multiple of round_to
-    REPORTED = "reported"  # the pruner's own head count is not the weights'
-    FORGOTTEN = "forgotten"  # the pruner no longer has a count for a listed projection
-    BLOCKS = "blocks"  # the pruner has counts for another number of blocks
-    UNEVEN_HEADS = "uneven-heads"  # heads of one projection keep unlike numbers of channels
-    UNLIKE_CHANNELS = "unlike-channels"  # two projections keep other channels of their heads
-    UNLIKE_HEADS = "unlike-heads"  # queries and values keep other heads
-    HEAD_RANKING = "head-ranking"  # a head went, and a less important one stays
-    GROUP_RANKING = "group-ranking"  # all heads that read one of keys went, and less important ones stay
-    CHANNEL_RANKING = "channel-ranking"  # a channel went, and a less important one stays
-    OUTPUT = "output"
 
 
 class Side(StrEnum):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headcount.matrix.config import CONSTRUCTED, Config, Criterion, Scope
+from headcount.matrix.config import CONSTRUCTED, Config, Criterion
 from headcount.models import Model
 
 
@@ -20,40 +20,26 @@ def arguments(
     Args:
         always: the layers ignored whatever the config.
     """
-
-    def keyed(ratios: tuple[tuple[Scope, Fraction], ...]) -> dict[Any, float]:
-        scopes = [(tuple(m for name in scope for m in _modules(name, blocks)), ratio) for scope, ratio in ratios]
-        return {scope if len(scope) > 1 else scope[0]: float(ratio) for scope, ratio in scopes}
-
-    departures = config.departures().items()
-    found = {name: float(value) if isinstance(value, Fraction) else value for name, value in departures}
-    ignored = [layer for name in config.ignored_layers for layer in _modules(name, blocks)]
-    found |= {"ignored_layers": [*always, *ignored], "num_heads": num_heads}
-    if config.one_shot:
-        found["iterative_pruning_ratio_scheduler"] = _one_shot
-    for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
-        if getattr(config, name):
-            found[name] = keyed(getattr(config, name))
-    return found
+    keywords = config.keywords().items()
+    found: dict[str, Any] = {name: float(value) if isinstance(value, Fraction) else value for name, value in keywords}
+    for name in found.keys() & {"head_pruning_ratio_dict", "pruning_ratio_dict"}:
+        scopes = {_modules(scope, blocks): float(ratio) for scope, ratio in found[name].items()}
+        found[name] = {scope if len(scope) > 1 else scope[0]: ratio for scope, ratio in scopes.items()}
+    ignored = [*always, *_modules(config.ignored_layers, blocks)]
+    return found | {"ignored_layers": ignored, "num_heads": num_heads}
 
 
-def _modules(name: str, blocks: Sequence[Any]) -> tuple[nn.Module, ...]:
+def _modules(names: Sequence[str], blocks: Sequence[Any]) -> tuple[nn.Module, ...]:
     """Return the modules that a config names."""
-    kind, _, index = name.partition(".")
-    if kind == "residual_outputs":
-        return tuple(layer for block in blocks for layer in block.residual_outputs)
-    block = blocks[int(index)]
-    return {
-        "attention": (block.attention,),
-        "query": (block.query,),
-        "qkv": (block.query, block.key, block.value),
-        "mlp": (block.fc1,),
-    }[kind]
-
-
-def _one_shot(ratio: float, steps: int) -> list[float]:
-    """Return each step's share of the whole, the state before the first included: all of it at once."""
-    return [0.0, *[ratio] * steps]
+    named = {"residual_outputs": tuple(layer for block in blocks for layer in block.residual_outputs)}
+    for index, block in enumerate(blocks):
+        named |= {
+            f"attention.{index}": (block.attention,),
+            f"query.{index}": (block.query,),
+            f"qkv.{index}": block.projections,
+            f"mlp.{index}": (block.fc1,),
+        }
+    return tuple(module for name in names for module in named[name])
 
 
 def criterion(pruning: ModuleType, criterion: Criterion, model: Model) -> Any:
@@ -66,8 +52,8 @@ def criterion(pruning: ModuleType, criterion: Criterion, model: Model) -> Any:
         return _constant
     names, given = CONSTRUCTED[criterion]
     found = next((name for name in names if hasattr(pruning.importance, name)), names[-1])
-    of_the_model = {"num_classes": model.labels} if criterion is Criterion.OBDC else {}
-    return getattr(pruning.importance, found)(**given, **of_the_model)
+    classes = {"num_classes": model.labels} if criterion is Criterion.OBDC else {}
+    return getattr(pruning.importance, found)(**given, **classes)
 
 
 def _constant(group: Any, **_: Any) -> Tensor:
@@ -76,7 +62,7 @@ def _constant(group: Any, **_: Any) -> Tensor:
 
 
 def feed(criterion: Criterion, importance: Any, pruner: Any, net: nn.Module, forward: Callable[[], Tensor]) -> None:
-    """Give a criterion what its documentation asks for, as upstream's examples do."""
+    """Give a criterion what its documentation calls for, as upstream's examples do."""
     match criterion:
         case Criterion.TAYLOR | Criterion.FIRST:
             _set_gradients(net)

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from headcount.observation import Mismatch
+from headcount.observation import Problem
 
 #: Odd, hence invertible modulo any power of two: spreads neighbours apart, so that the code averages
-#: out over any row or column and does not disturb its importance.
-_MULTIPLIER = 0x9E3779B1
-_SIGN_MULTIPLIER = 0x85EBCA77
+#: out over any row or column and does not disturb its importance. Signed, as all 32-bit integers of torch are.
+_MULTIPLIER = 0x9E3779B1 - (1 << 32)
+_SIGN_MULTIPLIER = 0x85EBCA77 - (1 << 32)
 
 
 def encode(values: Tensor, *, signed: bool = True) -> Tensor:
@@ -29,15 +29,15 @@ def encode(values: Tensor, *, signed: bool = True) -> Tensor:
     """
     mask = _mask(values.numel())
     # 32-bit products wrap, and only their low bits are used.
-    codes = torch.arange(values.numel(), dtype=torch.int32).mul_(_wrapped(_MULTIPLIER))
+    codes = torch.arange(values.numel(), dtype=torch.int32).mul_(_MULTIPLIER)
     # A full-size model has 86 million: each further copy of them is felt.
     bits = (values.flatten().view(torch.int32) & ~mask).bitwise_or_(codes & mask)
     if signed:
-        bits |= codes.mul_(_wrapped(_SIGN_MULTIPLIER)).bitwise_and_(_wrapped(1 << 31))
+        bits |= codes.mul_(_SIGN_MULTIPLIER).bitwise_and_(-(1 << 31))
     return bits.view(torch.float32).view(values.shape)
 
 
-def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...], Mismatch | None]:
+def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...], Problem | None]:
     """Return, for each dimension, the indices of `dense` that `survivor` kept, in its own order.
 
     The indices are read from one line along each dimension. Then every value is compared with the
@@ -47,9 +47,9 @@ def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...]
         The indices and None; or no indices, and why `survivor` is no sub-tensor of `dense`.
     """
     if survivor.dim() != dense.dim() or survivor.dtype != dense.dtype:
-        return (), Mismatch.ANOTHER_TENSOR
+        return (), Problem.ANOTHER_TENSOR
     if survivor.numel() == 0:
-        return (), Mismatch.EMPTY
+        return (), Problem.EMPTY
     left, there = survivor.numpy().view(np.int32), dense.numpy().view(np.int32)
     if left.shape == there.shape and (left == there).all():
         return tuple(tuple(range(size)) for size in there.shape), None
@@ -60,12 +60,10 @@ def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...]
         flat *= inverse  # 32-bit products wrap, and only their low bits are used
         flat &= mask
         if flat.max() >= dense.numel():
-            return (), Mismatch.UNKNOWN_VALUES
+            return (), Problem.UNKNOWN_VALUES
         kept.append(flat // stride % size)
         there = there.take(kept[dim], dim)
-    return (
-        (tuple(tuple(line.tolist()) for line in kept), None) if (there == left).all() else ((), Mismatch.MOVED_VALUES)
-    )
+    return (tuple(tuple(line.tolist()) for line in kept), None) if (there == left).all() else ((), Problem.MOVED_VALUES)
 
 
 @cache
@@ -75,11 +73,6 @@ def _layout(shape: tuple[int, ...]) -> tuple[int, int, list[tuple[tuple[slice | 
     lines = [tuple(slice(None) if other == dim else 0 for other in dims) for dim in dims]
     strides = [math.prod(shape[dim + 1 :]) for dim in dims]
     return mask, pow(_MULTIPLIER, -1, mask + 1), list(zip(lines, strides, shape, strict=True))
-
-
-def _wrapped(value: int) -> int:
-    """Return a 32-bit pattern as a signed integer."""
-    return value - (1 << 32) if value >= 1 << 31 else value
 
 
 def _mask(count: int) -> int:

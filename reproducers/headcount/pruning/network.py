@@ -1,11 +1,13 @@
 """The dense network with synthetic weights, built once and copied for each call.
 
-Each weight has factors of synthetic importance, one for each dimension (see `axes`), and a unique value (see
-`fingerprint`): after pruning it is known which must have gone, and where what is left comes from.
+Each dimension of a weight stands for something: `width`, `q.0`, `mlp.1` and so on, as in an observation. Each weight has
+a factor of synthetic importance for each dimension, and a unique value (see `fingerprint`): after pruning it is known
+which must have gone, and where what is left comes from.
 """
 
 import io
 import pickle
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -14,23 +16,71 @@ from torch import Tensor, nn
 
 from headcount.environment import CPU
 from headcount.models import Model, adapter, synthetic_channels, synthetic_heads
-from headcount.pruning.axes import axes
 from headcount.pruning.fingerprint import encode
 
 _BASE_SCALE = 0.05
+
+#: What one dimension of a parameter stands for. Several parts side by side have equal sizes, as three projections in
+#: one layer do, or two tokens that a classifier reads. None means that nothing may be pruned there.
+Axis = tuple[str, ...]
+
+
+@cache
+def axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
+    """Return the axis of each dimension of an unpruned network, by parameter."""
+    layers: dict[nn.Module, tuple[Axis, Axis]] = {}
+    for layer, rows, columns in _layers(net, model):
+        above = layers.get(layer, ((), ()))[0]  # a layer that is several projections
+        layers[layer] = ((*above, rows), columns)
+    known = {p: named for layer, named in layers.items() for p in layer.parameters(recurse=False)}
+    # Each head may have its own numbers, as many as heads: a table of relative positions, a temperature.
+    blocks = adapter(model.family).blocks(net) if model.traits.relative_position_bias else ()
+    tables = {
+        p: {model.heads_of(index): (f"heads.{index}",)} for index, b in enumerate(blocks) for p in b.layer.parameters()
+    }
+    found: dict[str, tuple[Axis, ...]] = {}
+    for name, parameter in net.named_parameters():
+        sized = _sized(model) | tables.get(parameter, {})
+        named = known.get(parameter) or tuple(sized.get(size, ()) for size in parameter.shape)
+        found[name] = (*named, *[()] * parameter.dim())[: parameter.dim()]
+    return found
+
+
+def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis]]:
+    """Yield each block's layers and the classifier, with the axes of rows, a part at a time, and of columns."""
+    family: Any = adapter(model.family)
+    for index, block in enumerate(family.blocks(net)):
+        width = model.width_of(index)
+        read = f"reduced.{index}" if block.reduction else width
+        yield block.query, f"q.{index}", (width,)
+        yield block.key, f"k.{index}", (read,)
+        yield block.value, f"v.{index}", (read,)
+        yield from ((layer, read, (width,)) for layer in block.reduction)
+        yield block.out, width, (f"o.{index}",)
+        yield block.fc1, f"mlp.{index}", (width,)
+        yield block.fc2, width, (f"mlp.{index}",)
+    head = family.classifier(net)
+    if head is not None:
+        last = model.width_of(model.layers - 1)
+        yield head, "labels", (last,) * (head.in_features // model.widths[last])
+
+
+def _sized(model: Model) -> dict[int, Axis]:
+    """Return the axis of a dimension by its size, for layers outside the blocks: a stage's width, or four tokens'."""
+    merged = {4 * width: (dimension,) * 4 for dimension, width in [*model.widths.items()][:-1]}
+    return merged | {width: (dimension,) for dimension, width in model.widths.items()}
 
 
 @cache
 def dense(model: Model) -> nn.Module:
     """Return the unpruned network with synthetic weights. It is shared: copy it before changing anything."""
     family: Any = adapter(model.family)
-    if model.full_size:  # to draw weights that are not kept would take longer than all else
-        with torch.device("meta"):
-            net: nn.Module = family.build(model)
+    # To draw a full-size model's weights, which are not kept, would take longer than all else.
+    with torch.device("meta" if model.full_size else CPU):
+        net: nn.Module = family.build(model)
+    if model.full_size:
         assert not list(net.buffers()), "buffers would stay empty"
-        net.to_empty(device="cpu")
-    else:
-        net = family.build(model)
+        net.to_empty(device=CPU)
     known, factors = axes(net, model), _factors(model)
     with torch.no_grad():
         for name, parameter in net.named_parameters():
@@ -67,64 +117,54 @@ def originals(model: Model) -> dict[str, Tensor]:
     return {name: parameter.detach() for name, parameter in dense(model).named_parameters()}
 
 
-class Template:
-    """A network to be copied many times: its modules as a pickle, which loads in C, its tensors aside."""
+def copied(model: Model, *, shares: bool = False) -> nn.Module:
+    """Return a copy of the dense network.
 
-    def __init__(self, net: nn.Module) -> None:
-        buffer = io.BytesIO()
-        pickler = _Pickler(buffer, protocol=pickle.HIGHEST_PROTOCOL)
-        pickler.dump(net)
-        self._tensors, self._modules = pickler.tensors, buffer.getvalue()
+    Args:
+        shares: its tensors are the dense network's own: it can be called with others in their place.
+    """
+    modules, tensors = _pickled(model)
+    net: nn.Module = _Unpickler(modules, tensors if shares else {key: _fresh(t) for key, t in tensors.items()}).load()
+    return net
 
-    def copy(self) -> nn.Module:
-        """Return a network that shares nothing with the others."""
-        return _Unpickler(self._modules, [_fresh(tensor) for tensor in self._tensors]).network()
 
-    def shell(self) -> nn.Module:
-        """Return a network of its own modules and the shared tensors, to be called with others in their place."""
-        return _Unpickler(self._modules, self._tensors).network()
+@cache
+def _pickled(model: Model) -> tuple[bytes, dict[int, Tensor]]:
+    """Return the dense network's modules as a pickle, which loads in C, and its tensors."""
+    buffer = io.BytesIO()
+    pickler = _Pickler(buffer)
+    pickler.dump(dense(model))
+    return buffer.getvalue(), pickler.tensors
 
 
 class _Pickler(pickle.Pickler):
     """Puts tensors aside."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.tensors: list[Tensor] = []
+    def __init__(self, buffer: io.BytesIO) -> None:
+        super().__init__(buffer, pickle.HIGHEST_PROTOCOL)
+        self.tensors: dict[int, Tensor] = {}
 
     def persistent_id(self, item: object) -> int | None:
         if not isinstance(item, Tensor):
             return None
-        known = [index for index, tensor in enumerate(self.tensors) if tensor is item]
-        if not known:
-            self.tensors.append(item)
-        return known[0] if known else len(self.tensors) - 1
+        self.tensors[id(item)] = item
+        return id(item)
 
 
 class _Unpickler(pickle.Unpickler):
     """Fills tensors in."""
 
-    def __init__(self, modules: bytes, tensors: list[Tensor]) -> None:
+    def __init__(self, modules: bytes, tensors: dict[int, Tensor]) -> None:
         super().__init__(io.BytesIO(modules))
         self._tensors = tensors
 
-    def persistent_load(self, index: int) -> Tensor:
-        return self._tensors[index]
-
-    def network(self) -> nn.Module:
-        net: nn.Module = self.load()
-        return net
+    def persistent_load(self, key: int) -> Tensor:
+        return self._tensors[key]
 
 
 def _fresh(tensor: Tensor) -> Tensor:
     copy = tensor.detach().clone()
     return nn.Parameter(copy, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else copy
-
-
-@cache
-def template(model: Model) -> Template:
-    """Return the dense network, to be copied."""
-    return Template(dense(model))
 
 
 @cache

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from headcount.models import Model, adapter
-from headcount.pruning.network import dense, inputs, originals, template
-from headcount.pruning.trace import Kept, dense_sizes, every_axis, read_axes
+from headcount.pruning.network import axes, copied, dense, inputs, originals
+from headcount.pruning.trace import Kept, dense_sizes, read_axes
 
 
 def gap(output: Tensor, model: Model, kept: Kept) -> float | None:
@@ -28,10 +28,9 @@ def gap(output: Tensor, model: Model, kept: Kept) -> float | None:
 
 def runs(model: Model, kept: Kept) -> bool:
     """Return whether the dense weights at these indices make a network that runs, or make none at all."""
-    if kept.keys() != dense_sizes(model).keys():
-        return True
     try:
-        _sliced(model, kept)
+        if kept.keys() == dense_sizes(model).keys():
+            _sliced(model, kept)
     except Exception:  # noqa: BLE001 - a model's own code may raise anything
         return False
     return True
@@ -46,8 +45,8 @@ def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> T
     by: there a network of the size that is left gets the dense weights at the surviving indices.
     """
     left = dict(kept)
-    rows = [left[f"q.{index}"] for index in range(model.layers)]
-    whole = all(len(q) == model.head_dim * len({row // model.head_dim for row in q}) for q in rows)
+    queries = (left[f"q.{index}"] for index in range(model.layers))
+    whole = all(len(rows) == model.head_dim * len({row // model.head_dim for row in rows}) for rows in queries)
     wide = all(len(left[dimension]) == width for dimension, width in model.widths.items())
     return _masked(model, left) if whole and wide else _sliced(model, left)
 
@@ -55,7 +54,7 @@ def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> T
 def _masked(model: Model, kept: Kept) -> Tensor:
     """Return the dense network's logits without what is gone.
 
-    A removed head contributes nothing once its columns of the output projection are zero, a neuron likewise.
+    A removed head contributes nothing once its columns of the output projection are zero; so with a neuron.
     """
     sizes, masked = dense_sizes(model), {}
     for name, value in originals(model).items():
@@ -74,7 +73,7 @@ def _masked(model: Model, kept: Kept) -> Tensor:
 
 def _sliced(model: Model, kept: Kept) -> Tensor | None:
     """Return the logits of a network of the size that is left; None if its blocks have no whole number of heads."""
-    net, family = template(model).shell(), adapter(model.family)
+    net, family = copied(model, shares=True), adapter(model.family)
     for index, block in enumerate(family.blocks(net)):
         rows = len(kept[f"q.{index}"])
         heads = len({row // model.head_dim for row in kept[f"q.{index}"]})
@@ -85,7 +84,9 @@ def _sliced(model: Model, kept: Kept) -> Tensor | None:
     left, sizes = {}, dense_sizes(model)
     for name, parameter in net.named_parameters():
         left[name] = parameter.detach()
-        for dim, axis in enumerate(every_axis(model).get(name, ())):  # also where the output does not depend on it
+        for dim, axis in enumerate(
+            axes(dense(model), model).get(name, ())
+        ):  # also where the output does not depend on it
             if axis:
                 survivors = [start * sizes[part] + index for start, part in enumerate(axis) for index in kept[part]]
                 left[name] = left[name].index_select(dim, torch.tensor(survivors))
@@ -98,9 +99,8 @@ def _sliced(model: Model, kept: Kept) -> Tensor | None:
 
 def _logits(net: nn.Module, parameters: dict[str, Tensor], model: Model) -> Tensor:
     """Return the network's output with other parameters in place of its own."""
-    given = inputs(model)
     with torch.no_grad():
-        named = given if isinstance(given, dict) else {}
-        answer = torch.func.functional_call(net, parameters, () if named else (given,), named)
-        output: Tensor = adapter(model.family).output(answer)
+        output: Tensor = adapter(model.family).call(
+            lambda *given, **named: torch.func.functional_call(net, parameters, given, named), inputs(model)
+        )
     return output

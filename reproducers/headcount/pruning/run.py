@@ -5,9 +5,9 @@ number that users read back: `pruner.num_heads`.
 """
 
 import inspect
-import itertools
 import random
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,17 +16,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from headcount.environment import CPU, device
 from headcount.matrix import Cell, Pruner, Second
 from headcount.models import adapter
-from headcount.observation import Aspect, Ending, Failure, Observation, Phase, SideEffect
+from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect
 from headcount.pruning.arguments import arguments, criterion, feed, sparsen
-from headcount.pruning.effects import changes, state
-from headcount.pruning.network import inputs, template
+from headcount.pruning.network import copied, inputs
 from headcount.pruning.reference import gap, runs
-from headcount.pruning.trace import trace
+from headcount.pruning.trace import dense_sizes, trace
 
 #: The pruner's own head counts: for each block those of q, k and v.
 Counts = tuple[tuple[int | None, ...], ...]
@@ -50,9 +49,9 @@ def forget(pruning: ModuleType) -> None:
     the modules of the one before, and all models would stay in memory.
     """
     classes = [getattr(pruning.pruner, name) for name in Pruner if hasattr(pruning.pruner, name)]
-    for parameter in itertools.chain.from_iterable(map(_parameters, classes)):
-        if isinstance(parameter.default, dict):
-            parameter.default.clear()
+    for default in (parameter.default for pruner in classes for parameter in _parameters(pruner)):
+        if isinstance(default, dict):
+            default.clear()
 
 
 @cache
@@ -67,7 +66,7 @@ class _Run:
         self.pruning, self.model, self.config = pruning, cell.model, cell.config
         self.adapter: Any = adapter(cell.model.family)
         self.phase = Phase.CONSTRUCT
-        self.seconds: dict[str, float] = {}
+        self.seconds = defaultdict[str, float](float)
         self.attributes: tuple[str, ...] = ()
         self.effects: list[SideEffect] = []
 
@@ -76,14 +75,16 @@ class _Run:
         _seed()
         self.given: Any = inputs(self.model, device())
         net = self._fresh()
-        before = state(net)
+        before = dict(_state(net))
         pruner = self._construct(net)
         self.attributes = tuple(sorted(name for name in vars(pruner) if not name.startswith("__")))
         reported = self._steps(pruner, net)
         if self.config.second is Second.SAME:  # on what the first one left, with the same arguments
             self._set_heads(reported)
             reported = self._steps(self._construct(net, reported), net)
-        self.effects += changes(before, state(net))
+        after = dict(_state(net))
+        changed = [key for key, value in before.items() if after.get(key, value) != value]
+        self.effects += [SideEffect(*key, repr(before[key]), repr(after[key])) for key in changed]
         if self.config.second is Second.OTHER:
             # From here on it is the second model that is looked at: all that is expected holds for it too.
             net, reported = self._elsewhere()
@@ -108,16 +109,16 @@ class _Run:
         try:
             yield
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+            self.seconds[phase] += time.perf_counter() - start
 
     def _fresh(self) -> nn.Module:
         """Return a dense network, prepared as the config says. `self.blocks` are its blocks from here on."""
-        net = template(self.model).copy()
+        net = copied(self.model)
         if device() != CPU:
             net.to(device())
         self.blocks = self.adapter.blocks(net)
         if self.config.frozen:
-            for layer in (self.blocks[0].query, self.blocks[0].key, self.blocks[0].value):
+            for layer in self.blocks[0].projections:
                 layer.requires_grad_(requires_grad=False)
         if self.config.training:
             net.train()
@@ -127,14 +128,15 @@ class _Run:
         with self._timed(Phase.CONSTRUCT):
             self.importance = criterion(self.pruning, self.config.importance, self.model)
             more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
-            given = arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
-            pruner = getattr(self.pruning.pruner, self.config.pruner)
-            return pruner(net, self.given, importance=self.importance, **(given | more))
+            given = arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported)) | more
+            return getattr(self.pruning.pruner, self.config.pruner)(
+                net, self.given, importance=self.importance, **given
+            )
 
     def _num_heads(self, reported: Counts) -> dict[nn.Module, int]:
         """Return the parameter of that name: the listed projections of every block, and how many heads they have."""
         queries = self.model.traits.queries_per_kv
-        dense = tuple((heads, heads // queries, heads // queries) for heads in self.model.block_heads)
+        dense = [(heads, heads // queries, heads // queries) for heads in self.model.block_heads]
         counts = [
             row if queries > 1 else (max((c for c in row if c is not None), default=own[0]),) * 3
             for row, own in zip(reported or dense, dense, strict=True)
@@ -142,7 +144,7 @@ class _Run:
         return {
             layer: own if count is None else count
             for block, *rows in zip(self.blocks, counts, dense, strict=True)
-            for name, layer, count, own in zip("qkv", (block.query, block.key, block.value), *rows, strict=True)
+            for name, layer, count, own in zip("qkv", block.projections, *rows, strict=True)
             if name in self.config.num_heads
         }
 
@@ -159,11 +161,9 @@ class _Run:
                 else:
                     pruner.step()
         net.zero_grad()
+        counts = pruner.num_heads
         return tuple(
-            tuple(
-                int(pruner.num_heads[layer]) if layer in pruner.num_heads else None
-                for layer in (block.query, block.key, block.value)
-            )
+            tuple(int(counts[layer]) if layer in counts else None for layer in block.projections)
             for block in self.blocks
         )
 
@@ -176,47 +176,53 @@ class _Run:
         """Prune another model with a second pruner, whose defaults must not know the first one's modules."""
         other = self._fresh()
         pruner = self._construct(other)
-        own = set(other.modules())
-        others = sum(module not in own for module in getattr(pruner, "out_channel_groups", ()))
+        others = set(getattr(pruner, "out_channel_groups", ())) - set(other.modules())
         if others:
-            self.effects.append(SideEffect("another pruner", Aspect.CHANNEL_GROUPS, "0", str(others)))
+            self.effects.append(SideEffect("another pruner", Problem.CHANNEL_GROUPS, "0", str(len(others))))
         return other, self._steps(pruner, other)
 
     def _measure(self, net: nn.Module, reported: Counts) -> Observation:
-        """Trace what is left, and compare its output with the reference's."""
+        """Trace what is left, call it with the head counts that the pruner reports, and compare with the reference."""
         self.phase = Phase.MEASURE
-        kept, sizes, unexpected = trace(net, self.model)
-        failure, output = self._forward(net, reported)
-        fixed = self.model.traits.heads_fixed or self.model.traits.dims_fixed
-        return self.ended(
-            Ending.FINISHED,
-            reported=reported,
-            kept=kept,
-            sizes=sizes,
-            unexpected_weights=tuple(unexpected),
-            output_failure=failure,
-            cannot_run=bool(output is None and not unexpected and fixed and not runs(self.model, kept)),
-            output_shape=() if output is None else tuple(output.shape),
-            output_gap=None if output is None else gap(output.cpu(), self.model, kept),
-        )
-
-    def _forward(self, net: nn.Module, reported: Counts) -> tuple[Failure | None, Tensor | None]:
-        """Run a forward pass with the head counts that the pruner reports."""
+        kept, unexpected = trace(net, self.model)
+        output, failure = None, None
         try:
             self._set_heads(reported)
             self.adapter.set_sizes(net, dict(net.named_parameters()))
             with self._timed(Phase.FORWARD), torch.no_grad():
-                output: Tensor = self.adapter.call(net.eval(), self.given)
+                output = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
-            return Failure.of(error, Phase.FORWARD), None
-        return None, output
+            failure = Failure.of(error, Phase.FORWARD)
+        may_not_run = (
+            output is None and not unexpected and bool(self.model.traits.heads_fixed or self.model.traits.dims_fixed)
+        )
+        return self.ended(
+            Ending.FINISHED,
+            reported=reported,
+            kept=kept,
+            sizes={dimension: dense_sizes(self.model)[dimension] for dimension in kept},
+            unexpected_weights=tuple(unexpected),
+            output_failure=failure,
+            cannot_run=may_not_run and not runs(self.model, kept),
+            output_shape=() if output is None else tuple(output.shape),
+            output_gap=None if output is None else gap(output.cpu(), self.model, kept),
+        )
+
+
+def _state(net: nn.Module) -> Iterator[tuple[tuple[str, Problem], object]]:
+    """Yield what pruning must not change, beyond the weights: where, what, and its value."""
+    for name, parameter in net.named_parameters():
+        yield (name, Problem.REQUIRES_GRAD), parameter.requires_grad
+        yield (name, Problem.DTYPE), parameter.dtype
+    for name, module in net.named_modules():
+        yield (name or "model", Problem.TRAINING), module.training
+        yield (name or "model", Problem.HOOKS), len(module._forward_hooks) + len(module._forward_pre_hooks)  # noqa: SLF001 - no public way
 
 
 def _seed() -> None:
     """Seed every generator: an observation must not depend on what ran before."""
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
-    if device() == CPU:
-        torch.default_generator.manual_seed(1)  # torch.manual_seed looks at every kind of device first
-    else:
-        torch.manual_seed(1)
+    # torch.manual_seed looks at every kind of device first.
+    seed = torch.default_generator.manual_seed if device() == CPU else torch.manual_seed
+    seed(1)

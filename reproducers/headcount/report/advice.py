@@ -1,16 +1,17 @@
 """Which release to take for one call: what each does with it, for the terminal, and the same as plain values."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
+from headcount import wording
 from headcount.defects import DEFECTS, recorded
 from headcount.environment import environment
 from headcount.examine import Examined
 from headcount.matrix import Cell
 from headcount.oracle import Kind, counts_left, expect
 from headcount.oracle.expectation import prunes_heads
-from headcount.wording import explanation, ranges, reason
+from headcount.report.markdown import render
 
 #: Release -> what it does with the call.
 Trials = Mapping[str, Examined]
@@ -35,41 +36,37 @@ def right(trials: Trials) -> list[str]:
 
 def advice(cell: Cell, trials: Trials) -> str:
     """Return what the releases do with a call, neighbours that do the same in one line, and which to take."""
-    lines = [f"{cell.id}, on a small model:", ""]
-    for _, same in groupby(trials, lambda release: _likeness(trials[release])):
-        releases = list(same)
-        found = trials[releases[0]]
-        lines.append(f"{ranges(releases):<15}  {found.verdict.kind:<15} {_words(found)}".rstrip())
-    good = right(trials)
-    if not good:
-        return "\n".join([*lines, "", *_none(cell, trials)])
-    others = f" ({ranges(good[:-1])} too)" if len(good) > 1 else ""
-    lines += ["", f"take {good[-1]}: the newest that does it right{others}"]
-    if known := _known_defects(good[-1]):
-        ids = ", ".join(known)
-        lines.append(f"what it gets wrong in other calls, {len(known)} known defects (README, known defects): {ids}")
-    return "\n".join(lines)
+    runs = [list(run) for _, run in groupby(trials, lambda release: _likeness(trials[release]))]
+    text = render(
+        "advice.txt.j2",
+        {"ranges": wording.ranges, "reason": wording.reason, "explanation": wording.explanation},
+        cell=cell,
+        runs=[(run, trials[run[0]], is_untouched(trials[run[0]])) for run in runs],
+        untouched=[release for release, found in trials.items() if is_untouched(found)],
+        good=right(trials),
+        known=_known_defects(trials),
+    )
+    return text.rstrip()
 
 
 def to_json(cell: Cell, trials: Trials) -> dict[str, Any]:
     """Return the same as plain values."""
-    good = right(trials)
     return {
         "cell": cell.id,
         "environment": dict(environment()),
         "releases": {
             release: {
                 "verdict": found.verdict.kind,
-                "reason": reason(found.verdict),
+                "reason": wording.reason(found.verdict),
                 "defect": found.explanation.defect or None,
                 "looks_like": list(found.explanation.looks_like),
                 "untouched": is_untouched(found),
             }
             for release, found in trials.items()
         },
-        "right": good,
-        "take": good[-1] if good else None,
-        "known_defects_of_it": _known_defects(good[-1]) if good else [],
+        "right": right(trials),
+        "take": next(reversed(right(trials)), None),
+        "known_defects_of_it": _known_defects(trials),
     }
 
 
@@ -78,22 +75,8 @@ def _likeness(found: Examined) -> tuple[object, ...]:
     return found.verdict.signature, found.verdict.found, found.explanation, is_untouched(found)
 
 
-def _words(found: Examined) -> str:
-    """Say what a release does, after the kind of it."""
-    if is_untouched(found):
-        return "all heads stay, which the documentation leaves open"
-    why = reason(found.verdict)
-    return f"{why}  [{explanation(found.explanation)}]" if found.verdict.is_failure else why
-
-
-def _none(cell: Cell, trials: Trials) -> Iterator[str]:
-    """Yield that there is no release to take, and what to try."""
-    untouched = [release for release, found in trials.items() if is_untouched(found)]
-    yield "no release does it right" + (f"; no head goes with {ranges(untouched)}" if untouched else "")
-    if "residual_outputs" not in cell.config.ignored_layers:
-        yield "(--keep-width leaves the width alone, as upstream's examples do: some may do that right)"
-
-
-def _known_defects(release: str) -> list[str]:
+def _known_defects(trials: Trials) -> list[str]:
+    """Return the known defects of the release to take; none if there is no such release."""
     shown = recorded(environment()["transformers"]).releases
-    return [defect.id for defect in DEFECTS if release in shown.get(defect.id, ())]
+    best = next(reversed(right(trials)), "")
+    return [defect.id for defect in DEFECTS if best in shown.get(defect.id, ())]

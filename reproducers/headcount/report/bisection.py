@@ -3,15 +3,12 @@
 import re
 import shlex
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from headcount.bisect import Answer, Bisection, Change, State, runs
 from headcount.builds import Clone
 from headcount.environment import environment
-from headcount.report.markdown import code_span
+from headcount.report.markdown import render
 from headcount.untrusted import clean
 
 _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
@@ -20,17 +17,19 @@ _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
 def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> str:
     """Return everything, as Markdown."""
     span, answers = bisection.span, bisection.answers
-    text = files("headcount.report").joinpath("bisection.md.j2").read_text("utf-8")
-    template = Environment(undefined=StrictUndefined, trim_blocks=True)  # noqa: S701 - this is no HTML: filters escape
-    template.filters |= {"escaped": _escaped, "code_span": code_span}
-    return template.from_string(text).render(
+    text = render(
+        "bisection.md.j2",
+        {"escaped": _escaped},
         answer=answer(bisection, clone),
         changes=[(change, _verb(bisection, change)) for change in bisection.changes] if clone else [],
         span=span,
         answers=answers,
         clone=clone,
         marks="".join(_MARKS[answers[point].state] if point in answers else " " for point in span.points),
-        runs=[(run[0], run[-1], answers[run[0]], _others(bisection, run)) for run in runs(bisection)],
+        runs=[
+            (run[0], run[-1], answers[run[0]], len({answers[point].likeness(roughly=False) for point in run}) - 1)
+            for run in runs(bisection)
+        ],
         hidden_by=lambda said: _hidden_by(bisection, [said]),
         states=[answers[point].state for point in span.points if point in answers],
         unlike=[p for p in span.boundary if p in answers and answers[p].label != answers[span.points[0]].label],
@@ -39,6 +38,7 @@ def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) 
         transformers=environment()["transformers"],
         command=shlex.join(command),
     )
+    return text.rstrip()
 
 
 def answer(bisection: Bisection, clone: Clone | None) -> str:
@@ -57,10 +57,8 @@ def answer(bisection: Bisection, clone: Clone | None) -> str:
             parts.insert(0, f"bad{_as(bisection, first)} from {span.titles[first]} on")
         parts += [gaps.strip()] * bool(gaps)
     for point in bisection.begins:
-        by = _hidden_by(bisection, [answers[p] for p in span.points[: span.points.index(point)]])
-        parts.append(
-            f"before {span.titles[point]} it cannot be told" + (f" (hidden by {' and '.join(by)})" if by else "")
-        )
+        by = " and ".join(_hidden_by(bisection, [answers[p] for p in span.points[: span.points.index(point)]]))
+        parts.append(f"before {span.titles[point]} it cannot be told{by and f' (hidden by {by})'}")
     parts += [f"after {span.titles[point]} it cannot be told" for point in bisection.ends]
     return f"{bisection.subject}: {_escaped(', '.join(parts))}"
 
@@ -135,11 +133,6 @@ def _as(bisection: Bisection, point: str) -> str:
     failures = {said.label for said in bisection.answers.values() if said.state is State.BAD}
     label = bisection.answers[point].label
     return f" as {label}" if len(failures) > 1 and label in failures else ""
-
-
-def _others(bisection: Bisection, run: Sequence[str]) -> int:
-    """Return in how many other ways a run's builds say the same."""
-    return len({bisection.answers[point].likeness(roughly=False) for point in run}) - 1
 
 
 def _hidden_by(bisection: Bisection, answers: Sequence[Answer]) -> list[str]:

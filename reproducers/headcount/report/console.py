@@ -55,22 +55,24 @@ def progress(total: int, stream: TextIO | None = None) -> Iterator[Steps]:
         stream: where to; stderr unless given.
     """
     out = stream or sys.stderr
-    columns = (
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=Console(file=out),
+        transient=True,
+        disable=not out.isatty(),
     )
-    seen = out.isatty()
-    with Progress(*columns, console=Console(file=out), transient=True, disable=not seen) as bar:
+    with bar:
         steps, ended = Steps(total, bar), Event()
 
         def beat() -> None:
             while not ended.wait(BEAT):
                 print(steps.line(), file=out, flush=True)
 
-        if not seen:
+        if bar.disable:
             Thread(target=beat, daemon=True).start()
         try:
             yield steps

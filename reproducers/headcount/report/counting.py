@@ -7,9 +7,6 @@ from headcount.observation import Observation
 from headcount.oracle import Expectation, counts_left, heads_left, is_untouched
 from headcount.wording import count_name, counts
 
-#: Head -> the channels that it has left.
-Heads = Mapping[int, tuple[int, ...]]
-
 
 @dataclass(frozen=True)
 class Left:
@@ -48,19 +45,14 @@ def _counts(expectation: Expectation, observation: Observation) -> Iterator[Left
         if not count.scope and count.kind in ("heads", "dims"):
             heads = {name: heads_left(observation, f"{name}.{count.block}", expectation.head_dim) for name in "qkvo"}
             if count.kind == "heads":
-                fits = fits and _are_alike(heads, expectation.queries_per_kv)
-                seen = _each({name: str(len(each)) for name, each in heads.items()})
+                read = {head // expectation.queries_per_kv for head in heads["q"]}  # of keys and values
+                alike = heads["q"].keys() == heads["o"].keys() and heads["k"].keys() == heads["v"].keys() == read
+                fits, seen = fits and alike, _each({name: str(len(each)) for name, each in heads.items()})
             else:
                 dims = {name: {len(channels) for channels in each.values()} or {0} for name, each in heads.items()}
                 fits = all(len(each) == 1 and each <= count.allowed for each in dims.values())
                 seen = _each({name: counts(each) for name, each in dims.items()})
         yield Left(count_name(count), seen, fits)
-
-
-def _are_alike(heads: Mapping[str, Heads], queries_per_kv: int) -> bool:
-    """Return whether the projections keep the same heads; keys and values those that are read."""
-    read = {head // queries_per_kv for head in heads["q"]}
-    return heads["q"].keys() == heads["o"].keys() and heads["k"].keys() == heads["v"].keys() == read
 
 
 def _reported(expectation: Expectation, observation: Observation) -> Iterator[Left]:

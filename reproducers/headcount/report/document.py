@@ -3,9 +3,11 @@
 Rows are many and alike, so that what they share stands once: cells, texts and counts are named by number.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 from headcount import gate
@@ -15,9 +17,8 @@ from headcount.errors import ExitCode, UsageError
 from headcount.matrix.cells import known_cells
 from headcount.oracle import Kind, expect
 from headcount.report import counting, table
-from headcount.report.gaps import gaps
 from headcount.report.gate import headline, what
-from headcount.report.sources import Comparison, Source
+from headcount.report.sources import Comparison, Source, gaps, whole
 from headcount.report.timeline import Timeline, timelines
 from headcount.results import Row
 from headcount.wording import reason
@@ -53,16 +54,14 @@ class Document:
     @cached_property
     def specs(self) -> dict[str, str]:
         """Build -> what names it in a command."""
-        results = [source.results for source in self.sources if source.results is not None]
-        return {build.label: build.spec or build.label for found in results for build in found.header.builds}
+        builds = (build for results in whole(self.sources) for build in results.header.builds)
+        return {build.label: build.spec or build.label for build in builds}
 
     @cached_property
     def by_version(self) -> dict[str, list[Row]]:
         """Transformers version -> its rows."""
-        found: dict[str, list[Row]] = {version: [] for version in sorted({row.transformers for row in self.rows})}
-        for row in self.rows:
-            found[row.transformers].append(row)
-        return found
+        versions = sorted({row.transformers for row in self.rows})
+        return {version: [row for row in self.rows if row.transformers == version] for version in versions}
 
     @cached_property
     def timelines(self) -> tuple[Timeline, ...]:
@@ -83,37 +82,27 @@ def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more
     Raises:
         UsageError: none of the files can be read.
     """
-    whole = [source.results for source in sources if source.results is not None]
-    if not whole:
-        hints = [source.hint for source in sources if source.hint]
+    found = whole(sources)
+    if not found:
         why = "; ".join(source.problem for source in sources) or "there are no results"
-        raise UsageError(why, hints[0] if hints else "nox -s matrix makes some")
-    rows = {row.key: row for results in whole for row in results.rows}
+        raise UsageError(why, next((s.hint for s in sources if s.hint), "nox -s matrix makes some"))
+    rows = {row.key: row for results in found for row in results.rows}
     problems = (*gaps(sources, comparisons, rows.values()), *more)
-    code = ExitCode.INDETERMINATE if problems else ExitCode.CLEAN
-    if len(whole) < len(sources):
-        code = ExitCode.USAGE
+    of_those_read = ExitCode.INDETERMINATE if problems else ExitCode.CLEAN
+    code = of_those_read if len(found) == len(sources) else ExitCode.USAGE
     return Document(tuple(sources), problems, code, tuple(comparisons), tuple(rows.values()))
 
 
-class _Places(dict[Any, int]):
-    """Things by the order in which they come."""
-
-    def of(self, thing: Any) -> int:
-        return self.setdefault(thing, len(self))
-
-
 class _Encoder:
-    """Makes plain values of a document, once."""
+    """Makes plain values of a document, once. What many rows share has a number: the place where it first came."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._texts, self._counts = _Places(), _Places()
-        self._cells = {row.cell: row for row in document.rows}
-        self._cell_places = {cell: place for place, cell in enumerate(self._cells)}
-        self._row_places = {row.key: place for place, row in enumerate(document.rows)}
-        self._version_places = {version: place for place, version in enumerate(document.by_version)}
-        self._build_places = {build: place for place, build in enumerate(document.builds)}
+        self._cells = defaultdict[str, int](count().__next__)
+        self._texts = defaultdict[str, int](count().__next__)
+        self._counts = defaultdict[tuple[counting.Left, ...], int](count().__next__)
+        self._versions = list(document.by_version)
+        self._rows = {row.key: place for place, row in enumerate(document.rows)}
 
     def document(self) -> dict[str, Any]:
         document = self._document
@@ -123,14 +112,14 @@ class _Encoder:
             "files": [_file(source) for source in document.sources],
             "builds": list(document.builds),
             "specs": [document.specs[build] for build in document.builds],
-            "transformers": list(document.by_version),
+            "transformers": self._versions,
             "totals": {version: table.totals(rows) for version, rows in document.by_version.items()},
             "counts": {
                 version: {kind: n for kind in Kind if (n := sum(row.verdict.kind is kind for row in rows))}
                 for version, rows in document.by_version.items()
             },
             "defects": [_defect(found) for found in document.timelines],
-            "cells": [_cell(row) for row in self._cells.values()],
+            "cells": [_cell(row) for row in {row.cell: row for row in document.rows}.values()],
             "rows": [self._row(row) for row in document.rows],
             "comparisons": [self._comparison(comparison) for comparison in document.comparisons],
             "left": [[asdict(left) for left in found] for found in self._counts],
@@ -149,18 +138,18 @@ class _Encoder:
         }
         explained = {"defect": row.explanation.defect, "looks_like": list(row.explanation.looks_like)}
         return {
-            "build": self._build_places[row.build],
-            "transformers": self._version_places[row.transformers],
-            "cell": self._cell_places[row.cell],
+            "build": self._document.builds.index(row.build),
+            "transformers": self._versions.index(row.transformers),
+            "cell": self._cells[row.cell],
             "verdict": row.verdict.kind,
             "outcome": row.outcome,
             **{name: value for name, value in explained.items() if value},
-            **({"left": self._counts.of(left)} if left else {}),
+            **({"left": self._counts[left]} if left else {}),
             **{name: self._text(text) for name, text in texts.items() if text},
         }
 
     def _text(self, text: str) -> int:
-        return self._texts.of(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
+        return self._texts[text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"]
 
     def _comparison(self, comparison: Comparison) -> dict[str, Any]:
         return {
@@ -178,7 +167,7 @@ class _Encoder:
             "cell": difference.cell,
             "change": difference.change,
             "what": self._text(what(difference)),
-            "rows": list(dict.fromkeys(self._row_places[key] for key in keys if key in self._row_places)),
+            "rows": list(dict.fromkeys(self._rows[key] for key in keys if key in self._rows)),
         }
 
 

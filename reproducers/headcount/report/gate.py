@@ -4,7 +4,7 @@ What a candidate says is untrusted text, and may try to be markup: control chara
 code in Markdown, and escaped in XML and in workflow commands.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from shlex import quote
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
@@ -58,7 +58,7 @@ def _rendered(template: str, verdict: GateVerdict) -> str:
         {"what": what, "failure": failure_of, "quote": quote},
         verdict=verdict,
         headline=headline(verdict),
-        counts=f"{len(verdict.differences)} cells: {in_words(counted(verdict.differences))}",
+        counts=f"{len(verdict.differences)} cells: {in_words(verdict.differences)}",
         groups=list(_groups(verdict)),
         some=_LISTED,
         api=_api_lines(verdict.api_breaks),
@@ -77,9 +77,9 @@ def headline(verdict: GateVerdict) -> str:
     return f"{builds}, transformers {verdict.environment['transformers']}: {_HEADLINES[verdict.exit_code]}{why}"
 
 
-def in_words(counts: Mapping[Change, int]) -> str:
+def in_words(differences: Sequence[Difference]) -> str:
     """Return how many cells there are of each change."""
-    return ", ".join(f"{count} {change}" for change, count in counts.items())
+    return ", ".join(f"{count} {change}" for change, count in counted(differences).items())
 
 
 def what(difference: Difference) -> str:

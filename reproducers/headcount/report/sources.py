@@ -1,12 +1,20 @@
-"""The results files that a report is made of, and what became of each cell between two of them."""
+"""The results files that a report is made of, what became of each cell between two of them, and what they lack.
+
+A report is not complete if a file is cut off, mixed or in part, or if something could not be tested.
+"""
 
 import json
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from headcount import gate
-from headcount.errors import UsageError
+from headcount.defects import DEFECTS, Outcome
+from headcount.environment import harness_digest
+from headcount.errors import ExitCode, UsageError
+from headcount.matrix.cells import default_cells, known_cells
+from headcount.report.gate import headline
 from headcount.results import Results, Row, read
 
 
@@ -34,11 +42,20 @@ class Comparison:
     verdict: gate.GateVerdict | None = None
 
     @property
+    def title(self) -> str:
+        """A gate's answer, or what is compared."""
+        return headline(self.verdict) if self.verdict else f"{self.candidate}, compared with {self.base}"
+
+    @property
     def changed(self) -> list[gate.Difference]:
         """What is not as it was, the worst first."""
-        still = (gate.Change.STILL_OK, gate.Change.STILL_FAILING)
-        found = [difference for difference in self.differences if difference.change not in still]
-        return sorted(found, key=lambda difference: list(gate.Change).index(difference.change))
+        changes = [change for change in gate.Change if change not in (gate.Change.STILL_OK, gate.Change.STILL_FAILING)]
+        return [difference for change in changes for difference in self.differences if difference.change is change]
+
+
+def whole(sources: Iterable[Source]) -> list[Results]:
+    """Return the results of the files that could be read."""
+    return [source.results for source in sources if source.results is not None]
 
 
 def load(paths: Iterable[Path]) -> tuple[Source, ...]:
@@ -80,9 +97,9 @@ def compare(base: Source, candidate: Source) -> tuple[tuple[Source, Source], Com
         return f"{row.transformers}-{build}{row.cell}"
 
     if not set(map(key, one.rows)) & set(map(key, other.rows)):
-        versions = [{row.transformers for row in found.rows} for found in (one, other)]
-        apart = "they are of two transformers versions, which are not compared"
-        hint = apart if versions[0] != versions[1] else "give two runs of the same builds, or of one each"
+        hint = "give two runs of the same builds, or of one each"
+        if {row.transformers for row in one.rows} != {row.transformers for row in other.rows}:
+            hint = "they are of two transformers versions, which are not compared"
         raise UsageError(f"{base.name} and {candidate.name} have no cell in common", hint)
     differences = gate.compare(one.rows, other.rows, key=key)
     return (replace(base, results=one), candidate), Comparison(base.name, candidate.name, differences)
@@ -99,3 +116,91 @@ def _renamed(results: Results, named: dict[str, str]) -> Results:
     builds = tuple(replace(b, label=named.get(b.label, b.label), spec=b.spec or b.label) for b in results.header.builds)
     rows = tuple(replace(row, build=named.get(row.build, row.build)) for row in results.rows)
     return replace(results, header=replace(results.header, builds=builds), rows=rows)
+
+
+def gaps(sources: Sequence[Source], comparisons: Iterable[Comparison], rows: Collection[Row]) -> list[str]:
+    """Return what is missing, in words.
+
+    Args:
+        rows: those that are shown.
+    """
+    return [
+        *(source.problem for source in sources if source.results is None),
+        *(gap for source in sources if source.results for gap in _in_one(source.name, source.results)),
+        *_mixed(whole(sources)),
+        *_twice(sources),
+        *(gap for comparison in comparisons for gap in _not_compared(comparison)),
+        *_unknown(rows),
+    ]
+
+
+def _in_one(name: str, results: Results) -> Iterator[str]:
+    """Yield what one file lacks."""
+    run = Counter(row.build for row in results.rows)
+    silent = [build.label for build in results.header.builds if not run[build.label]]
+    if results.header.harness != harness_digest():
+        yield f"{name} was made by another version of Headcount: read it with that one, or run it again"
+    if not results.complete:
+        yield f"{name} is cut off after {len(results.rows)} rows: run it again"
+    elif not results.rows:
+        yield f"{name} has no rows"
+    elif silent:
+        yield f"{name} has no rows of {', '.join(silent)}"
+    elif results.header.gate is None and (lacking := _lacking(results)):
+        yield f"{name} is of a part of the matrix: {lacking}"
+
+
+def _lacking(results: Results) -> str:
+    """Say how many of the matrix's cells the build with the fewest ran; "" if all."""
+    wanted = {cell.id for cell in default_cells()}
+    ran = Counter(row.build for row in results.rows if row.cell in wanted)
+    label, fewest = min(((b.label, ran[b.label]) for b in results.header.builds), key=lambda item: item[1])
+    return "" if fewest == len(wanted) else f"{label} ran {fewest} of its {len(wanted)} cells"
+
+
+def _mixed(found: Sequence[Results]) -> Iterator[str]:
+    """Yield files of other versions, builds or environments than the rest."""
+    for name in ("harness", "headcount"):
+        if len({getattr(results.header, name) for results in found}) > 1:
+            yield f"the files are mixed: they were made by different versions of Headcount ({name} differs)"
+            break
+    contents = {(build.label, build.digest) for results in found for build in results.header.builds}
+    if changed := [label for label, count in Counter(label for label, _ in sorted(contents)).items() if count > 1]:
+        yield f"the files are mixed: {', '.join(changed)} had other code in one than in the other"
+    environments = [{**results.header.environment, "transformers": ""} for results in found]
+    if any(environment != environments[0] for environment in environments):
+        yield "the files are mixed: they come from different environments (torch, numpy or python differ)"
+
+
+def _twice(sources: Sequence[Source]) -> Iterator[str]:
+    """Yield the first cell that is there twice."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for source in sources:
+        for row in source.results.rows if source.results else ():
+            if name := seen.get(row.key):
+                where = f"in {name} and in {source.name}" if name != source.name else f"twice in {name}"
+                yield f"{row.build}-{row.cell}, transformers {row.transformers}, is {where}: the last is shown"
+                return
+            seen[row.key] = source.name
+
+
+def _not_compared(comparison: Comparison) -> Iterator[str]:
+    """Yield what keeps a comparison from being one of everything."""
+    if comparison.verdict is not None:
+        if comparison.verdict.exit_code is ExitCode.INDETERMINATE:
+            yield comparison.title
+        return
+    alone = Counter(comparison.base for d in comparison.differences if d.candidate is None)
+    alone.update(comparison.candidate for d in comparison.differences if d.base is None)
+    for name, count in alone.items():
+        yield f"{count} cells are only in {name}, and are not compared"
+
+
+def _unknown(rows: Collection[Row]) -> Iterator[str]:
+    """Yield what could not be tested, and what this catalogue does not know."""
+    if untested := Counter(row.build for row in rows if row.outcome is Outcome.INDETERMINATE):
+        yield f"could not be tested: {', '.join(f'{count} cells of {b}' for b, count in untested.items())}"
+    if foreign := {row.cell for row in rows} - known_cells().keys():
+        yield f"{len(foreign)} cells are not of this matrix: what they should leave is not known"
+    if strange := {row.explanation.defect for row in rows} - {"", *(defect.id for defect in DEFECTS)}:
+        yield f"the catalogue has no defect {min(strange)}: another version of Headcount made the rows"

@@ -52,10 +52,6 @@ class Support:
     state: State
     defects: tuple[str, ...] = ()
 
-    def mark(self, letters: Mapping[str, str]) -> str:
-        """Return what stands in the table: the state's mark, and the letters of the defects."""
-        return _STATES[self.state][0].format("".join(sorted(letters[id_] for id_ in self.defects)))
-
 
 def support(
     model: Model,
@@ -73,9 +69,9 @@ def support(
     """
     if not model.traits.is_in(transformers):
         return Support(State.MISSING)
-    cells = [Cell(model, replace(config, documented=documented)) for config in calls]
-    runs = [cell for cell in cells if not is_fixed(cell, transformers)]
-    shown = {cell: recorded(transformers).foretold(cell, release) for cell in runs}
+    cells = (Cell(model, replace(config, documented=documented)) for config in calls)
+    known = recorded(transformers)
+    shown = {cell: known.foretold(cell, release) for cell in cells if not is_fixed(cell, transformers)}
     if not shown:
         return Support(State.FIXED)
     found = tuple(dict.fromkeys(filter(None, shown.values())))
@@ -100,26 +96,10 @@ def _is_tracing(id_: str) -> bool:
     return any(isinstance(sign, Raises) and sign.frame.endswith(_TRACING) for sign in defect(id_).signature)
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line of the table: a model; `documented`: with what upstream's examples give the pruner for it."""
-
-    model: Model
-    documented: bool
-
-    @property
-    def title(self) -> str:
-        bare = ", bare" if not self.model.labels and self.model.traits.head else ""
-        return f"{self.model.traits.title}{bare}{', as documented' if self.documented else ''}"
-
-    def states(self, transformers: str, calls: Sequence[Config]) -> dict[str, Support]:
-        return {r: support(self.model, r, transformers, documented=self.documented, calls=calls) for r in RELEASES}
-
-
-def _lines(names: Collection[str]) -> list[_Line]:
-    """Return the models, and those for which upstream documents more a second time, with that."""
-    models = [model for model in family_models() if not names or {model.family, model.id} & set(names)]
-    return [_Line(model, documented) for model in models for documented in ways(model)]
+def _lines(names: Collection[str]) -> list[tuple[Model, bool]]:
+    """Return the models, and whether as documented: those for which upstream documents more are there twice."""
+    models = (model for model in family_models() if not names or {model.family, model.id} & set(names))
+    return [(model, documented) for model in models for documented in ways(model)]
 
 
 def plain(
@@ -127,11 +107,11 @@ def plain(
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Return one version's table as plain values: model -> release -> its state and defects."""
     return {
-        f"{line.model.id}-documented" if line.documented else line.model.id: {
+        f"{model.id}-documented" if documented else model.id: {
             release: {"state": found.state, "defects": list(found.defects)}
-            for release, found in line.states(transformers, calls).items()
+            for release, found in _states(model, transformers, calls, documented=documented).items()
         }
-        for line in _lines(names)
+        for model, documented in _lines(names)
     }
 
 
@@ -148,24 +128,39 @@ def tables(
         calls: those that are looked at.
     """
     lines = _lines(names)
-    every = {v: {line.title: line.states(v, calls) for line in lines} for v in transformers or versions()}
-    found = [support for states in every.values() for row in states.values() for support in row.values()]
+    every = {
+        version: {_title(model, way): _states(model, version, calls, documented=way) for model, way in lines}
+        for version in transformers or versions()
+    }
+    found = [support for rows in every.values() for row in rows.values() for support in row.values()]
     letters = dict(zip(dict.fromkeys(id_ for support in found for id_ in support.defects), ascii_letters, strict=False))
-    legend = [_CALLS, *[_DOCUMENTED] * any(line.documented for line in lines)]
+    legend = [_CALLS, *[_DOCUMENTED] * any(documented for _, documented in lines)]
     legend += [words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}]
     titles = (f"{letter}  {id_}: {defect(id_).title}" for id_, letter in letters.items())
     legend += [fill(title, 120, subsequent_indent="   ") for title in titles]
     return "\n\n".join([*(_table(version, rows, letters) for version, rows in every.items()), "\n".join(legend)])
 
 
+def _states(model: Model, transformers: str, calls: Sequence[Config], *, documented: bool) -> dict[str, Support]:
+    return {r: support(model, r, transformers, documented=documented, calls=calls) for r in RELEASES}
+
+
+def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - a line's two parts
+    bare = ", bare" if not model.labels and model.traits.head else ""
+    return f"{model.traits.title}{bare}{', as documented' if documented else ''}"
+
+
 def _table(version: str, rows: Mapping[str, Mapping[str, Support]], letters: Mapping[str, str]) -> str:
-    alike = groupby(RELEASES, lambda release: [states[release] for states in rows.values()])
-    columns = [tuple(run) for _, run in alike]
-    printed = [["", *(run[0] if len(run) == 1 else f"{run[0]}+" for run in columns)]]
-    printed += [[title, *(states[run[0]].mark(letters) for run in columns)] for title, states in rows.items()]
-    widths = [max(map(len, column)) for column in zip(*printed, strict=True)]
-    padded = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in printed)
-    return "\n".join([f"transformers {version}", *(row.rstrip() for row in padded)])
+    alike = (list(run) for _, run in groupby(RELEASES, lambda release: [states[release] for states in rows.values()]))
+    columns = [["", *rows]]
+    for first, *others in alike:
+        marks = (
+            _STATES[states[first].state][0].format("".join(sorted(letters[id_] for id_ in states[first].defects)))
+            for states in rows.values()
+        )
+        columns.append([f"{first}+" if others else first, *marks])
+    padded = ([cell.ljust(max(map(len, column))) for cell in column] for column in columns)
+    return "\n".join([f"transformers {version}", *("  ".join(row).rstrip() for row in zip(*padded, strict=True))])
 
 
 _CALLS = """1.5.0+: that release and those after it, up to the next column

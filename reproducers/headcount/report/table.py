@@ -60,13 +60,21 @@ def _table(title: str, builds: Sequence[str], counted: Mapping[str, Mapping[str,
     """Return a table of fixed widths: eighteen releases, whose counts have three digits, fit the width."""
     table = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False, show_edge=False, header_style="")
     table.add_column(title, width=LABEL_WIDTH, no_wrap=True, overflow="ellipsis")
-    before = ""
-    for build in builds:
-        minor, _, patch = build.rpartition(".")
-        numbered = re.fullmatch(r"\d+\.\d+\.\d+", build) is not None  # CLONE@v1.6.0 is shown whole
-        heading = f"{minor if minor != before else ''}\n.{patch}" if numbered else f"\n{build}"
-        before = minor if numbered else ""
-        table.add_column(heading, width=3 if numbered else None, justify="right", no_wrap=True)
+    for minor, patch in headings(builds):
+        table.add_column(f"{minor}\n{patch}", min_width=3, justify="right", no_wrap=True)
     for name, counts in counted.items():
         table.add_row(name, *(str(counts.get(build) or "·") for build in builds))
     return table
+
+
+def headings(builds: Sequence[str]) -> list[tuple[str, str]]:
+    """Return two lines for each build's column: the minor version where a new one begins, then the patch.
+
+    A build that is not named by its version, as CLONE@v1.6.0, is shown whole.
+    """
+    parts = [(*build.rsplit(".", 1),) if re.fullmatch(r"\d+\.\d+\.\d+", build) else ("", build) for build in builds]
+    minors = [minor for minor, _ in parts]
+    return [
+        ("" if minor == before else minor, f".{patch}" if minor else patch)
+        for (minor, patch), before in zip(parts, ["", *minors], strict=False)
+    ]

@@ -1,14 +1,19 @@
-"""Where a defect shows over the builds, where not, and where that cannot be known: from rows, or as recorded."""
+"""Where a defect shows over the builds, where not, and where that cannot be known: from rows, or as recorded.
+
+What is recorded of the releases is also a table for the terminal, and plain values.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from typing import Any
 
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, Defect, recorded
 from headcount.defects.expectations import FINE, NOT_APPLICABLE, NOT_RUN, Token
+from headcount.report.table import headings
 from headcount.results import Row
 
 
@@ -19,6 +24,12 @@ class Mark(StrEnum):
     FINE = "fine"  # a cell that shows it on some release is ok
     HIDDEN = "hidden"  # every cell that shows it on some release fails in another way
     UNKNOWN = "unknown"  # no cell that shows it on some release was run, or none applies or could be tested
+
+
+_MARKS = {Mark.SHOWS: "X", Mark.FINE: "·", Mark.HIDDEN: "?", Mark.UNKNOWN: "-"}
+
+_LEGEND = """X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,
+? another defect shows, and may hide it; as recorded with transformers"""
 
 
 @dataclass(frozen=True)
@@ -32,8 +43,18 @@ class Timeline:
 
     @property
     def story(self) -> str:
-        """Where it came and went, in words."""
-        return story(self.builds, self.marks)
+        """Where it came and went, in words; of builds that are not releases in their order, only where it shows."""
+        said = [(b, m) for b, m in zip(self.builds, self.marks, strict=True) if m in (Mark.SHOWS, Mark.FINE)]
+        if list(self.builds) != [release for release in RELEASES if release in self.builds]:
+            return f"in {', '.join(build for build, mark in said if mark is Mark.SHOWS)}"
+        first, mark = said[0]
+        parts = [f"there {'from' if first == RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
+        for (one, before), (other, after) in pairwise(said):
+            if before is not after:
+                word = "introduced" if after is Mark.SHOWS else "fixed"
+                adjacent = RELEASES.index(other) == RELEASES.index(one) + 1
+                parts.append(f"{word} in {other}" if adjacent else f"{word} after {one}, in {other} or before")
+        return ", ".join(parts)
 
 
 def timelines(rows: Iterable[Row], builds: Sequence[str]) -> tuple[Timeline, ...]:
@@ -71,16 +92,25 @@ def _mark(defect: str, token: Token) -> Mark:
     return Mark.SHOWS if token.defect == defect else Mark.HIDDEN
 
 
-def story(builds: Sequence[str], marks: Sequence[Mark]) -> str:
-    """Say where a defect came and went; of builds that are not releases in their order, only where it shows."""
-    said = [(b, mark) for b, mark in zip(builds, marks, strict=True) if mark in (Mark.SHOWS, Mark.FINE)]
-    if list(builds) != [release for release in RELEASES if release in builds]:
-        return f"in {', '.join(build for build, mark in said if mark is Mark.SHOWS)}"
-    first, mark = said[0]
-    parts = [f"there {'from' if first == RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
-    for (one, before), (other, after) in pairwise(said):
-        if before is not after:
-            word = "introduced" if after is Mark.SHOWS else "fixed"
-            adjacent = RELEASES.index(other) == RELEASES.index(one) + 1
-            parts.append(f"{word} in {other}" if adjacent else f"{word} after {one}, in {other} or before")
-    return ", ".join(parts)
+def table(timelines: Sequence[Timeline], transformers: str) -> str:
+    """Return defects as rows, releases as columns.
+
+    Args:
+        transformers: the version that all this is recorded with.
+    """
+    width = max(len(timeline.defect.id) for timeline in timelines)
+    rows = [("", line) for line in zip(*headings(RELEASES), strict=True)]
+    rows += [(timeline.defect.id, tuple(_MARKS[mark] for mark in timeline.marks)) for timeline in timelines]
+    lines = [f"{name:<{width}}  {''.join(f'{cell:<4}' for cell in cells)}".rstrip() for name, cells in rows]
+    return "\n".join([*lines, "", f"{_LEGEND} {transformers}"])
+
+
+def to_json(timelines: Iterable[Timeline]) -> dict[str, Any]:
+    """Return defect -> release -> its mark, and how many cells show the defect."""
+    return {
+        timeline.defect.id: {
+            release: {"mark": mark, "cells": cells}
+            for release, mark, cells in zip(timeline.builds, timeline.marks, timeline.cells, strict=True)
+        }
+        for timeline in timelines
+    }

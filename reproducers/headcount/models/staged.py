@@ -1,15 +1,51 @@
-"""Swin and Swin v2: attention in windows, with numbers for each head. A second stage reads four tokens as one."""
+"""Families with stages. Each stage reads several tokens of the one before as one."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from headcount.models import isotropic
+from headcount.models.isotropic import Adapter, Block
 from headcount.models.model import Model
 
 
-class Adapter(isotropic.Adapter):
-    """A family with stages, of windows of two tokens by two."""
+class Pvt(Adapter):
+    """PVT: all stages but the last read keys and values through a convolution."""
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return a model's numbers under the config's names."""
+        stages = range(model.stages)
+        patches = [2 if stage else model.patch for stage in stages]
+        return {
+            "image_size": model.image,
+            "num_encoder_blocks": model.stages,
+            "depths": [model.layers // model.stages] * model.stages,
+            "sequence_reduction_ratios": [1 << stage for stage in reversed(stages)],
+            "hidden_sizes": [*model.widths.values()],
+            "patch_sizes": patches,
+            "strides": patches,
+            "num_attention_heads": [model.heads << stage for stage in stages],
+            "mlp_ratios": [model.mlp // model.width] * model.stages,
+        }
+
+    def blocks(self, net: nn.Module) -> list[Block]:
+        """Return the blocks in order, with what reduces the sequence that keys and values are read from."""
+        reducing = nn.Conv2d | nn.LayerNorm
+        return [
+            replace(block, reduction=tuple(m for m in block.attention.children() if isinstance(m, reducing)))
+            for block in super().blocks(net)
+        ]
+
+    def set_sizes(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        """Set the number of channels with which each stage's patches compare their input."""
+        for name, module in net.named_modules():
+            if hasattr(module, "num_channels") and hasattr(module, "projection"):
+                module.num_channels = parameters[f"{name}.projection.weight"].shape[1]
+
+
+class Swin(Adapter):
+    """Swin and Swin v2: attention in windows of two tokens by two, with numbers for each head."""
 
     def numbers(self, model: Model) -> dict[str, Any]:
         """Return a model's numbers under the config's names."""
@@ -25,13 +61,12 @@ class Adapter(isotropic.Adapter):
 
     def ignored(self, net: nn.Module) -> list[nn.Module]:
         """Return the MLPs of Swin v2's biases, too: their outputs are a number for each head, and follow no channel."""
-        biases = [
+        return super().ignored(net) + [
             module
             for block in self.blocks(net)
             for module in block.attention.modules()
             if isinstance(module, nn.Linear) and module.in_features != block.query.in_features
         ]
-        return [*super().ignored(net), *biases]
 
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:
         """Return a pruner for what merges tokens, as in upstream's examples/transformers/prune_hf_swin.py."""

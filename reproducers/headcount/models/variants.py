@@ -1,0 +1,52 @@
+"""Families of equal blocks that are built or called in another way than ViT."""
+
+from typing import Any
+
+import torch
+
+from headcount.models import isotropic
+from headcount.models.model import Model
+
+#: CLIP's encoder of texts, which no classifier of images uses, as small as it can be.
+_TEXT = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
+
+
+class Clip(isotropic.Adapter):
+    """The image encoders of CLIP and SigLIP, with a classifier or bare."""
+
+    def named(self, suffix: str) -> Any:
+        """Return a class of transformers; the bare encoder's are `VisionConfig` and `VisionModel`."""
+        return super().named(suffix if suffix == "ForImageClassification" else f"Vision{suffix}")
+
+    def config(self, model: Model) -> Any:
+        """Return the config. A classifier's holds those of both encoders."""
+        if not model.labels:
+            return super().config(model)
+        image = self.numbers(model) | self.fixed
+        return super().named("Config")(vision_config=image, text_config=_TEXT, num_labels=model.labels)
+
+
+class Dinov2(isotropic.Adapter):
+    """DINOv2: a scale per channel on each branch; the classifier reads the class token and the mean of the others."""
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return the numbers, with the MLP's size as a multiple of the width."""
+        numbers = super().numbers(model)
+        return numbers | {"mlp_ratio": numbers.pop("intermediate_size") // model.width}
+
+
+class VitMae(isotropic.Adapter):
+    """ViT-MAE's encoder. It gets the order of the patches and leaves none out."""
+
+    def inputs(self, model: Model) -> dict[str, Any]:
+        """Return the image, and numbers in the patches' order."""
+        patches = (model.image // model.patch) ** 2
+        return {"pixel_values": super().inputs(model), "noise": torch.arange(patches).reshape(1, -1) / patches}
+
+
+class Yolos(isotropic.Adapter):
+    """YOLOS: ViT with detection tokens. Its heads are MLPs for boxes and classes, so it is taken as a backbone."""
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return the numbers, with the image's height and width."""
+        return super().numbers(model) | {"image_size": [model.image, model.image]}
