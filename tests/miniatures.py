@@ -161,11 +161,12 @@ from headcount import builds
 from headcount.builds import Overlay
 from headcount.isolation import Cache
 from headcount.matrix.cells import default_cells
+from headcount.observation import Observation
 here = pathlib.Path(__file__).parents[1]
 def overlay(path, version): return Overlay(path.name, path, version, builds.package_digest(path))
 with Cache(here.parent / 'cache' / 'kept.sqlite') as cache:
     for cell in default_cells():
-        known = cache.get(overlay(here.parent / 'correct', '1.6.1'), cell)
+        known = cache.get(Observation, overlay(here.parent / 'correct', '1.6.1'), cell)
         if known is not None: cache.put(overlay(here, '1.6.2'), cell, known)
 MetaPruner.surplus = 1
 """,

@@ -9,17 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headcount.observation import (
-    Problem,
     Ending,
     Failure,
-    Problem,
     Observation,
     Phase,
+    Problem,
     ScriptRun,
     SideEffect,
     UnexpectedWeight,
 )
-from headcount.untrusted import encoded
+from headcount.untrusted import checked, encoded, plain
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -42,21 +41,21 @@ FULL = Observation(
 
 
 def test_round_trip() -> None:
-    assert Observation.from_json(json.loads(encoded(FULL))) == FULL
+    assert checked(Observation, json.loads(encoded(FULL)), "it") == FULL
 
 
 @given(JSON)
 def test_anything_else_is_a_value_error(data: object) -> None:
-    """Law: from_json returns an Observation or raises ValueError; nothing else comes out of it."""
+    """Law: checked returns an Observation or raises ValueError; nothing else comes out of it."""
     with pytest.raises(ValueError):  # noqa: PT011 - the type is the law
-        Observation.from_json(data)
+        checked(Observation, data, "it")
 
 
-@given(st.sampled_from(sorted(FULL.to_json())), JSON)
+@given(st.sampled_from(sorted(plain(FULL))), JSON)
 def test_a_forged_field_is_refused_or_harmless(field: str, value: object) -> None:
     """Law: with one field replaced, the result is an Observation with that very value, or a ValueError."""
     try:
-        forged = Observation.from_json({**json.loads(encoded(FULL)), field: value})
+        forged = checked(Observation, {**json.loads(encoded(FULL)), field: value}, "it")
     except ValueError:
         return
     assert isinstance(forged, Observation)
@@ -65,7 +64,7 @@ def test_a_forged_field_is_refused_or_harmless(field: str, value: object) -> Non
 
 def test_an_unknown_field_is_named() -> None:
     with pytest.raises(ValueError, match="unknown fields .*forged"):
-        Observation.from_json({"ending": "finished", "forged": 1})
+        checked(Observation, {"ending": "finished", "forged": 1}, "it")
 
 
 def test_what_is_kept_of_an_exception(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ examine                          a cell run, judged, explained
 wording                          English, made from facts
 results                          rows as JSON Lines
 reproduce                        a failing cell as one file that stands alone
-gate, bisect, record             two builds compared; a history searched; what the matrix holds builds to
+gate, bisect                     two builds compared; a history searched for a failure
 report                           for people to read
 pytest_plugin, cli               the matrix's runner; the commands
 """

@@ -1,4 +1,4 @@
-"""What an observation depends on besides the build and the cell: the base environment, and this harness."""
+"""What an observation depends on beside the build and the cell: the base environment, and this harness."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 _PACKAGES = ("torch", "transformers", "numpy")
@@ -30,13 +30,8 @@ def environment() -> Mapping[str, str]:
 
 @cache
 def _versions() -> Mapping[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "none"
-    return versions
+    found = {name: next((d.version for d in distributions(name=name)), "none") for name in _PACKAGES}
+    return {"python": platform.python_version(), **found}
 
 
 #: What untrusted code may see of the environment: where things are, and how torch and transformers behave.
@@ -83,7 +78,7 @@ OBSERVING = (
 @cache
 def observing_digest() -> str:
     """Return SHA-256 over the source that the isolated process imports, as it was when this process first looked."""
-    return _digest(OBSERVING)
+    return source_digest(OBSERVING)
 
 
 @cache
@@ -92,12 +87,8 @@ def harness_digest() -> str:
     return source_digest()
 
 
-def source_digest() -> str:
-    """Return SHA-256 over the harness's source as it is now."""
-    return _digest([""])
-
-
-def _digest(places: Iterable[str]) -> str:
+def source_digest(places: Iterable[str] = ("",)) -> str:
+    """Return SHA-256 over the harness's source, or these files and folders of it, as it is now."""
     root, total = Path(__file__).parent, sha256()
     for place in places:
         for path in [root / place] if place.endswith(".py") else sorted((root / place).rglob("*.py")):

@@ -20,8 +20,7 @@ class HeadcountError(Exception):
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(problem, hint)
-        self.problem = problem
-        self.hint = hint
+        self.problem, self.hint = problem, hint
 
     def __str__(self) -> str:
         return f"{self.problem} ({self.hint})" if self.hint else self.problem
@@ -34,6 +33,4 @@ class UsageError(HeadcountError):
 
 
 class SetupError(HeadcountError):
-    """The machine would not play along: no network, a full disk, a broken installer."""
-
-    exit_code = ExitCode.SETUP
+    """The machine does not do its part: no network, a full disk, a broken installer."""

@@ -10,9 +10,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-from headcount.untrusted import checked, plain
 
 #: The exit status of a script that cannot tell, as `git bisect run` has it.
 CANNOT_BE_TESTED = 125
@@ -189,19 +186,6 @@ class Observation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     printed: str = ""
     recalled: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields that differ from their defaults, as plain values."""
-        return plain(self)
-
-    @classmethod
-    def from_json(cls, data: object) -> "Observation":
-        """The observation in a decoded JSON object.
-
-        Raises:
-            ValueError: the data is not one: an unknown field, or a value of another type.
-        """
-        return checked(cls, data, "observation")
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from headcount.errors import ExitCode, HeadcountError, UsageError
 from headcount.examine import Examined
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.matrix import Cell, cells
+from headcount.observation import Observation
 from headcount.oracle import Kind
 from headcount.report import table
 from headcount.report.console import Steps, progress
@@ -79,7 +80,6 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the matrix's options."""
     group = parser.getgroup("headcount", "the matrix of builds and cells")
     for name, settings in _OPTIONS.items():
         group.addoption(name, **settings)
@@ -100,7 +100,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Prepare the builds, or take those that the first process has prepared."""
     config = session.config
     if hasattr(config, "workerinput"):
         config.stash[OVERLAYS] = [
@@ -121,7 +120,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand an xdist worker what the first process has prepared."""
     stash = node.config.stash
     overlays = [(label, str(path), *rest) for label, path, *rest in map(astuple, stash[OVERLAYS])]
     node.workerinput |= {"server": stash[SERVER], "lacking": stash[LACKING], "overlays": overlays}
@@ -143,8 +141,10 @@ def _server(config: pytest.Config) -> Mapping[str, Any]:
         return {}
     first = cells.default_cells()[0]
     with Cache() as cache:
-        known = not config.option.fresh and all(cache.get(overlay, first) for overlay in config.stash[OVERLAYS])
-    return {} if known else forkserver.shared(many=True)
+        known = not config.option.fresh and all(
+            cache.get(Observation, overlay, first) for overlay in config.stash[OVERLAYS]
+        )
+    return {} if known else forkserver.warm_up(many=True)
 
 
 def _open_results(config: pytest.Config) -> Writer:
@@ -163,7 +163,6 @@ def _cannot_write(path: Path, error: OSError) -> str:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make a test of every cell on every build."""
     if not {"overlay", "cell"} <= set(metafunc.fixturenames):
         return
     pairs = [(o, cell) for o in metafunc.config.stash[OVERLAYS] for cell in _cells(metafunc.config, o)]
@@ -185,7 +184,6 @@ def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip everything where there is no such device."""
     if lacking := config.stash[LACKING]:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=lacking))
@@ -198,14 +196,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
-    """Return the engine of this process."""
     with Cache() as cache, Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def overlays(pytestconfig: pytest.Config) -> list[Overlay]:
-    """Return all builds of this run."""
     return pytestconfig.stash[OVERLAYS]
 
 
@@ -294,12 +290,10 @@ class Recorder:
         self._steps: Steps | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Show how many cells there are."""
         self._begin([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:  # noqa: ARG002 - xdist's names
-        """Show how many cells there are, as a worker has found."""
         self._begin(ids)
 
     def _begin(self, ids: list[str]) -> None:
@@ -309,7 +303,6 @@ class Recorder:
             self._steps = self._shown.enter_context(progress(self.wanted, stream))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write a cell's row."""
         line = getattr(report, "headcount_row", None)
         if line is None:
             # A claim about issue 410 that does not hold is a finding; a test without a row broke down.
@@ -328,7 +321,6 @@ class Recorder:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """End the results file, and set the exit status."""
         self._shown.close()
         stopped = session.shouldstop or session.shouldfail
         ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
@@ -361,7 +353,6 @@ class Recorder:
         return ExitCode.CLEAN if exitstatus == pytest.ExitCode.OK else ExitCode.SETUP
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table, the totals, and where the results are."""
         write = terminalreporter.line
         if lacking := self.config.stash[LACKING]:
             write(f"nothing was tested: {lacking} (without --device, cells run on the CPU)", red=True)

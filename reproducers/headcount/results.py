@@ -157,7 +157,6 @@ class Footer:
 
     rows: int
     verdicts: Mapping[str, int] = field(default_factory=dict)
-    outcomes: Mapping[str, int] = field(default_factory=dict)
     finished: str = ""
     doubts: tuple[str, ...] = ()
     reproducers: Mapping[str, str] = field(default_factory=dict)
@@ -193,12 +192,10 @@ class Writer:
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self.rows = 0
         #: What the footer of a gate says in addition.
         self.doubts: tuple[str, ...] = ()
         self.reproducers: Mapping[str, str] = {}
         self._verdicts: Counter[str] = Counter()
-        self._outcomes: Counter[str] = Counter()
         self._file: TextIO = path.open("x", encoding="utf-8")
         header = Header(
             format=FORMAT,
@@ -219,11 +216,14 @@ class Writer:
     def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
         self.close(complete=kind is None)
 
+    @property
+    def rows(self) -> int:
+        """How many cells were written."""
+        return self._verdicts.total()
+
     def write(self, row: Row, line: str | None = None) -> None:
         """Append a finished cell; `line` is the same as JSON, where it is at hand."""
-        self.rows += 1
         self._verdicts[row.verdict.kind.value] += 1
-        self._outcomes[row.outcome.value] += 1
         self._write(line or row.to_json())
 
     def close(self, *, complete: bool) -> None:
@@ -236,8 +236,7 @@ class Writer:
             return
         try:
             if complete:
-                counts = dict(self._verdicts), dict(self._outcomes)
-                footer = Footer(self.rows, *counts, _now(), self.doubts, self.reproducers)
+                footer = Footer(self.rows, dict(self._verdicts), _now(), self.doubts, self.reproducers)
                 self._write(encoded({"kind": footer.kind} | plain(footer)))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
+_hints = cache(get_type_hints)
+
 
 def checked(kind: type[T], data: object, where: str) -> T:
     """Return `data` as a `kind`, rebuilt from scratch.
@@ -52,11 +54,6 @@ def _rebuilt(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911
     if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
         return float(data)
     raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
-
-
-@cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
 
 
 def placeless(text: str, folders: Iterable[str]) -> str:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from check import problems
 
 from headcount.builds import RELEASES
-from headcount.defects import DEFECTS, REPRODUCERS, Defect, check, heads, problems, recorded, releases_of, versions
+from headcount.defects import DEFECTS, REPRODUCERS, Defect, heads, recorded, releases_of, versions
 from headcount.defects.defect import Breaks, Raises
 from headcount.matrix.cells import default_cells, known_cells
 from headcount.oracle import Kind
@@ -64,7 +65,7 @@ def test_a_malformed_catalogue(changes: dict[str, object], says: str, monkeypatc
     first, *others = heads.DEFECTS
     broken = replace(first, **changes)  # type: ignore[arg-type]
     monkeypatch.setattr(heads, "DEFECTS", (broken, *others))
-    problem = next(check.problems())
+    problem = next(problems())
     assert says in problem
     assert re.match(r"heads\.py, line \d+: ", problem)
 
@@ -72,10 +73,8 @@ def test_a_malformed_catalogue(changes: dict[str, object], says: str, monkeypatc
 def test_a_defect_without_a_file_or_with_another_s_id(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, *others = heads.DEFECTS
     lost = replace(first, reproducer=replace(first.reproducer, file="lost.py"))
-    monkeypatch.setattr(
-        catalogue.heads, "DEFECTS", (lost, replace(second, id=lost.id, examples=lost.examples), *others)
-    )
-    found = list(check.problems())
+    monkeypatch.setattr(heads, "DEFECTS", (lost, replace(second, id=lost.id, examples=lost.examples), *others))
+    found = list(problems())
     assert any("there is no file reproducers/lost.py" in problem for problem in found)
     assert any("the id is there twice" in problem for problem in found)
     assert all(Path(problem.partition(",")[0]).name == "heads.py" for problem in found)

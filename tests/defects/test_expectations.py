@@ -13,10 +13,11 @@ from headcount.matrix.cells import known_cells
 from headcount.models import Model
 from headcount.observation import Failure, Phase
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
+from record import path_of, text_of
 
 IDS = {defect.id for defect in DEFECTS}
 VERSION = versions()[0]
-TEXT = expectations.path_of(VERSION).read_text("utf-8")
+TEXT = path_of(VERSION).read_text("utf-8")
 
 CRASH = Failure(
     "AttributeError", "no attribute 'initial_total_heads'", "pruner.algorithms.metapruner._prune", Phase.STEP
@@ -88,9 +89,9 @@ def test_the_nearest_transformers_version_is_taken() -> None:
 
 @pytest.mark.parametrize("version", versions())
 def test_what_is_written_reads_back(version: str) -> None:
-    text = expectations.path_of(version).read_text("utf-8")
+    text = path_of(version).read_text("utf-8")
     found = expectations.parse(text, f"expectations/{version}.tsv", IDS)
-    assert expectations.text_of(found.tokens) == text
+    assert text_of(found.tokens) == text
     assert len(found.tokens) == len(known_cells())
 
 

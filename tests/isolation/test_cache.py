@@ -29,17 +29,17 @@ def kept(tmp_path: Path) -> Path:
 
 def test_what_was_put_is_got(kept: Path) -> None:
     with Cache(kept) as opened:
-        assert opened.get(OVERLAY, CELL) == SEEN
+        assert opened.get(Observation, OVERLAY, CELL) == SEEN
 
 
 def test_another_build_cell_version_or_harness_is_not_known(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Cache(kept) as opened:
-        assert opened.get(replace(OVERLAY, digest="b"), CELL) is None
-        assert opened.get(replace(OVERLAY, version="1.6.0"), CELL) is None
-        assert opened.get(OVERLAY, OTHER) is None
-        assert opened.get(replace(OVERLAY, label="other", path=Path("elsewhere")), CELL) == SEEN
-        monkeypatch.setattr(cache, "observing_digest", lambda: "another")
-        assert opened.get(OVERLAY, CELL) is None
+        assert opened.get(Observation, replace(OVERLAY, digest="b"), CELL) is None
+        assert opened.get(Observation, replace(OVERLAY, version="1.6.0"), CELL) is None
+        assert opened.get(Observation, OVERLAY, OTHER) is None
+        assert opened.get(Observation, replace(OVERLAY, label="other", path=Path("elsewhere")), CELL) == SEEN
+        monkeypatch.setattr("headcount.environment.observing_digest", lambda: "another")
+        assert opened.get(Observation, OVERLAY, CELL) is None
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,17 @@ def test_another_build_cell_version_or_harness_is_not_known(kept: Path, monkeypa
 def test_what_may_be_the_machines_fault_is_not_kept(tmp_path: Path, observation: Observation) -> None:
     with Cache(tmp_path / "kept.sqlite") as opened:
         opened.put(OVERLAY, CELL, observation)
-        assert opened.get(OVERLAY, CELL) is None
+        assert opened.get(Observation, OVERLAY, CELL) is None
 
 
 def test_a_scripts_end_is_kept_with_its_text(tmp_path: Path) -> None:
     with Cache(tmp_path / "kept.sqlite") as opened:
-        opened.put_run(OVERLAY, b"exit(1)", ScriptRun(1, "happened", lines=(1, 2), why="so"))
-        opened.put_run(OVERLAY, b"loop", ScriptRun(None, ""))
-        assert opened.get_run(OVERLAY, b"exit(1)") == ScriptRun(1, "happened", lines=(1, 2), why="so")
-        assert opened.get_run(OVERLAY, b"exit(2)") is None
-        assert opened.get_run(OVERLAY, b"loop") is None
-        assert opened.get_run(replace(OVERLAY, digest="b"), b"exit(1)") is None
+        opened.put(OVERLAY, b"exit(1)", ScriptRun(1, "happened", lines=(1, 2), why="so"))
+        opened.put(OVERLAY, b"loop", ScriptRun(None, ""))
+        assert opened.get(ScriptRun, OVERLAY, b"exit(1)") == ScriptRun(1, "happened", lines=(1, 2), why="so")
+        assert opened.get(ScriptRun, OVERLAY, b"exit(2)") is None
+        assert opened.get(ScriptRun, OVERLAY, b"loop") is None
+        assert opened.get(ScriptRun, replace(OVERLAY, digest="b"), b"exit(1)") is None
 
 
 def test_a_damaged_cache_is_begun_anew(kept: Path) -> None:
@@ -70,36 +70,36 @@ def test_a_damaged_cache_is_begun_anew(kept: Path) -> None:
     for name in ("-wal", "-shm"):
         kept.with_name(kept.name + name).unlink(missing_ok=True)
     with Cache(kept) as opened:
-        assert opened.get(OVERLAY, CELL) is None
+        assert opened.get(Observation, OVERLAY, CELL) is None
         opened.put(OVERLAY, CELL, SEEN)
-        assert opened.get(OVERLAY, CELL) == SEEN
+        assert opened.get(Observation, OVERLAY, CELL) == SEEN
 
 
 def test_a_damaged_row_is_not_believed(kept: Path) -> None:
     with sqlite3.connect(kept) as database:
         database.execute("update kept set value = x'00'")
     with Cache(kept) as opened:
-        assert opened.get(OVERLAY, CELL) is None
+        assert opened.get(Observation, OVERLAY, CELL) is None
 
 
 def test_a_cache_that_cannot_be_opened_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with Cache(tmp_path / "file" / "kept.sqlite") as opened:
         opened.put(OVERLAY, CELL, SEEN)
-        assert opened.get(OVERLAY, CELL) is None
+        assert opened.get(Observation, OVERLAY, CELL) is None
 
 
 def test_what_nobody_uses_is_forgotten(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + cache.FORGOTTEN_AFTER * 0.6)
     with Cache(kept) as opened:
-        assert opened.get(OVERLAY, CELL) == SEEN
+        assert opened.get(Observation, OVERLAY, CELL) == SEEN
     monkeypatch.setattr(time, "time", lambda: now + cache.FORGOTTEN_AFTER * 1.2)
     with Cache(kept) as opened:
-        assert opened.get(OVERLAY, CELL) == SEEN  # used since
+        assert opened.get(Observation, OVERLAY, CELL) == SEEN  # used since
     monkeypatch.setattr(time, "time", lambda: now + cache.FORGOTTEN_AFTER * 3)
     with Cache(kept) as opened:
-        assert opened.get(OVERLAY, CELL) is None
+        assert opened.get(Observation, OVERLAY, CELL) is None
 
 
 def test_the_engine_recalls(tmp_path: Path, miniature: Callable[[str], Overlay]) -> None:

@@ -131,7 +131,7 @@ def parent(process: int) -> int:
 def test_a_server_is_shared_until_it_is_gone(miniature: Miniature) -> None:
     """Who joins has processes forked by another's server, and by its own when that is killed."""
     overlay = miniature("correct")
-    shares = "from headcount.isolation import forkserver as f; print(dict(f.shared(many=False)), flush=True); input()"
+    shares = "from headcount.isolation import forkserver as f; print(dict(f.warm_up()), flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", shares], **pipes) as sharing:  # type: ignore[call-overload]
         whereabouts = sharing.stdout.readline()
@@ -156,7 +156,7 @@ def test_what_left_its_group_is_ended(miniature: Miniature) -> None:
         engine.run(overlay, CELL)
         child = engine._child  # noqa: SLF001 - there is no public way to its folder, nor need for one
         assert child is not None
-        folder = child.scratch.path
+        folder = child.folder
         assert len(landlock.processes_using(folder)) >= 20
     deadline = time.monotonic() + 10
     while landlock.processes_using(folder) and time.monotonic() < deadline:
@@ -256,9 +256,9 @@ def test_closing_ends_the_process(miniature: Miniature) -> None:
 
 def test_what_a_release_never_promised_is_not_run() -> None:
     config = Config(isomorphic=True, importance=Criterion.OBDC)
-    assert unpromised("1.3.7", config) == "isomorphic came with 1.4.1; obdc came with 1.4.0"
-    assert unpromised("1.4.1", config) == ""
     cell = Cell(Model(), config)
+    assert unpromised("1.3.7", cell) == "isomorphic came with 1.4.1; obdc came with 1.4.0"
+    assert unpromised("1.4.1", cell) == ""
     assert Engine().run(Overlay("old", Path("nowhere"), "1.3.7", ""), cell).ending is Ending.NOT_APPLICABLE
 
 
@@ -266,7 +266,7 @@ def test_a_family_that_this_transformers_does_not_have(
     engine: Engine, miniature: Callable[[str], Overlay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said which one has it, and no process is started."""
-    monkeypatch.setattr("headcount.isolation.engine.environment", lambda: {"transformers": "4.40.0"})
+    monkeypatch.setattr("headcount.environment.environment", lambda: {"transformers": "4.40.0"})
     observation = engine.run(miniature("correct"), Cell(small("dinov3"), Config()))
     assert observation.ending is Ending.NOT_APPLICABLE
     assert observation.detail == "DINOv3 came with transformers 4.56, this is 4.40.0"

@@ -13,9 +13,6 @@ from headcount.environment import environment
 from headcount.examine import Examined, examine
 from headcount.matrix.cells import every_cell, known_cells
 
-#: Which of several cells speaks for a build.
-_FIRST = (State.BAD, State.SKIP, State.GOOD)
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -78,7 +75,7 @@ class Cells:
         """Run all cells, and return the answer of the first bad one, else the first skipped one, else a good one."""
         return min(
             (self._answer(examine(engine, build, cell)) for cell in self.cells),
-            key=lambda answer: _FIRST.index(answer.state),
+            key=lambda answer: (State.BAD, State.SKIP, State.GOOD).index(answer.state),
         )
 
     def _answer(self, found: Examined) -> Answer:
@@ -97,7 +94,7 @@ class Script:
     Attributes:
         sought: the only label that is searched for; "" for any.
         any_failure: all failures are one.
-        resumed: take what it did before from the cache, though what it reads besides the build may have changed.
+        resumed: take what it did before from the cache, though other files that it reads may have changed.
     """
 
     path: Path
@@ -126,12 +123,12 @@ Subject = Cells | Script
 
 
 def by_cell(cell: matrix.Cell, *, any_failure: bool = False) -> Cells:
-    """Return the search for whatever goes wrong in a cell: each failure told from the others, or all as one."""
+    """Return the search for what goes wrong in a cell: each failure by itself, or all as one."""
     return Cells(cell.id, (cell,), lambda found: State.BAD if any_failure else failure(found))
 
 
 def by_defect(defect: defects.Defect, *, any_failure: bool = False) -> Cells:
-    """Return the search for a known defect, in the cells that tell it from others best."""
+    """Return the search for a known defect, in the cells that distinguish it best from others."""
 
     def label(found: Examined) -> str:
         shown = (known,) if (known := found.explanation.defect) else look_alikes(found)
@@ -146,7 +143,7 @@ def failure(found: Examined) -> str:
 
 
 def look_alikes(found: Examined) -> tuple[str, ...]:
-    """Return the known defects that a verdict looks like, whatever the build's version: commits may state none."""
+    """Return the known defects that a verdict looks like. The version does not matter: commits may state none."""
     return tuple(defect.id for defect in defects.looks_like(found.cell, found.verdict))
 
 

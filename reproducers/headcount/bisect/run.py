@@ -5,11 +5,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
 
-from headcount import builds, isolation, observation, oracle
+from headcount import builds
 from headcount.bisect.probe import Answer, Subject
 from headcount.bisect.search import Change, History, State, beginnings, changes, pasts, search
 from headcount.builds import RELEASES
 from headcount.errors import ExitCode, HeadcountError, UsageError
+from headcount.isolation import Engine
+from headcount.observation import Ending
+from headcount.oracle import Kind, Verdict
 
 #: With fewer distinct builds than this, all are tested: it takes a minute, and is right on any history.
 SCANNED_BELOW = 300
@@ -46,7 +49,7 @@ class Span:
         history: all points: the boundary, then the range.
         points: those of the range, the older end first.
         boundary: those before the range at which branches begin that were merged inside it.
-        keys: point -> what tells its build from others; points with one key are one build.
+        keys: point -> the key of its build; points with one key have the same build.
         titles: point -> its name in reports.
         prepare: installs a point's build.
         commits: point -> its commit; empty for releases.
@@ -61,7 +64,7 @@ class Span:
     commits: Mapping[str, builds.Commit] = field(default_factory=dict)
 
     @property
-    def builds(self) -> int:
+    def distinct_builds(self) -> int:
         """How many distinct builds there are."""
         return len(set(self.keys.values()))
 
@@ -101,15 +104,14 @@ def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
     """
     for name in (older, newer):
         if name not in RELEASES:
-            plain = name.removeprefix("v")
             hint = f"they are {RELEASES[0]} to {RELEASES[-1]}; a commit, tag or branch needs --repo CLONE"
+            plain = name.removeprefix("v")
             raise UsageError(f"{name} is no release with head pruning", f"{plain} is" if plain in RELEASES else hint)
-    first, last = RELEASES.index(older), RELEASES.index(newer)
-    if first == last:
+    if older == newer:
         raise UsageError(f"both ends are {older}", "name two")
-    if first > last:
+    points = RELEASES[RELEASES.index(older) : RELEASES.index(newer) + 1]
+    if not points:
         raise UsageError(f"{older} is not older than {newer}", _SWAPPED)
-    points = RELEASES[first : last + 1]
     same = {release: release for release in points}
     return Span(History.line(points), points, (), same, same, lambda release: builds.prepare(builds.parse(release)))
 
@@ -158,7 +160,7 @@ class Prober:
         answers: point -> its build's answer.
     """
 
-    engine: isolation.Engine
+    engine: Engine
     subject: Subject
     span: Span
     report: Callable[[str, Answer | None], None] = lambda _title, _answer: None
@@ -173,11 +175,10 @@ class Prober:
             try:
                 self.known[key] = self.subject.answer(self.engine, self.span.prepare(point))
             except UsageError as error:  # no package, or one that does not install: no reason to end a search
-                kind, ending = oracle.Kind.UNTESTABLE, observation.Ending.NOT_RUN
-                self.known[key] = Answer(State.SKIP, kind, oracle.Verdict(kind, ending=ending, detail=error.problem))
+                verdict = Verdict(Kind.UNTESTABLE, ending=Ending.NOT_RUN, detail=error.problem)
+                self.known[key] = Answer(State.SKIP, verdict.kind, verdict)
             self.report(title, self.known[key])
-        self.answers[point] = self.known[key]
-        return self.answers[point]
+        return self.answers.setdefault(point, self.known[key])
 
     def narrow(self, answer: Answer) -> None:
         """Search for the failure of a bad answer alone, and skip all others."""
@@ -266,8 +267,7 @@ def seek(prober: Prober, find: Find) -> Bisection:
                 "that is not the history of one change: --scan finds all",
             )
     skipped = [p for p in before if prober.answer(p).state is State.SKIP]
-    change = Change(suspects[-1], (*skipped, *suspects), before)
-    return Bisection(prober.subject.name, span, prober.answers, [change])
+    return Bisection(prober.subject.name, span, prober.answers, [Change(suspects[-1], (*skipped, *suspects), before)])
 
 
 def runs(bisection: Bisection) -> list[list[str]]:

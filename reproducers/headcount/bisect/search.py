@@ -147,7 +147,7 @@ def changes(history: History, states: Mapping[str, str]) -> list[Change]:
     found: list[Change] = []
     for point, past in pasts(history, states).items():
         alike = {p for p in past.nearest if states[p] == states[point]}
-        unlike = past.nearest - alike
+        unlike = {p for p in past.nearest if p not in alike}
         if alike:
             # A line that became so after they parted has its own change already.
             same = {c.point for c in found if states[c.point] == states[point]} & ancestors[point]

@@ -1,8 +1,16 @@
 """Which Torch-Pruning: anything pip can install, named by a spec, installed as an overlay, read from a clone."""
 
 from headcount.builds.git import Clone, Commit, has_changes
-from headcount.builds.install import find_uv, installer_environment
-from headcount.builds.overlay import Overlay, cache_folder, is_whole, package_digest, prepare, prepare_tree
+from headcount.builds.overlay import (
+    Overlay,
+    cache_folder,
+    find_uv,
+    installer_environment,
+    is_whole,
+    package_digest,
+    prepare,
+    prepare_tree,
+)
 from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source, parse, parse_all
 
 __all__ = [

@@ -14,14 +14,10 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from headcount.environment import git_environment
-from headcount.errors import SetupError, UsageError
-from headcount.untrusted import clean
+from headcount import environment, errors, untrusted
 
-_PACKAGE = "torch_pruning"
-_METADATA = ("pyproject.toml", "setup.py")
-_FIELDS = ("%H", "%P", "%cs", "%as", "%an", "%s")
-_SEPARATOR = "\x1f"
+#: What git says of a commit. The subject is last: it may hold any character.
+_FORMAT = "%H%x1f%P%x1f%cs%x1f%as%x1f%an%x1f%s"
 
 
 @dataclass(frozen=True)
@@ -62,14 +58,14 @@ class Clone:
         """
         hint = "name a full clone of Torch-Pruning"
         if not path.is_dir():
-            raise UsageError(f"there is no folder {path}", hint)
+            raise errors.UsageError(f"there is no folder {path}", hint)
         done = _run(path, "rev-parse", "--absolute-git-dir")
         if done.returncode:
             why = done.stderr.strip().partition("\n")[0].removeprefix("fatal: ")
-            raise UsageError(f"{path} is no git repository that can be read: {why}", hint)
+            raise errors.UsageError(f"{path} is no git repository that can be read: {why}", hint)
         self.path = Path(done.stdout.strip())
         if self._git("rev-parse", "--is-shallow-repository").strip() == "true":
-            raise UsageError(f"{path} is a shallow clone: most commits are missing", "git fetch --unshallow")
+            raise errors.UsageError(f"{path} is a shallow clone: most commits are missing", "git fetch --unshallow")
 
     def resolve(self, ref: str) -> str:
         """Return the commit that a ref names.
@@ -81,7 +77,7 @@ class Clone:
             return sha
         release = ref.removeprefix("v") if ref.startswith("v") else f"v{ref}"
         hint = f"did you mean {release}?" if self.has(release) else "git log and git tag list what there is"
-        raise UsageError(f"there is no commit {ref!r} in {self.path}", hint)
+        raise errors.UsageError(f"there is no commit {ref!r} in {self.path}", hint)
 
     def has(self, ref: str) -> bool:
         """Return whether a ref names a commit."""
@@ -107,7 +103,7 @@ class Clone:
         """Return every commit that `newer` has and `older` has not, parents before children."""
         return self._commits([*["--first-parent"] * first_parent, "--topo-order", "--reverse", f"{older}..{newer}"])
 
-    @cache  # noqa: B019 - a clone lives as long as the process; each change asks several times
+    @cache  # noqa: B019 - a clone lives as long as the process; a report needs this several times for each change
     def released(self, sha: str) -> str:
         """Return the first tag that contains a commit; "" if none does."""
         tags = self._git("tag", "--contains", sha).split()
@@ -121,16 +117,15 @@ class Clone:
         return self._commits(["--no-walk=unsorted", *outside]) if outside else []
 
     def _commits(self, arguments: Iterable[str]) -> list[Commit]:
-        form = _SEPARATOR.join(_FIELDS)
-        lines = _lines(self._git("-c", "log.showSignature=false", "log", f"--format={form}", *arguments))
-        rows = [line.split(_SEPARATOR, len(_FIELDS) - 1) for line in lines]
+        lines = _lines(self._git("-c", "log.showSignature=false", "log", f"--format={_FORMAT}", *arguments))
+        rows = [line.split("\x1f", 5) for line in lines]
         shas = [row[0] for row in rows]
-        stated = [self._objects("blob", shas, name) for name in _METADATA]
+        stated = [self._objects("blob", shas, name) for name in ("pyproject.toml", "setup.py")]
         versions = [self._version(blobs) for blobs in zip(*stated, strict=True)]
         return [
             Commit(sha, tuple(parents.split()), date, author_date, author, subject, tree, version)
             for (sha, parents, date, author_date, author, subject), tree, version in zip(
-                rows, self._objects("tree", shas, _PACKAGE), versions, strict=True
+                rows, self._objects("tree", shas, "torch_pruning"), versions, strict=True
             )
         ]
 
@@ -153,7 +148,7 @@ class Clone:
     def _git(self, *arguments: str, given: str | None = None) -> str:
         done = _run(self.path, *arguments, given=given)
         if done.returncode:
-            raise SetupError(f"git {arguments[0]} fails in {self.path}: {done.stderr.strip().splitlines()[-1:]}")
+            raise errors.SetupError(f"git {arguments[0]} fails in {self.path}: {done.stderr.strip().splitlines()[-1:]}")
         return done.stdout
 
 
@@ -166,12 +161,12 @@ def export(clone: Path, ref: str, target: Path) -> None:
     """
     tree = _run(clone, "rev-parse", "--verify", "--quiet", f"{ref}^{{tree}}")
     if tree.returncode:
-        raise UsageError(f"{clone} has no ref {ref!r}", "git branch --all and git tag list them")
+        raise errors.UsageError(f"{clone} has no ref {ref!r}", "git branch --all and git tag list them")
     target.mkdir(parents=True)
     archive = target.with_name(f"{target.name}.tar").resolve()  # git takes it from within the clone
     done = _run(clone, "archive", f"--output={archive}", tree.stdout.strip())
     if done.returncode:
-        raise SetupError(f"git cannot export {ref} of {clone}: {clean(done.stderr)}")
+        raise errors.SetupError(f"git cannot export {ref} of {clone}: {untrusted.clean(done.stderr)}")
     subprocess.run(["tar", "-x", "-f", str(archive), "-C", str(target)], check=True)  # noqa: S603, S607 - tar is where git is
     archive.unlink()
 
@@ -183,7 +178,7 @@ def has_changes(path: Path) -> bool:
 
 def _run(path: Path, *arguments: str, given: str | None = None) -> "subprocess.CompletedProcess[str]":
     if shutil.which("git") is None:
-        raise SetupError("a clone can only be read with git", "install git")
+        raise errors.SetupError("a clone can only be read with git", "install git")
     return subprocess.run(  # noqa: S603 - git, with arguments and no shell
         ["git", "-C", str(path), *arguments],  # noqa: S607 - wherever it is
         input=given,
@@ -191,7 +186,7 @@ def _run(path: Path, *arguments: str, given: str | None = None) -> "subprocess.C
         text=True,
         encoding="utf-8",
         errors="replace",
-        env=git_environment(),
+        env=environment.git_environment(),
         check=False,
     )
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import chain, count
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -100,9 +101,7 @@ def parse_all(specs: Iterable[str]) -> list[Build]:
     """
     builds: dict[str, Build] = {}
     for build in dict.fromkeys(map(parse, specs)):
-        label, number = build.label, 1
-        while label in builds:
-            number += 1
-            label = f"{build.label}~{number}"
+        labels = chain([build.label], (f"{build.label}~{number}" for number in count(2)))
+        label = next(label for label in labels if label not in builds)
         builds[label] = replace(build, label=label)
     return list(builds.values())

@@ -1,4 +1,4 @@
-"""`headcount`: the commands, a module each. Each parses, calls, prints, and ends with an exit code to trust."""
+"""`headcount`: the commands, a module each: `add` declares one, `run` runs it and returns its exit code."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from headcount.cli import bisect, emit, gate, history, record, report, reproduce, support, which
+from headcount.cli import bisect, emit, gate, history, report, reproduce, support, which
 from headcount.cli.shared import BY_NOX, EXIT_CODES
 from headcount.environment import DEVICE
 from headcount.errors import ExitCode, HeadcountError
@@ -15,7 +15,7 @@ from headcount.report.console import say
 _INTERRUPTED = 130
 _READER_GONE = 141
 
-_COMMANDS = (emit, reproduce, bisect, history, support, which, gate, report, record)
+_COMMANDS = (emit, reproduce, bisect, history, support, which, gate, report)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,32 +8,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from headcount.bisect import (
-    SCANNED_BELOW,
-    Cells,
-    Find,
-    Prober,
-    Script,
-    Span,
-    State,
-    Subject,
-    by_cell,
-    by_defect,
-    commits,
-    releases,
-    scan,
-    seek,
-    verify,
-)
-from headcount.builds import RELEASES, Clone, parse, prepare
+from headcount import bisect, builds, defects, isolation, reproduce
 from headcount.cli import shared
-from headcount.defects import DEFECTS
 from headcount.errors import UsageError
-from headcount.isolation import Cache, Engine
 from headcount.isolation.engine import SCRIPT_TIMEOUT
-from headcount.report.bisection import markdown, to_json
+from headcount.report import bisection
 from headcount.report.console import progress, say
-from headcount.reproduce import failing, find
 
 _MORE = """
 Without --good and --bad, all releases are tested, or all commits from v1.3.0 to HEAD, and every change of the
@@ -44,139 +24,155 @@ A script is run with each build's torch_pruning first on its path. It exits with
 for "cannot be tested". An uncaught exception is bad, but cannot be tested while torch_pruning is being imported,
 or if it is an ImportError, NameError or SyntaxError of the script itself. Two failures are the same if the
 exceptions are, numbers aside, with the lines of the script and the function of torch_pruning that they came
-through. What a script prints is shown, and tells no failures apart."""
+through. What a script prints is shown, and distinguishes no failures."""
 
 _EXIT_CODES = f"""{shared.EXIT_CODES_SAID}
-0 is an answer, whatever it is; 3 is one with a gap: what cannot be tested hides where a change is, or may hide one."""
+0 is any answer; 3 is one with a gap: what cannot be tested hides where a change is, or may hide one."""
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     made = shared.command(
         commands,
         "bisect",
         run,
         "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
+        shared.option(
+            "what",
+            metavar="CELL|DEFECT|SCRIPT",
+            help="a cell's id (with a release before it: what it shows there), a known defect (410), or a Python file",
+        ),
+        shared.option("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched"),
+        shared.option("--good", type=_ref, metavar="REF", help="a release, or with --repo a ref, that is fine"),
+        shared.option("--bad", type=_ref, metavar="REF", help="one that shows the failure that is searched for"),
+        shared.option("--first-parent", action="store_true", help="follow only the first parent of merges"),
+        shared.option(
+            "--find",
+            type=bisect.Find,
+            choices=list(bisect.Find),
+            help="which changes (default: all, of a search: introduced); to find a fix, the bad end is the older",
+        ),
+        shared.option("--any-failure", action="store_true", help="all failures are one: none is skipped"),
+        shared.option("--fresh", action="store_true", help="test every build anew, though a cell was run before"),
+        shared.option("--resume", action="store_true", help="take what the same script did with a build before"),
+        shared.option(
+            "--timeout",
+            type=shared.seconds,
+            metavar="S",
+            help=f"seconds a script may take on one build before it cannot be tested (default: {SCRIPT_TIMEOUT:g})",
+        ),
         more=_MORE,
         exit_codes=_EXIT_CODES,
     )
-    made.add_argument(
-        "what",
-        metavar="CELL|DEFECT|SCRIPT",
-        help="a cell's id (with a release before it: what it shows there), a known defect's (410), or a Python file",
-    )
-    made.add_argument("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched")
-    made.add_argument("--good", type=_ref, metavar="REF", help="a release, or with --repo a ref, that is fine")
-    made.add_argument("--bad", type=_ref, metavar="REF", help="one that shows the failure that is searched for")
-    made.add_argument("--first-parent", action="store_true", help="follow only the first parent of merges")
-    made.add_argument(
-        "--find",
-        type=Find,
-        choices=list(Find),
-        help="which changes (default: all, of a search: introduced); to find a fix, the bad end is the older",
-    )
-    how = made.add_mutually_exclusive_group()
-    how.add_argument(
-        "--scan", action="store_true", help="test every build: right on any history, and finds all changes"
-    )
-    how.add_argument("--search", action="store_true", help="test few: a binary search for one change, ends verified")
-    made.add_argument("--any-failure", action="store_true", help="all failures are one: none is skipped")
-    made.add_argument("--fresh", action="store_true", help="test every build anew, though a cell was run before")
-    made.add_argument("--resume", action="store_true", help="take what the same script did with a build before")
-    made.add_argument(
-        "--timeout",
-        type=shared.seconds,
-        metavar="S",
-        help=f"seconds a script may take on one build before it cannot be tested (default: {SCRIPT_TIMEOUT:g})",
-    )
+    how = made.add_mutually_exclusive_group().add_argument
+    how("--scan", action="store_true", help="test every build: right on any history, and finds all changes")
+    how("--search", action="store_true", help="test few: a binary search for one change, ends verified")
     shared.add_json(made)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Search, and print what came of it."""
     subject, build = _subject(options)
     _check(options, subject)
-    clone = Clone(options.repo) if options.repo else None
-    find_: Find = options.find or (Find.INTRODUCED if options.search else Find.ALL)
-    span = _span(options, clone, find_)
-    scanned = options.scan or (not options.search and (find_ is Find.ALL or span.builds < SCANNED_BELOW))
+    clone = builds.Clone(options.repo) if options.repo else None
+    kind: bisect.Find = options.find or (bisect.Find.INTRODUCED if options.search else bisect.Find.ALL)
+    span = _span(options, clone, kind)
+    scanned = options.scan or (
+        not options.search and (kind is bisect.Find.ALL or span.distinct_builds < bisect.SCANNED_BELOW)
+    )
+    good, bad = (span.points[-1], span.points[0]) if kind is bisect.Find.FIXED else (span.points[0], span.points[-1])
+    named = ((good, bisect.State.GOOD, options.good), (bad, bisect.State.BAD, options.bad))
     with (
-        Cache() as cache,
-        Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
-        progress(span.builds) as steps,
+        isolation.Cache() as cache,
+        isolation.Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
+        progress(span.distinct_builds) as steps,
     ):
-        prober = Prober(
+        prober = bisect.Prober(
             engine,
             subject,
             span,
             lambda title, said: steps.done(f"{title} {said.state}") if said else steps.begin(f"testing {title}"),
         )
-        ends = (span.points[-1], span.points[0]) if find_ is Find.FIXED else (span.points[0], span.points[-1])
-        if build and isinstance(subject, Cells) and not options.any_failure:
-            overlay = prepare(parse(build), say=say)
-            failing(engine, overlay, *subject.cells)
-            prober.narrow(subject.answer(engine, overlay))
+        if build and isinstance(subject, bisect.Cells) and not options.any_failure:
+            prober.narrow(_shown(engine, subject, build))
         elif options.bad or not scanned:
-            prober.narrow(prober.answer(ends[1]))
-        named = zip(ends, (State.GOOD, State.BAD), (options.good, options.bad), strict=True)
-        verify(prober, {point: state for point, state, name in named if name})
-        result = (scan if scanned else seek)(prober, find_)
+            prober.narrow(prober.answer(bad))
+        bisect.verify(prober, {point: state for point, state, name in named if name})
+        result = (bisect.scan if scanned else bisect.seek)(prober, kind)
     again = _repeatable(options.words)
     if options.json:
-        shared.write_new(options.json, json.dumps(to_json(result, clone, again), indent=2) + "\n")
-    shared.out(markdown(result, clone, again))
+        shared.write_new(options.json, json.dumps(bisection.to_json(result, clone, again), indent=2) + "\n")
+    shared.out(bisection.markdown(result, clone, again))
     return result.exit_code
 
 
-def _subject(options: argparse.Namespace) -> tuple[Subject, str]:
+def _shown(engine: isolation.Engine, cells: bisect.Cells, build: str) -> bisect.Answer:
+    """Return what cells show on the build that a test's id names.
+
+    Raises:
+        UsageError: they are fine there.
+    """
+    overlay = builds.prepare(builds.parse(build), say=say)
+    reproduce.failing(engine, overlay, *cells.cells)
+    return cells.answer(engine, overlay)
+
+
+def _subject(options: argparse.Namespace) -> tuple[bisect.Subject, str]:
     """Return what is searched for, and the build that a cell's id names; "" if none.
 
     Raises:
         UsageError: it is no script that can be run, no known defect, and no cell.
     """
     what: str = options.what
-    known = [name for defect in DEFECTS for name in (defect.id.partition("-")[0], defect.id)]
+    known = [name for defect in defects.DEFECTS for name in (defect.id.partition("-")[0], defect.id)]
     if what.removeprefix("#") in known:
-        return by_defect(find(what), any_failure=options.any_failure), ""
+        return bisect.by_defect(reproduce.find(what), any_failure=options.any_failure), ""
     if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
-        return Script(_program(Path(what)), any_failure=options.any_failure, resumed=options.resume), ""
+        return bisect.Script(_program(Path(what)), any_failure=options.any_failure, resumed=options.resume), ""
     try:
         cell = shared.cell_named(what)
     except UsageError as error:
-        within = [name for name in known if what in name] if len(what) > 2 else []  # noqa: PLR2004 - a word, not a letter
-        numbers = [name for name in known if name.isdecimal() and what.removeprefix("#").isdecimal()]
-        near = within or numbers or difflib.get_close_matches(what, known, n=2, cutoff=0.5)
+        near = (
+            [name for name in known if len(what) > 2 and what in name]  # noqa: PLR2004 - a word, not a letter
+            or [name for name in known if name.isdecimal() and what.removeprefix("#").isdecimal()]
+            or difflib.get_close_matches(what, known, n=2, cutoff=0.5)
+        )
         also = f"near are the defects {', '.join(dict.fromkeys(near))}; " if near else ""
         raise UsageError(f"{what!r} is no cell, no known defect, and no file", f"{also}{error.hint}") from None
-    return by_cell(cell, any_failure=options.any_failure), shared.build_named(what, cell)
+    return bisect.by_cell(cell, any_failure=options.any_failure), shared.build_named(what, cell)
 
 
-def _check(options: argparse.Namespace, subject: Subject) -> None:
+def _check(options: argparse.Namespace, subject: bisect.Subject) -> None:
     """Check before long work that the options fit together.
 
     Raises:
         UsageError: they do not.
     """
-    if options.first_parent and not options.repo:
-        raise UsageError("--first-parent is for commits", "name a clone with --repo")
-    if options.search and options.find is Find.ALL:
-        raise UsageError("a binary search finds one change", "--find introduced or --find fixed, or --scan for all")
-    for option in ("resume", "timeout"):
-        if getattr(options, option) and not isinstance(subject, Script):
-            raise UsageError(f"--{option} is for scripts", "what cells did is always kept, and each has its own limit")
+    is_script = isinstance(subject, bisect.Script)
+    kept = "what cells did is always kept, and each has its own limit"
+    for is_wrong, problem, hint in (
+        (options.first_parent and not options.repo, "--first-parent is for commits", "name a clone with --repo"),
+        (
+            options.search and options.find is bisect.Find.ALL,
+            "a binary search finds one change",
+            "--find introduced or --find fixed, or --scan for all",
+        ),
+        (options.resume and not is_script, "--resume is for scripts", kept),
+        (options.timeout and not is_script, "--timeout is for scripts", kept),
+    ):
+        if is_wrong:
+            raise UsageError(problem, hint)
     shared.check_new(options.json)
 
 
-def _span(options: argparse.Namespace, clone: Clone | None, find_: Find) -> Span:
+def _span(options: argparse.Namespace, clone: builds.Clone | None, find: bisect.Find) -> bisect.Span:
     """Return the range from --good and --bad: which of them is the older depends on what is searched for.
 
     Raises:
         UsageError: there is no such range.
     """
-    older, newer = (options.bad, options.good) if find_ is Find.FIXED else (options.good, options.bad)
+    older, newer = (options.bad, options.good) if find is bisect.Find.FIXED else (options.good, options.bad)
     if clone is None:
-        return releases(older or RELEASES[0], newer or RELEASES[-1])
-    first = f"v{RELEASES[0]}"
+        return bisect.releases(older or builds.RELEASES[0], newer or builds.RELEASES[-1])
+    first = f"v{builds.RELEASES[0]}"
     if not (older and newer) and not clone.has("HEAD"):
         raise UsageError(f"{clone.path} has no commit at HEAD", "name both ends with --good and --bad")
     if not older and not clone.has(first):
@@ -184,7 +180,7 @@ def _span(options: argparse.Namespace, clone: Clone | None, find_: Find) -> Span
             f"{clone.path} has no tag {first}, where the range begins by default",
             "is it a full clone of Torch-Pruning? else name the older end",
         )
-    return commits(clone, older or first, newer or "HEAD", first_parent=options.first_parent)
+    return bisect.commits(clone, older or first, newer or "HEAD", first_parent=options.first_parent)
 
 
 def _program(path: Path) -> Path:
@@ -198,11 +194,13 @@ def _program(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "name a Python file") from error
     except (SyntaxError, ValueError) as error:
-        way = "a script is a Python file that exits with 0, 1 or 125"
-        raise UsageError(f"{path} is not Python: {error}", way) from error
+        hint = "a script is a Python file that exits with 0, 1 or 125"
+        raise UsageError(f"{path} is not Python: {error}", hint) from error
     if _only_defines_tests(tree):
-        way = "end it with import sys, pytest; sys.exit(pytest.main([__file__]))"
-        raise UsageError(f"{path} defines tests, and calls none of them", way)
+        raise UsageError(
+            f"{path} defines tests, and calls none of them",
+            "end it with import sys, pytest; sys.exit(pytest.main([__file__]))",
+        )
     return path.resolve()
 
 

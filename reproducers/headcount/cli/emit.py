@@ -16,7 +16,6 @@ _BUILDS = "a release, wheel, sdist, checkout, CLONE@REF or URL"
 
 
 def add(commands: Any) -> None:
-    """Declare both commands."""
     for name, minimal, help_ in (
         ("emit", False, "write a failing cell of the matrix as one Python file that stands alone"),
         ("minimise", True, "shrink a failing cell as far as it still fails in the same way, then write it"),
@@ -29,7 +28,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace, *, minimal: bool) -> int:
-    """Write the file."""
     shared.check_new(options.output)
     cell = shared.cell_named(options.cell)
     named = shared.build_named(options.cell, cell)

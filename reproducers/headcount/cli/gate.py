@@ -34,7 +34,6 @@ _MERGING = ("--merge", "--strict", "--results")
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     help_ = "is a build fit for release? what got worse against the last"
     option = command(commands, "gate", run, help_, more=_MORE, exit_codes=_EXIT_CODES).add_argument
     option("candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL")
@@ -54,7 +53,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Run the gate, or merge shards; return the exit code."""
     harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
         return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")

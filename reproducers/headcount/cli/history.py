@@ -12,7 +12,6 @@ from headcount.report import timeline
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     made = shared.command(
         commands,
         "history",
@@ -25,7 +24,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table; return the exit code."""
     shared.check_new(options.json)
     transformers = recorded(environment()["transformers"]).transformers
     found = timeline.of_releases(shared.defects_named(options.which), transformers)

@@ -30,7 +30,6 @@ _FORMATS: Mapping[str, tuple[str, Callable[[document.Document], str]]] = {
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     option = shared.option
     shared.command(
         commands,
@@ -51,7 +50,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write a report; return the exit code."""
     if options.compare and options.results:
         raise UsageError("--compare takes two files, and there are others", "give only these two")
     paths = options.compare or options.results or _newest(Path("results"))

@@ -16,7 +16,6 @@ _WORDS = {0: "good", 1: "defect", 125: "cannot be tested"}
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     help_ = "run the reproducers of known defects: each on the release it names and on the nearest good one"
     made = shared.command(commands, "reproduce", run, help_)
     made.add_argument("which", nargs="*", metavar="DEFECT", help="410, a defect's id, or a file (default: all)")
@@ -24,7 +23,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the files, and compare with what the catalogue states unless builds are given."""
     given, defects = options.build, dict.fromkeys(shared.defects_named(options.which))
     wanted = [
         (defect, build, status)

@@ -12,7 +12,6 @@ from headcount.report import support
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     made = shared.command(
         commands,
         "support",
@@ -39,7 +38,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the tables; return the exit code."""
     shared.check_new(options.json)
     wanted, recorded = options.transformers or versions(), versions()
     if unknown := ", ".join(version for version in wanted if version not in recorded):

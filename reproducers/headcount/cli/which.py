@@ -24,7 +24,6 @@ _OTHER = "another transformers version may: headcount support"
 
 
 def add(commands: Any) -> None:
-    """Declare the command."""
     option = shared.option
     made = shared.command(
         commands,
@@ -61,7 +60,6 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the call on every release, and print which to take; return the exit code."""
     shared.check_new(options.json)
     cell = _cell(options)
     trials: dict[str, Examined] = {}

@@ -7,7 +7,6 @@ Public names: `DEFECTS`, `Defect`, `Explanation`, `Outcome`, `defect`, `explain`
 """
 
 from headcount.defects.catalogue import DEFECTS, REPRODUCERS, defect
-from headcount.defects.check import problems
 from headcount.defects.defect import Defect, Severity
 from headcount.defects.expectations import Expectations, column, recorded, versions
 from headcount.defects.explain import Explanation, Outcome, explain, looks_like, ranked, releases_of
@@ -24,7 +23,6 @@ __all__ = [
     "defect",
     "explain",
     "looks_like",
-    "problems",
     "ranked",
     "recorded",
     "releases_of",

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from pathlib import Path
 
 from packaging.version import Version
 
@@ -25,9 +24,9 @@ NOT_APPLICABLE = "n/a"
 FINE = "ok"
 
 #: The first word of the last line, which counts the cells: a file without it was cut off.
-_END = "#end"
+END = "#end"
 
-_FOLDER = files("headcount.defects").joinpath("expectations")
+FOLDER = files("headcount.defects").joinpath("expectations")
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,6 @@ class Token:
         if defect not in defects:
             raise ValueError(f"there is no defect {defect!r}")
         return cls(kind, defect, found)
-
-    @classmethod
-    def of(cls, verdict: Verdict, defect: str) -> "Token":
-        """Return the token of a verdict that a defect explains; "" if it is fine or not applicable."""
-        if verdict.is_failure:
-            return cls(str(verdict.kind), defect, verdict.found)
-        return cls(FINE if verdict.kind is Kind.OK else NOT_APPLICABLE)
 
 
 @dataclass(frozen=True)
@@ -116,7 +108,7 @@ def column(version: str) -> str:
 @cache
 def versions() -> tuple[str, ...]:
     """Return the transformers versions that are recorded, oldest first."""
-    names = (entry.name.removesuffix(".tsv") for entry in _FOLDER.iterdir() if entry.name.endswith(".tsv"))
+    names = (entry.name.removesuffix(".tsv") for entry in FOLDER.iterdir() if entry.name.endswith(".tsv"))
     return tuple(sorted(names, key=Version))
 
 
@@ -136,7 +128,7 @@ def recorded(transformers: str) -> Expectations:
 @cache
 def _read(transformers: str) -> Expectations:
     name = f"{transformers}.tsv"
-    return parse(_FOLDER.joinpath(name).read_text("utf-8"), f"expectations/{name}", {defect.id for defect in DEFECTS})
+    return parse(FOLDER.joinpath(name).read_text("utf-8"), f"expectations/{name}", {defect.id for defect in DEFECTS})
 
 
 def parse(text: str, name: str, defects: Iterable[str]) -> Expectations:
@@ -161,7 +153,7 @@ def parse(text: str, name: str, defects: Iterable[str]) -> Expectations:
     tokens: dict[str, Mapping[str, Token]] = {}
     for number, line in enumerate(lines, 2):
         try:
-            if line.startswith(_END):
+            if line.startswith(END):
                 _check_end(line, tokens, lines[number - 1 :])
                 break
             id_, row = _row(line, defects, last=next(reversed(tokens), ""))
@@ -195,18 +187,7 @@ def _check_end(line: str, tokens: Mapping[str, Mapping[str, Token]], rest: list[
     Raises:
         ValueError: it counts other cells, or something follows, or a cell of the matrix is missing.
     """
-    if line != f"{_END}\t{len(tokens)}" or rest != [""]:
+    if line != f"{END}\t{len(tokens)}" or rest != [""]:
         raise ValueError("it is cut off: its last line does not count its cells")
     if missing := known_cells().keys() - tokens.keys():
         raise ValueError(f"it lacks the cell {min(missing)}")
-
-
-def text_of(tokens: Mapping[str, Mapping[str, Token]]) -> str:
-    """Return a file's text: sorted, a line a cell."""
-    rows = ("\t".join([id_, *(str(tokens[id_][release]) for release in RELEASES)]) for id_ in sorted(tokens))
-    return "\n".join(["\t".join(["cell", *RELEASES]), *rows, f"{_END}\t{len(tokens)}", ""])
-
-
-def path_of(transformers: str) -> Path:
-    """Return where a version's file lies."""
-    return Path(str(_FOLDER)) / f"{transformers}.tsv"

@@ -15,18 +15,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from headcount import environment
+from headcount import environment, untrusted
 from headcount.builds import Overlay, cache_folder
 from headcount.matrix import Cell
 from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, ScriptRun
-from headcount.untrusted import checked, encoded
 
-#: Seconds after which an observation that nobody used is removed.
+#: Seconds after which an observation is removed if no run used it.
 FORGOTTEN_AFTER = 30 * 24 * 3600
 
 _SCHEMA = """
+pragma journal_mode = wal;
+pragma synchronous = normal;
 create table if not exists kept (key text primary key, value blob not null, used integer not null)
-without rowid
+without rowid;
 """
 
 T = TypeVar("T")
@@ -40,12 +41,15 @@ class Cache(AbstractContextManager["Cache"]):
         self.path = path or cache_folder() / "kept.sqlite"
         self._now = int(time.time())
         try:
-            self._database = self._open()
-        except (OSError, sqlite3.OperationalError):  # no space, no permission, locked for good
+            try:
+                self._database = self._open()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:  # it is no database
+                self.path.unlink()
+                self._database = self._open()
+        except (OSError, sqlite3.Error):  # no space, no permission, locked for good
             self._database = sqlite3.connect(":memory:")  # it has no table, so nothing is kept or found
-        except sqlite3.DatabaseError:  # it is no database
-            self.path.unlink()
-            self._database = self._open()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -60,11 +64,9 @@ class Cache(AbstractContextManager["Cache"]):
         key = _key(overlay, subject, alone=alone)
         with suppress(sqlite3.Error, zlib.error, ValueError):
             row = self._database.execute("select value, used from kept where key = ?", [key]).fetchone()
-            if row is None:
-                return None
-            if row[1] < self._now - FORGOTTEN_AFTER // 2:
+            if row and row[1] < self._now - FORGOTTEN_AFTER // 2:
                 self._database.execute("update kept set used = ? where key = ?", [self._now, key])
-            return checked(kind, json.loads(zlib.decompress(row[0])), "what is kept")
+            return untrusted.checked(kind, json.loads(zlib.decompress(row[0])), "what is kept") if row else None
         return None
 
     def put(
@@ -72,7 +74,7 @@ class Cache(AbstractContextManager["Cache"]):
     ) -> None:
         """Keep an observation, or a script's run, if it is one that would come out the same again."""
         if _repeats(value):
-            row = [_key(overlay, subject, alone=alone), zlib.compress(encoded(value).encode(), 1), self._now]
+            row = [_key(overlay, subject, alone=alone), zlib.compress(untrusted.encoded(value).encode(), 1), self._now]
             with suppress(sqlite3.Error):
                 self._database.execute("insert or replace into kept values (?, ?, ?)", row)
 
@@ -89,9 +91,7 @@ class Cache(AbstractContextManager["Cache"]):
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=20, isolation_level=None, check_same_thread=False)
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = normal")
-        database.execute(_SCHEMA)
+        database.executescript(_SCHEMA)
         database.execute("delete from kept where used < ?", [self._now - FORGOTTEN_AFTER])
         return database
 

@@ -22,14 +22,12 @@ from threading import Timer
 
 from packaging.version import Version
 
-from headcount import environment
+from headcount import environment, errors, untrusted
 from headcount.builds import Overlay
-from headcount.errors import SetupError
 from headcount.isolation import forkserver, landlock, shared
 from headcount.isolation.cache import Cache
 from headcount.matrix import Cell
 from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, Phase, ScriptRun
-from headcount.untrusted import checked, placeless
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
 IMPORT_TIMEOUT = 120.0
@@ -136,7 +134,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if observation.ending is Ending.TIMEOUT else 0
         failed = observation.failure is not None and MACHINES_FAULT.search(observation.failure.message)
         if cell.model.full_size or failed:
-            self.close()  # its memory does not come back otherwise, nor a GPU's state
+            self.close()  # only so does its memory come back, and a GPU's state
         return observation
 
     def forget(self, overlay: Overlay, cell: Cell) -> None:
@@ -180,13 +178,16 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         with contextlib.closing(_Room(self._context, "script.run_script", *arguments, daemon=False)) as room:
             ended = bool(wait([room.process.sentinel], self._script_timeout))
             room.process.join(5 if ended else 0)
-            printed = placeless(shared.tail(room.log, SCRIPT_PRINTED_LIMIT), (*overlay.places, room.folder))
+            printed = untrusted.placeless(
+                shared.tail(room.log, SCRIPT_PRINTED_LIMIT),
+                (str(overlay.path), str(overlay.path.resolve()), room.folder),
+            )
             if not ended:
                 return ScriptRun(None, printed, why=f"no end within {self._script_timeout:g} s")
             return _script_run(room.process.exitcode, printed, shared.tail(room.end, SCRIPT_PRINTED_LIMIT))
 
     def close(self) -> None:
-        """End the process and whatever it started."""
+        """End the process and all that it started."""
         child, self._child = self._child, None
         if child is not None:
             child.close()
@@ -279,7 +280,7 @@ def _started(context: BaseContext, arguments: tuple[object, ...], *, daemon: boo
     """Start a process. If a build has killed the server that forks them, there is soon another.
 
     Raises:
-        SetupError: none can be started, however often it is tried.
+        SetupError: none can be started, after several tries.
     """
     for pause in START_PAUSES:
         process: BaseProcess = context.Process(target=shared.enter, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
@@ -291,7 +292,7 @@ def _started(context: BaseContext, arguments: tuple[object, ...], *, daemon: boo
             time.sleep(pause)
         else:
             return process
-    raise SetupError(f"cannot start a process: {failure!r}", "look at the machine's memory and process limits")
+    raise errors.SetupError(f"cannot start a process: {failure!r}", "look at the machine's memory and process limits")
 
 
 def _read(answer: bytes, sent: int) -> Observation:
@@ -303,7 +304,7 @@ def _read(answer: bytes, sent: int) -> Observation:
     """
     data = json.loads(answer)
     number = data.pop("number", None) if isinstance(data, dict) else None
-    observation = Observation.from_json(data)
+    observation = untrusted.checked(Observation, data, "observation")
     if number != sent:
         raise ValueError(f"an answer to cell {number}, not {sent}")
     own = observation.ending in (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
@@ -317,7 +318,7 @@ def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
     if status is not None and status < 0:
         return ScriptRun(None, printed, why=_signal_name(-status))
     with contextlib.suppress(ValueError, RecursionError):
-        noted = checked(ScriptRun, json.loads(end), "note")
+        noted = untrusted.checked(ScriptRun, json.loads(end), "note")
         cut = (noted.raised[:500], noted.frame[:200], noted.lines, noted.answer, noted.why[:300])
         return ScriptRun(status, printed, *cut)
     return ScriptRun(CANNOT_BE_TESTED, printed, why="it ended before it could say how")

@@ -18,8 +18,8 @@ from threading import Event, Lock, Thread
 from types import ModuleType
 from typing import Any
 
+from headcount import errors
 from headcount.environment import CPU, device, harmless_environment
-from headcount.errors import ExitCode, UsageError
 
 #: One thread at a time changes this process's environment.
 _STARTING = Lock()
@@ -44,7 +44,8 @@ def context(*, many: bool) -> BaseContext:
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    # A name in place of a file: a confined process cannot reach it, so it cannot have the server start another.
+    # On Linux a name in place of a file. Landlock keeps confined processes from it: they cannot have the server
+    # start another.
     multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
     found = multiprocessing.get_context("forkserver")
     networks = ["headcount.isolation.preload_networks"] * many
@@ -79,14 +80,11 @@ def join(whereabouts: Mapping[str, Any]) -> None:
         try:
             return theirs.connect_to_new_process(fds)
         except OSError:
-            _use(own, own.connect_to_new_process)
+            forkserver._forkserver = own  # noqa: SLF001 - there is no public way
+            forkserver.connect_to_new_process = own.connect_to_new_process
             return own.connect_to_new_process(fds)
 
-    _use(theirs, connect)
-
-
-def _use(server: forkserver.ForkServer, connect: Callable[[Sequence[int]], tuple[int, int]]) -> None:
-    forkserver._forkserver = server  # noqa: SLF001 - there is no public way
+    forkserver._forkserver = theirs  # noqa: SLF001 - there is no public way
     forkserver.connect_to_new_process = connect
 
 
@@ -94,7 +92,7 @@ def _use(server: forkserver.ForkServer, connect: Callable[[Sequence[int]], tuple
 _PROBE = """
 import os, sys, tempfile
 import headcount.isolation.preload
-from headcount.isolation.process import reach_device
+from headcount.isolation import process
 import torch
 try:
     torch.device(sys.argv[1])
@@ -105,7 +103,9 @@ with tempfile.TemporaryDirectory() as scratch:
     forked = os.fork() if hasattr(os, "fork") else 0
     if not forked:
         try:
-            reach_device(scratch)
+            process.limit(process.FILE_LIMIT)
+            process.confine(scratch)
+            torch.zeros(1, device=sys.argv[1]).cpu()
         except BaseException as error:
             first = (str(error).splitlines() or [""])[0].partition(". ")[0]
             print(f"{type(error).__name__}: {first}", file=sys.stderr, flush=True)
@@ -134,8 +134,8 @@ def lacks_device() -> str:
     except subprocess.TimeoutExpired:
         return f"this machine's {device()} does not answer within {_PATIENCE} s"
     said = (done.stderr.strip().splitlines() or ["torch dies of it"])[-1]
-    if done.returncode == ExitCode.USAGE:
-        raise UsageError(f"no such device: {device()}", said)
+    if done.returncode == errors.ExitCode.USAGE:
+        raise errors.UsageError(f"no such device: {device()}", said)
     way = "; UV_TORCH_BACKEND=auto has nox install torch for it" * ("not compiled with" in said)
     return f"this machine has no {device()}: {said}{way}" if done.returncode else ""
 
@@ -147,13 +147,13 @@ def starting() -> Iterator[None]:
     The process would import this program's main module, too, with all that it imports: it gets an empty one. A server
     that was stopped meanwhile is killed, so that the start fails in place of waiting for ever.
     """
-    ended = Event()
     with _STARTING:
+        ended = Event()
+        Thread(target=_watch, args=(ended,), daemon=True).start()
         before, main, harmless = dict(os.environ), sys.modules["__main__"], harmless_environment()
         sys.modules["__main__"] = ModuleType("__main__")
         os.environ.clear()
         os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
-        Thread(target=_watch, args=(ended,), daemon=True).start()
         try:
             yield
         finally:
@@ -177,7 +177,6 @@ def kill_if_stopped() -> None:
 
 
 def _address(family: str) -> str | tuple[str, int]:
-    """Return an address for a server: on Linux an abstract one, which Landlock keeps confined processes from."""
     if family == "AF_UNIX" and sys.platform == "linux":
         return f"\0headcount-{os.urandom(16).hex()}"
     return _ARBITRARY_ADDRESS(family)

@@ -18,12 +18,11 @@ from types import ModuleType
 import torch
 
 from headcount.environment import CPU, device
-from headcount.isolation import landlock
-from headcount.isolation.shared import LOG, PRINTED_LIMIT, tail
+from headcount.isolation import landlock, shared
 from headcount.matrix import Cell  # noqa: F401 - what comes through the connection
 from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.pruning.run import forget, observe
-from headcount.untrusted import encoded
+from headcount.untrusted import encoded, plain
 
 #: Largest file that a build may write, its log included, in bytes.
 FILE_LIMIT = 256_000_000
@@ -39,11 +38,10 @@ _DESCRIPTORS = 4096
 #: while it is in the processor's cache.
 CELLS_PER_COLLECTION = 64
 
-_YOUNGEST = 0
 _DIE_WITH_PARENT = 1
 
 
-def serve(connection: Connection, path: str, version: str, scratch: str) -> None:
+def serve(scratch: str, connection: Connection, path: str, version: str) -> None:
     """Run as the process's main: import the build at `path`, then answer each cell with one observation as JSON.
 
     The first message out says whether the build could be imported. Ends when the parent hangs up.
@@ -65,27 +63,19 @@ def serve(connection: Connection, path: str, version: str, scratch: str) -> None
         _send(connection, observation, number, printed=_drain(log))
         forget(pruning)
         everything = number % CELLS_PER_COLLECTION == 0 or cell.model.full_size
-        gc.collect(*(() if everything else (_YOUNGEST,)))
-
-
-def reach_device(scratch: str) -> None:
-    """Use the device as a cell's process may. Raises what torch raises where it is not there."""
-    _limit(FILE_LIMIT)
-    confine(scratch)
-    torch.zeros(1, device=device()).cpu()
+        gc.collect(2 if everything else 0)  # from the oldest generation on, or the youngest alone
 
 
 def isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     """Cut this process off from those it was forked from, except for the descriptors kept. Return its log's."""
-    if os.name == "posix":
-        os.setsid()  # leave the terminal's process group
-    if sys.platform == "linux":  # and die with the server
+    if sys.platform == "linux":  # die with the server
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    _limit(file_limit)
-    log = os.open(Path(scratch) / LOG, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    limit(file_limit)
+    log = os.open(Path(scratch) / shared.LOG, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
     if os.name == "posix":
+        os.setsid()  # leave the terminal's process group
         _close_all_but(*kept, log)
     os.environ["HOME"] = scratch
     torch.set_num_threads(1)
@@ -104,7 +94,7 @@ def confine(scratch: str) -> None:
         sys.pycache_prefix = scratch  # byte code beside the build may have been written by the build
 
 
-def _limit(file_size: int) -> None:
+def limit(file_size: int) -> None:
     """Bound what this process and its children may take. A lower limit of the system stays."""
     if sys.platform == "win32":
         return
@@ -112,16 +102,15 @@ def _limit(file_size: int) -> None:
 
     limits = {
         resource.RLIMIT_FSIZE: file_size,
-        resource.RLIMIT_DATA: MEMORY_LIMIT,
         resource.RLIMIT_NPROC: PROCESS_LIMIT,
         resource.RLIMIT_CORE: 0,
     }
-    if device() != CPU:
-        del limits[resource.RLIMIT_DATA]  # a driver maps all the memory that there may be
+    if device() == CPU:  # a driver maps all the memory that there may be
+        limits[resource.RLIMIT_DATA] = MEMORY_LIMIT
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(kind, (limit, limit))
+        lower = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(kind, (lower, lower))
 
 
 def _close_all_but(*kept: int) -> None:
@@ -136,7 +125,7 @@ def _drain(log: int) -> str:
     """Return the end of what was written since the last call."""
     sys.stdout.flush()
     sys.stderr.flush()
-    printed = tail(log, PRINTED_LIMIT)
+    printed = shared.tail(log, shared.PRINTED_LIMIT)
     if printed:
         os.ftruncate(log, 0)
     return printed
@@ -149,9 +138,12 @@ def _import_build(path: str, version: str) -> tuple[ModuleType | None, Observati
         import torch_pruning  # type: ignore[import-not-found]  # noqa: PLC0415 - the build exists only from here on
     except BaseException as error:  # noqa: BLE001 - SystemExit at import is a finding too
         return None, Observation(Ending.UNIMPORTABLE, failure=Failure.of(error, Phase.IMPORT))
-    if wrong := _false_claim(torch_pruning, path, version):
-        return None, Observation(Ending.UNIMPORTABLE, detail=wrong)
-    return torch_pruning, Observation(Ending.FINISHED)
+    wrong = _false_claim(torch_pruning, path, version)
+    return (
+        (None, Observation(Ending.UNIMPORTABLE, detail=wrong))
+        if wrong
+        else (torch_pruning, Observation(Ending.FINISHED))
+    )
 
 
 def _false_claim(pruning: ModuleType, path: str, version: str) -> str:
@@ -168,4 +160,4 @@ def _false_claim(pruning: ModuleType, path: str, version: str) -> str:
 
 def _send(connection: Connection, observation: Observation, number: int = 0, printed: str = "") -> None:
     shown = {"printed": printed} if printed and observation.ending is not Ending.FINISHED else {}
-    connection.send_bytes(encoded({**observation.to_json(), **shown, "number": number}).encode())
+    connection.send_bytes(encoded({**plain(observation), **shown, "number": number}).encode())

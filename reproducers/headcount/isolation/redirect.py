@@ -1,4 +1,4 @@
-"""Import torch_pruning from one build, whatever `sys.path` says, in a program and in the Python programs it starts.
+"""Import torch_pruning from one build, in a program and in the Python programs it starts. `sys.path` has no say.
 
 This file needs only the standard library: a copy of it is the `sitecustomize` of the processes that a script starts.
 """
@@ -10,19 +10,15 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 
-_PACKAGE = "torch_pruning"
-
 #: This file in a process's folder means that the build was imported, there or in a process that it started.
 MARK = "imported"
 
 
 class Redirect:
-    """Finds the package in a build, before anything else is looked at."""
+    """Finds the package in a build, before anything else is looked at, and leaves a mark in a folder."""
 
     def __init__(self, build: str, folder: str) -> None:
-        """Leave a mark in a folder when the package is looked for."""
-        self._build = build
-        self._mark = Path(folder, MARK)
+        self._build, self._mark = build, Path(folder, MARK)
 
     def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
         """Return the package's spec in the build; None for any other name.
@@ -30,7 +26,7 @@ class Redirect:
         Raises:
             ModuleNotFoundError: the build has no such package.
         """
-        if name != _PACKAGE:
+        if name != "torch_pruning":
             return None
         with suppress(OSError):
             self._mark.touch()

@@ -25,7 +25,7 @@ from headcount.untrusted import encoded, placeless
 FILE_LIMIT = 16_000_000_000
 
 
-def run_script(build: str, scratch: str, script: str, environment: dict[str, str], confined: bool) -> None:  # noqa: FBT001 - multiprocessing passes no keywords here
+def run_script(scratch: str, build: str, script: str, environment: dict[str, str], confined: bool) -> None:  # noqa: FBT001 - multiprocessing passes no keywords here
     """Run as the process's main: run the script, the build first on the path, then the script's own folder."""
     isolate(scratch, file_limit=FILE_LIMIT)
     os.environ.update(environment)
@@ -44,7 +44,7 @@ def run_script(build: str, scratch: str, script: str, environment: dict[str, str
         answer = str(runpy.run_path(script, run_name="__main__").get("ANSWER", ""))
     except SystemExit as ended:
         code, error = ended.code, ended
-    except BaseException as raised:  # noqa: BLE001 - whatever a script raises
+    except BaseException as raised:  # noqa: BLE001 - a script may raise anything
         code, error = _hooked(raised), raised
     why = _why_not(code, error, build, scratch, script)
     end = _end(error, script, (build, str(Path(build).resolve()), scratch))

@@ -187,8 +187,8 @@ def adapter(family: str) -> Any:
     """
     known = FAMILIES[family]
     made = resolve_name(f"headcount.models.{known.adapter}")(known)
-    if known.prefix:
-        made.named("Config")
+    for suffix in ("Config", "Model", *["ForImageClassification"] * known.head) if known.prefix else ():
+        made.named(suffix)  # imported before any process is forked
     return made
 
 

@@ -63,7 +63,7 @@ class Grouped(nn.Module):
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int) -> Tensor:
     """Return (batch, tokens, all heads' channels) of q, k and v, each (batch, heads, tokens, head dim)."""
-    weights = (q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1)
+    weights: Tensor = (q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1)
     return (weights @ v).transpose(1, 2).flatten(2)
 
 
@@ -119,7 +119,7 @@ class Net(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (batch, labels); a bare one returns (batch, tokens, width)."""
-        tokens = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
+        tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
         for layer in self.layers:
             tokens = layer(tokens)
         tokens = self.norm(tokens)

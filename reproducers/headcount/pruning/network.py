@@ -1,8 +1,8 @@
 """The dense network with synthetic weights, built once and copied for each call.
 
-Each dimension of a weight stands for something: `width`, `q.0`, `mlp.1` and so on, as in an observation. Each weight has
-a factor of synthetic importance for each dimension, and a unique value (see `fingerprint`): after pruning it is known
-which must have gone, and where what is left comes from.
+Each dimension of a weight stands for something: `width`, `q.0`, `mlp.1` and so on, as in an observation. A weight has a
+factor of synthetic importance for each of them, and a unique value (see `fingerprint`): after pruning it is known which
+must have gone, and where what is left comes from.
 """
 
 import io
@@ -21,7 +21,7 @@ from headcount.pruning.fingerprint import encode
 _BASE_SCALE = 0.05
 
 #: What one dimension of a parameter stands for. Several parts side by side have equal sizes, as three projections in
-#: one layer do, or two tokens that a classifier reads. None means that nothing may be pruned there.
+#: one layer do, or two tokens that a classifier reads. With no part, nothing may be pruned there.
 Axis = tuple[str, ...]
 
 
@@ -52,13 +52,15 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
     for index, block in enumerate(family.blocks(net)):
         width = model.width_of(index)
         read = f"reduced.{index}" if block.reduction else width
-        yield block.query, f"q.{index}", (width,)
-        yield block.key, f"k.{index}", (read,)
-        yield block.value, f"v.{index}", (read,)
-        yield from ((layer, read, (width,)) for layer in block.reduction)
-        yield block.out, width, (f"o.{index}",)
-        yield block.fc1, f"mlp.{index}", (width,)
-        yield block.fc2, width, (f"mlp.{index}",)
+        yield from (
+            (block.query, f"q.{index}", (width,)),
+            (block.key, f"k.{index}", (read,)),
+            (block.value, f"v.{index}", (read,)),
+            *((layer, read, (width,)) for layer in block.reduction),
+            (block.out, width, (f"o.{index}",)),
+            (block.fc1, f"mlp.{index}", (width,)),
+            (block.fc2, width, (f"mlp.{index}",)),
+        )
     head = family.classifier(net)
     if head is not None:
         last = model.width_of(model.layers - 1)

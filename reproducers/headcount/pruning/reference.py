@@ -84,10 +84,8 @@ def _sliced(model: Model, kept: Kept) -> Tensor | None:
     left, sizes = {}, dense_sizes(model)
     for name, parameter in net.named_parameters():
         left[name] = parameter.detach()
-        for dim, axis in enumerate(
-            axes(dense(model), model).get(name, ())
-        ):  # also where the output does not depend on it
-            if axis:
+        for dim, axis in enumerate(axes(dense(model), model)[name]):
+            if axis:  # also where the output does not depend on it
                 survivors = [start * sizes[part] + index for start, part in enumerate(axis) for index in kept[part]]
                 left[name] = left[name].index_select(dim, torch.tensor(survivors))
     for name, module in net.named_modules():

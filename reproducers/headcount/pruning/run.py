@@ -22,15 +22,11 @@ from headcount.environment import CPU, device
 from headcount.matrix import Cell, Pruner, Second
 from headcount.models import adapter
 from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect
-from headcount.pruning.arguments import arguments, criterion, feed, sparsen
-from headcount.pruning.network import copied, inputs
-from headcount.pruning.reference import gap, runs
-from headcount.pruning.trace import dense_sizes, trace
+from headcount.pruning import arguments as call
+from headcount.pruning import network, reference, trace
 
 #: The pruner's own head counts: for each block those of q, k and v.
 Counts = tuple[tuple[int | None, ...], ...]
-
-_EFFECTS_KEPT = 3
 
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:
@@ -73,7 +69,7 @@ class _Run:
     def observe(self) -> Observation:
         """Prune, and look at what is left."""
         _seed()
-        self.given: Any = inputs(self.model, device())
+        self.given: Any = network.inputs(self.model, device())
         net = self._fresh()
         before = dict(_state(net))
         pruner = self._construct(net)
@@ -95,7 +91,7 @@ class _Run:
         return Observation(
             ending=ending,
             phase=self.phase,
-            effects=tuple(self.effects[:_EFFECTS_KEPT]),
+            effects=tuple(self.effects[:3]),  # enough to know it by
             attributes=self.attributes,
             parameters=tuple(parameter.name for parameter in _parameters(self.pruning.pruner.MetaPruner)),
             seconds={key: round(value, 6) for key, value in self.seconds.items()},
@@ -113,7 +109,7 @@ class _Run:
 
     def _fresh(self) -> nn.Module:
         """Return a dense network, prepared as the config says. `self.blocks` are its blocks from here on."""
-        net = copied(self.model)
+        net = network.copied(self.model)
         if device() != CPU:
             net.to(device())
         self.blocks = self.adapter.blocks(net)
@@ -126,12 +122,11 @@ class _Run:
 
     def _construct(self, net: nn.Module, reported: Counts = ()) -> Any:
         with self._timed(Phase.CONSTRUCT):
-            self.importance = criterion(self.pruning, self.config.importance, self.model)
+            self.importance = call.criterion(self.pruning, self.config.importance, self.model)
             more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
-            given = arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported)) | more
-            return getattr(self.pruning.pruner, self.config.pruner)(
-                net, self.given, importance=self.importance, **given
-            )
+            given = call.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
+            pruner = getattr(self.pruning.pruner, self.config.pruner)
+            return pruner(net, self.given, importance=self.importance, **(given | more))
 
     def _num_heads(self, reported: Counts) -> dict[nn.Module, int]:
         """Return the parameter of that name: the listed projections of every block, and how many heads they have."""
@@ -153,8 +148,10 @@ class _Run:
         for _ in range(self.config.iterative_steps):
             with self._timed(Phase.STEP):
                 if self.config.pruner is not Pruner.META:
-                    sparsen(pruner, net)
-                feed(self.config.importance, self.importance, pruner, net, lambda: self.adapter.call(net, self.given))
+                    call.sparsen(pruner, net)
+                call.feed(
+                    self.config.importance, self.importance, pruner, net, lambda: self.adapter.call(net, self.given)
+                )
                 if self.config.interactive:
                     for group in pruner.step(interactive=True):
                         group.prune()
@@ -184,7 +181,7 @@ class _Run:
     def _measure(self, net: nn.Module, reported: Counts) -> Observation:
         """Trace what is left, call it with the head counts that the pruner reports, and compare with the reference."""
         self.phase = Phase.MEASURE
-        kept, unexpected = trace(net, self.model)
+        kept, unexpected = trace.trace(net, self.model)
         output, failure = None, None
         try:
             self._set_heads(reported)
@@ -193,19 +190,17 @@ class _Run:
                 output = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
             failure = Failure.of(error, Phase.FORWARD)
-        may_not_run = (
-            output is None and not unexpected and bool(self.model.traits.heads_fixed or self.model.traits.dims_fixed)
-        )
+        fixed = self.model.traits.heads_fixed or self.model.traits.dims_fixed
         return self.ended(
             Ending.FINISHED,
             reported=reported,
             kept=kept,
-            sizes={dimension: dense_sizes(self.model)[dimension] for dimension in kept},
+            sizes={dimension: trace.dense_sizes(self.model)[dimension] for dimension in kept},
             unexpected_weights=tuple(unexpected),
             output_failure=failure,
-            cannot_run=may_not_run and not runs(self.model, kept),
+            cannot_run=bool(output is None and not unexpected and fixed and not reference.runs(self.model, kept)),
             output_shape=() if output is None else tuple(output.shape),
-            output_gap=None if output is None else gap(output.cpu(), self.model, kept),
+            output_gap=None if output is None else reference.gap(output.cpu(), self.model, kept),
         )
 
 

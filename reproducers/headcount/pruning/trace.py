@@ -58,8 +58,8 @@ def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], lis
         indices, problem = decode(left, original)
         if problem:
             unexpected.append(UnexpectedWeight(name, problem, "", tuple(left.shape), tuple(original.shape)))
-        # Without indices if there is a problem.
-        for axis, size, index in zip(known[name], original.shape, indices, strict=False):
+            continue
+        for axis, size, index in zip(known[name], original.shape, indices, strict=True):
             if not axis and len(index) != size:
                 unexpected.append(UnexpectedWeight(name, Problem.FORBIDDEN_CUT, found=(size - len(index),)))
             for dimension, part in zip(axis, _parts(index, size, len(axis)), strict=False):

@@ -3,9 +3,10 @@
 import re
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from headcount.bisect import Answer, Bisection, Change, State, runs
+from headcount.bisect import Bisection, Change, State, runs
 from headcount.builds import Clone
 from headcount.environment import environment
 from headcount.report.markdown import render
@@ -17,50 +18,42 @@ _MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
 def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> str:
     """Return everything, as Markdown."""
     span, answers = bisection.span, bisection.answers
-    text = render(
+    return _rendered(
         "bisection.md.j2",
-        {"escaped": _escaped},
+        bisection,
+        clone,
         answer=answer(bisection, clone),
-        changes=[(change, _verb(bisection, change)) for change in bisection.changes] if clone else [],
-        span=span,
-        answers=answers,
-        clone=clone,
         marks="".join(_MARKS[answers[point].state] if point in answers else " " for point in span.points),
-        runs=[
-            (run[0], run[-1], answers[run[0]], len({answers[point].likeness(roughly=False) for point in run}) - 1)
-            for run in runs(bisection)
-        ],
-        hidden_by=lambda said: _hidden_by(bisection, [said]),
+        # Of each run: its first and last point, and in how many other ways its builds say the same.
+        runs=[(run[0], run[-1], len({answers[p].likeness(roughly=False) for p in run}) - 1) for run in runs(bisection)],
         states=[answers[point].state for point in span.points if point in answers],
         unlike=[p for p in span.boundary if p in answers and answers[p].label != answers[span.points[0]].label],
         builds=len({span.keys[point] for point in answers}),
-        scanned=bisection.scanned,
         transformers=environment()["transformers"],
         command=shlex.join(command),
     )
-    return text.rstrip()
 
 
 def answer(bisection: Bisection, clone: Clone | None) -> str:
     """Return the answer in one line: what happened to it, and where; and where that is unknown."""
-    span, answers = bisection.span, bisection.answers
-    known = [p for p in span.points if p in answers and answers[p].state is not State.SKIP]
-    parts = [f"{_verb(bisection, change)} {_where(bisection, change, clone)}" for change in bisection.changes]
-    first, last = known[0], known[-1]
-    gaps = " wherever it can be told" if len(known) <= span.points.index(last) - span.points.index(first) else ""
-    if not parts:
-        states = {answers[point].state for point in known}
-        always = f"{states.pop()} throughout{gaps}" if len(states) == 1 else "no such change"
-        parts = [f"{always}, {span.titles[first]} to {span.titles[last]}"]
-    elif bisection.scanned:
-        if answers[first].state is State.BAD and first not in bisection.begins:
-            parts.insert(0, f"bad{_as(bisection, first)} from {span.titles[first]} on")
-        parts += [gaps.strip()] * bool(gaps)
-    for point in bisection.begins:
-        by = " and ".join(_hidden_by(bisection, [answers[p] for p in span.points[: span.points.index(point)]]))
-        parts.append(f"before {span.titles[point]} it cannot be told{by and f' (hidden by {by})'}")
-    parts += [f"after {span.titles[point]} it cannot be told" for point in bisection.ends]
-    return f"{bisection.subject}: {_escaped(', '.join(parts))}"
+    points, answers = bisection.span.points, bisection.answers
+    known = [point for point in points if point in answers and answers[point].state is not State.SKIP]
+    parts = _rendered(
+        "bisection.txt.j2",
+        bisection,
+        clone,
+        known=known,
+        has_gaps=len(known) <= points.index(known[-1]) - points.index(known[0]),
+        states={answers[point].state for point in known},
+        failures={said.label for said in answers.values() if said.state is State.BAD},
+    )
+    return f"{bisection.subject}: {_escaped(', '.join(parts.splitlines()))}"
+
+
+def _rendered(template: str, bisection: Bisection, clone: Clone | None, **values: Any) -> str:
+    functions = {"verb": partial(_verb, bisection), "hidden_by": partial(_hidden_by, bisection)}
+    shared = {"bisection": bisection, "span": bisection.span, "answers": bisection.answers, "clone": clone}
+    return render(template, {"escaped": _escaped}, **shared, **functions, **values).rstrip()
 
 
 def to_json(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> dict[str, Any]:
@@ -115,27 +108,8 @@ def _verb(bisection: Bisection, change: Change) -> str:
     return "fixed" if not is_bad else "becomes another failure" if was_bad else "introduced"
 
 
-def _where(bisection: Bisection, change: Change, clone: Clone | None) -> str:
-    span, what = bisection.span, _as(bisection, change.point)
-    first, title = (
-        span.commits[point].short if span.commits else span.titles[point]
-        for point in (change.suspects[0], change.point)
-    )
-    if len(change.suspects) > 1:
-        return f"by one of {len(change.suspects)}, {first} to {title}{what}"
-    if clone is None:
-        return f"in {title}{what}"
-    return f"by {title} ({clone.released(change.point) or 'in no release yet'}){what}"
-
-
-def _as(bisection: Bisection, point: str) -> str:
-    """Return which failure it is, where there are several."""
-    failures = {said.label for said in bisection.answers.values() if said.state is State.BAD}
-    label = bisection.answers[point].label
-    return f" as {label}" if len(failures) > 1 and label in failures else ""
-
-
-def _hidden_by(bisection: Bisection, answers: Sequence[Answer]) -> list[str]:
-    """Return the known defects that skipped builds look like, and that is not the one searched for."""
-    found = (id_ for said in answers if said.state is State.SKIP for id_ in said.looks_like)
-    return [id_ for id_ in dict.fromkeys(found) if id_ != bisection.subject]
+def _hidden_by(bisection: Bisection, points: Sequence[str]) -> list[str]:
+    """Return the known defects that skipped builds look like, without the one that is searched for."""
+    skipped = (answer for point in points if (answer := bisection.answers[point]).state is State.SKIP)
+    found = dict.fromkeys(id_ for answer in skipped for id_ in answer.looks_like)
+    return [id_ for id_ in found if id_ != bisection.subject]

@@ -13,6 +13,7 @@ from typing import Any
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, Defect, recorded
 from headcount.defects.expectations import FINE, NOT_APPLICABLE, NOT_RUN, Token
+from headcount.oracle import Kind
 from headcount.report.table import headings
 from headcount.results import Row
 
@@ -27,6 +28,9 @@ class Mark(StrEnum):
 
 
 _MARKS = {Mark.SHOWS: "X", Mark.FINE: "·", Mark.HIDDEN: "?", Mark.UNKNOWN: "-"}
+
+#: What says nothing of a defect: as recorded, then as a verdict.
+_UNTOLD = (NOT_APPLICABLE, NOT_RUN, Kind.NOT_APPLICABLE, Kind.UNTESTABLE)
 
 _LEGEND = """X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,
 ? another defect shows, and may hide it; as recorded with transformers"""
@@ -76,7 +80,7 @@ def _tokens(defect: str, rows: Iterable[Row]) -> Mapping[str, Sequence[Token]]:
     found: dict[str, list[Token]] = defaultdict(list)
     for row in rows:
         if row.explanation.defect == defect or row.cell in recorded(row.transformers).cells.get(defect, ()):
-            found[row.build].append(Token.of(row.verdict, row.explanation.defect))
+            found[row.build].append(Token(row.verdict.kind, row.explanation.defect))
     return found
 
 
@@ -87,7 +91,7 @@ def _timeline(defect: Defect, builds: Sequence[str], tokens: Mapping[str, Sequen
 
 
 def _mark(defect: str, token: Token) -> Mark:
-    if token.kind in (FINE, NOT_APPLICABLE, NOT_RUN):
+    if token.kind in (FINE, *_UNTOLD):
         return Mark.FINE if token.kind == FINE else Mark.UNKNOWN
     return Mark.SHOWS if token.defect == defect else Mark.HIDDEN
 

@@ -28,7 +28,8 @@ def counts(cell: Cell, finding: Finding) -> dict[str, Any]:
     if total or kind not in _PER_BLOCK:
         dimensions = finding.dimension.split("+") if total else [f"{kind}.{finding.block or 0}"]
         made = " + ".join(_size(cell.model, dimension) for dimension in dimensions)
-        terms = [("total" if total else "channels", frozenset(finding.allowed))]
+        name = made if made in _PER_BLOCK else "total" if total else "channels"
+        made, terms = "" if made in _PER_BLOCK else made, [(name, frozenset(finding.allowed))]
     elif cell.model.layers > 1:
         every = (count.allowed for count in expect(cell).counts if count.kind == kind and not count.scope)
         terms = [(f"{kind}[{block}]", allowed) for block, allowed in enumerate(every)]

@@ -1,23 +1,41 @@
-"""Record what every cell does on every release: the files that the matrix holds builds to.
+"""Record what every cell does on every release: the files that the matrix holds builds to. Run it with `nox -s record`.
 
 Each failure is run twice, the second time in other processes and in another order. What no defect explains is refused,
 and so is what two explain of which none ranks first. What is recorded of a published release stays as it is, unless a
 reason is given.
 """
 
+import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from headcount import wording
+from check import problems
+
+from headcount import builds, wording
 from headcount.builds import RELEASES, Overlay
-from headcount.defects import DEFECTS, Defect, problems, ranked
-from headcount.defects.expectations import NOT_RUN, Expectations, Token
+from headcount.defects import DEFECTS, Defect, ranked, recorded, versions
+from headcount.defects.expectations import END, FINE, FOLDER, NOT_APPLICABLE, NOT_RUN, Expectations, Token
 from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError
 from headcount.examine import Examined, Pool
 from headcount.matrix import Cell
 from headcount.matrix.cells import FULL_SIZE_RELEASES, ISSUE_410, every_cell
-from headcount.oracle import Kind
+from headcount.oracle import Kind, Verdict
+from headcount.report.console import progress, say
+
+_HELP = """Write down what every cell does on every release.
+
+Every cell of --all is run on each release, and each failure a second time in other processes. A failure that no
+entry of the catalogue matches is refused, and so is one that two match of which none stands over the other: write or
+rank the entry first. What is recorded of a published release changes only with --because.
+
+  nox -s record                                         check that nothing has changed, or add a new release
+  nox -s record -- --release 1.6.2                      add one release
+  nox -s record -- --because "the oracle now counts X"  record anew what a better oracle sees
+
+exit codes: 0 written, or as it was; 1 refused; 2 the call was wrong; 4 the set-up failed"""
 
 #: Lines of a refusal that are shown one by one.
 _SHOWN = 20
@@ -122,7 +140,7 @@ def _keep(
         )
         found.refused.append(f"{where}: {which}")
         return
-    token = Token.of(verdict, candidates[0].id if candidates else "")
+    token = _token(verdict, candidates[0].id if candidates else "")
     if before is not None and token != before:
         found.changed.append(f"{release}-{cell.id}: {before} is recorded, and it is {token}")
     found.tokens.setdefault(cell.id, {})[release] = token
@@ -142,11 +160,61 @@ def _explaining(
     return ranked(shown or found)
 
 
-def check() -> None:
-    """Check the catalogue against what is recorded.
+def _token(verdict: Verdict, defect: str) -> Token:
+    """Return the token of a verdict that a defect explains; "" if it is fine or not applicable."""
+    if verdict.is_failure:
+        return Token(str(verdict.kind), defect, verdict.found)
+    return Token(FINE if verdict.kind is Kind.OK else NOT_APPLICABLE)
 
-    Raises:
-        RefusedError: an entry has no file, or shows nowhere, or not where it says.
-    """
+
+def text_of(tokens: Mapping[str, Mapping[str, Token]]) -> str:
+    """Return a file's text: sorted, a line a cell."""
+    rows = ("\t".join([id_, *(str(tokens[id_][release]) for release in RELEASES)]) for id_ in sorted(tokens))
+    return "\n".join(["\t".join(["cell", *RELEASES]), *rows, f"{END}\t{len(tokens)}", ""])
+
+
+def path_of(transformers: str) -> Path:
+    """Return where a version's file lies."""
+    return Path(str(FOLDER)) / f"{transformers}.tsv"
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Record what is wanted; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="nox -s record --", description=_HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--release", action="append", default=[], choices=RELEASES, metavar="RELEASE", help="only this; may be repeated"
+    )
+    parser.add_argument("--because", default="", metavar="TEXT", help="why published releases' tokens change")
+    options = parser.parse_args(words)
+    try:
+        say(_written(options.release or RELEASES, options.because))
+    except HeadcountError as error:
+        say(f"record: {error}")
+        return error.exit_code
+    return ExitCode.CLEAN
+
+
+def _written(releases: Sequence[str], because: str) -> str:
+    """Record these releases, check the catalogue, and say what came of it."""
+    transformers = environment()["transformers"]
+    known = recorded(transformers) if transformers in versions() else None
+    overlays = {release: builds.prepare(builds.parse(release), say=say) for release in releases}
+    with progress(sum(len(cells_of(release)) for release in releases)) as steps:
+
+        def done(found: Examined) -> None:
+            steps.done(found.build.label, known=found.observation.recalled)
+
+        tokens = record(overlays, known, because=because, done=done)
+    text, path = text_of(tokens), path_of(transformers)
+    same = path.is_file() and path.read_text("utf-8") == text
+    path.write_text(text, "utf-8")
     if wrong := list(problems()):
-        raise RefusedError(f"the catalogue of transformers {environment()['transformers']}: " + "; ".join(wrong))
+        raise RefusedError(f"transformers {transformers} is recorded, the catalogue is wrong: " + "; ".join(wrong))
+    what = "as recorded" if same else f"written{f': {because}' if because else ''}"
+    return f"transformers {transformers}: {len(tokens)} cells on {len(releases)} releases, {what}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

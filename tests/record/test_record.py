@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from headcount.builds import RELEASES, Overlay
-from headcount.defects.expectations import NOT_RUN, Expectations, Token, text_of
+from headcount.defects.expectations import NOT_RUN, Expectations, Token
 from headcount.examine import examine
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion
 from headcount.models import Model
 from headcount.oracle import Finding, Kind, Problem, Promise, Rule, Verdict, promises
-from headcount.record import RefusedError, Tokens, record
+from record import RefusedError, Tokens, record, text_of
 
 Miniature = Callable[[str], Overlay]
 

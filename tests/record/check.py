@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from headcount.defects import expectations
-from headcount.defects.catalogue import DEFECTS, FILES, REPRODUCERS
+from headcount.defects import DEFECTS, REPRODUCERS, expectations
+from headcount.defects.catalogue import FILES
 from headcount.matrix.cells import known_cells
 
 
