@@ -74,7 +74,7 @@ def run_headcount(session: nox.Session, transformers: str, *arguments: str) -> N
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def matrix(session: nox.Session, transformers: str) -> None:
-    """Run every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../checkout -k local."""
+    """Run every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../new -k local."""
     install(session, transformers, "test")
     # The matrix has no use for these plugins, which cost time around each of thousands of cells.
     lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
@@ -92,7 +92,7 @@ def headcount(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def reproduce(session: nox.Session) -> None:
-    """Run every known defect's reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
+    """Run each reproducer on the release it names and on the nearest good one; -- 410 --build 1.5.3."""
     run_headcount(session, TRANSFORMERS[0], "reproduce", *session.posargs)
 
 
@@ -114,7 +114,7 @@ def gate(session: nox.Session, transformers: str) -> None:
 def record(session: nox.Session, transformers: str) -> None:
     """Write down what every cell does on every release; -- --help says more."""
     install(session, transformers, "test")
-    session.run("python", "tests/record/record.py", *session.posargs, env=run_environment(), interrupt_timeout=20)
+    session.run("python", "tests/recording/record.py", *session.posargs, env=run_environment(), interrupt_timeout=20)
 
 
 @nox.session

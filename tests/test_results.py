@@ -21,9 +21,7 @@ BUILD = Overlay("1.4.1", Path("overlay"), "1.4.1", "abc")
 
 FINE = Verdict(Kind.OK)
 CRASH = Verdict(Kind.CRASH, failure=Failure("KeyError", "'x'", "pruner._prune", Phase.STEP))
-COUNT = Verdict(
-    Kind.WRONG_HEADS, Finding(Rule.STEPS, Kind.WRONG_HEADS, Problem.COUNT, 1, "heads", "", (3,), (4, 5), 6)
-)
+COUNT = Verdict(Kind.WRONG_HEADS, Finding(Rule.STEPS, Kind.WRONG_HEADS, Problem.COUNT, 1, "heads", "", (3,), (4, 5), 6))
 
 
 def line(

@@ -79,12 +79,14 @@ def patterns(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=args):
-                yield from ((a.lineno, a.value) for a in args if isinstance(a, ast.Constant) and isinstance(a.value, str))
+                texts = (arg for arg in args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+                yield from ((text.lineno, str(text.value)) for text in texts)
 
 
 def test_no_sentence_is_matched() -> None:
     """No regular expression outside the wording has four words in a row of one of its sentences."""
-    literals = (node.value for node in ast.walk(ast.parse(inspect.getsource(wording))) if isinstance(node, ast.Constant))
+    tree = ast.parse(inspect.getsource(wording))
+    literals = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
     words = [re.findall(r"[a-z']+", text) for text in literals if isinstance(text, str)]
     runs = {" ".join(found[i : i + 4]) for found in words for i in range(len(found) - 3)}
     assert "heads are left in" in runs

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Self
 
-from headcount.builds import Overlay
+from headcount import builds, isolation, matrix
 from headcount.defects import Explanation, explain
 from headcount.environment import environment
-from headcount.isolation import Cache, Engine
-from headcount.matrix import Cell
 from headcount.observation import Observation
 from headcount.oracle import Verdict, judge
 
@@ -24,14 +22,16 @@ _AT_ONCE = 8
 class Examined:
     """One cell on one build."""
 
-    build: Overlay
-    cell: Cell
+    build: builds.Overlay
+    cell: matrix.Cell
     observation: Observation
     verdict: Verdict
     explanation: Explanation
 
 
-def examine(engine: Engine, build: Overlay, cell: Cell, *, alone: bool = False, recall: bool = True) -> Examined:
+def examine(
+    engine: isolation.Engine, build: builds.Overlay, cell: matrix.Cell, *, alone: bool = False, recall: bool = True
+) -> Examined:
     """Run a cell on a build, judge what was observed, and explain the verdict.
 
     Args:
@@ -41,7 +41,7 @@ def examine(engine: Engine, build: Overlay, cell: Cell, *, alone: bool = False, 
     return examined(build, cell, engine.run(build, cell, alone=alone, recall=recall))
 
 
-def examined(build: Overlay, cell: Cell, observation: Observation) -> Examined:
+def examined(build: builds.Overlay, cell: matrix.Cell, observation: Observation) -> Examined:
     """Return what an observation comes to."""
     verdict = judge(cell, observation)
     explanation = explain(cell, verdict, build.version, environment()["transformers"])
@@ -52,9 +52,9 @@ class Pool:
     """Engines, one for each core, and threads that wait for their answers. Use it as a context."""
 
     def __init__(self, cores: int = os.cpu_count() or 1) -> None:
-        self._caches = [Cache() for _ in range(cores)]
-        self._engines = [Engine(cache=cache) for cache in self._caches]
-        self._free: SimpleQueue[Engine] = SimpleQueue()
+        self._caches = [isolation.Cache() for _ in range(cores)]
+        self._engines = [isolation.Engine(cache=cache) for cache in self._caches]
+        self._free: SimpleQueue[isolation.Engine] = SimpleQueue()
         for engine in self._engines:
             self._free.put(engine)
         self._threads = ThreadPoolExecutor(cores)
@@ -70,10 +70,10 @@ class Pool:
         for cache in self._caches:
             cache.close()
 
-    def examine(self, build: Overlay, cells: Sequence[Cell], *, recall: bool) -> Iterator[Examined]:
+    def examine(self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool) -> Iterator[Examined]:
         """Yield what a build does with these cells, in their order."""
 
-        def run(part: Sequence[Cell]) -> list[Examined]:
+        def run(part: Sequence[matrix.Cell]) -> list[Examined]:
             with self.engine() as engine:
                 return [examine(engine, build, cell, recall=recall) for cell in part]
 
@@ -81,17 +81,17 @@ class Pool:
         for part in self._threads.map(run, parts):
             yield from part
 
-    def again(self, build: Overlay, cells: Sequence[Cell], *, recall: bool) -> Iterator[Examined]:
+    def again(self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool) -> Iterator[Examined]:
         """Yield what a build does with each cell in a process that has run nothing else."""
 
-        def run(cell: Cell) -> Examined:
+        def run(cell: matrix.Cell) -> Examined:
             with self.engine() as engine:
                 return examine(engine, build, cell, alone=True, recall=recall)
 
         yield from self._threads.map(run, cells)
 
     @contextmanager
-    def engine(self) -> Iterator[Engine]:
+    def engine(self) -> Iterator[isolation.Engine]:
         """Lend an engine that no other thread has."""
         engine = self._free.get()
         try:

@@ -17,23 +17,15 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol  # what plugins that run tests again use; there is no public name
 
-from headcount import builds, wording
-from headcount.builds import Overlay
-from headcount.defects import Outcome
+from headcount import builds, defects, errors, examine, observation, oracle, reproduce, results, wording
 from headcount.environment import CPU, DEVICE, environment
-from headcount.errors import ExitCode, HeadcountError, UsageError
-from headcount.examine import Examined
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.matrix import Cell, cells
-from headcount.observation import Observation
-from headcount.oracle import Kind
 from headcount.report import table
 from headcount.report.console import Steps, progress
-from headcount.reproduce import is_writable
-from headcount.results import Row, Writer, stamp
 
-OVERLAYS: pytest.StashKey[list[Overlay]] = pytest.StashKey()
-ROW = pytest.StashKey[Row]()
+OVERLAYS: pytest.StashKey[list[builds.Overlay]] = pytest.StashKey()
+ROW = pytest.StashKey[results.Row]()
 SERVER: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
 LACKING: pytest.StashKey[str] = pytest.StashKey()
 
@@ -103,7 +95,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput"):
         config.stash[OVERLAYS] = [
-            Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]
+            builds.Overlay(label, Path(path), *rest) for label, path, *rest in config.workerinput["overlays"]
         ]
         config.stash[LACKING] = config.workerinput["lacking"]
         forkserver.join(config.workerinput["server"])
@@ -112,7 +104,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.stash[LACKING] = forkserver.lacks_device()
         config.stash[OVERLAYS] = _prepare(config)
         config.stash[SERVER] = _server(config)
-    except HeadcountError as error:
+    except errors.HeadcountError as error:
         pytest.exit(str(error), returncode=error.exit_code)
     if not config.option.collectonly:
         config.pluginmanager.register(Recorder(config, _open_results(config)))
@@ -125,10 +117,12 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput |= {"server": stash[SERVER], "lacking": stash[LACKING], "overlays": overlays}
 
 
-def _prepare(config: pytest.Config) -> list[Overlay]:
+def _prepare(config: pytest.Config) -> list[builds.Overlay]:
     models = {name for cell in cells.known_cells().values() for name in (cell.model.id, cell.model.family)}
     if unknown := set(config.option.model) - models:
-        raise UsageError(f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}")
+        raise errors.UsageError(
+            f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}"
+        )
     wanted = builds.parse_all(config.option.build or builds.RELEASES)
     terminal = config.get_terminal_writer()
     with ThreadPoolExecutor(4) as pool:
@@ -142,17 +136,20 @@ def _server(config: pytest.Config) -> Mapping[str, Any]:
     first = cells.default_cells()[0]
     with Cache() as cache:
         known = not config.option.fresh and all(
-            cache.get(Observation, overlay, first) for overlay in config.stash[OVERLAYS]
+            cache.get(observation.Observation, overlay, first) for overlay in config.stash[OVERLAYS]
         )
     return {} if known else forkserver.warm_up(many=True)
 
 
-def _open_results(config: pytest.Config) -> Writer:
+def _open_results(config: pytest.Config) -> results.Writer:
     folder: Path = config.option.results
+    overlays = config.stash[OVERLAYS]
     try:
-        return Writer(folder / f"transformers-{environment()['transformers']}-{stamp()}.jsonl", config.stash[OVERLAYS])
+        return results.Writer(
+            folder / f"transformers-{environment()['transformers']}-{results.stamp()}.jsonl", overlays
+        )
     except OSError as error:
-        pytest.exit(_cannot_write(folder, error), ExitCode.SETUP)
+        pytest.exit(_cannot_write(folder, error), errors.ExitCode.SETUP)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
@@ -175,7 +172,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     )
 
 
-def _cells(config: pytest.Config, overlay: Overlay) -> list[Cell]:
+def _cells(config: pytest.Config, overlay: builds.Overlay) -> list[Cell]:
     found = list(cells.every_cell() if config.option.all else cells.default_cells())
     if config.option.build or overlay.version in cells.FULL_SIZE_RELEASES:
         found.append(cells.ISSUE_410)
@@ -201,33 +198,33 @@ def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def overlays(pytestconfig: pytest.Config) -> list[Overlay]:
+def overlays(pytestconfig: pytest.Config) -> list[builds.Overlay]:
     return pytestconfig.stash[OVERLAYS]
 
 
-def report(item: pytest.Item, found: Examined) -> None:
+def report(item: pytest.Item, found: examine.Examined) -> None:
     """Keep the row of the cell that a test has run, and let the test end as the row says."""
-    item.stash[ROW] = Row.of(found)
+    item.stash[ROW] = results.Row.of(found)
     verdict, explanation = found.verdict, found.explanation
     match explanation.outcome:
-        case Outcome.UNEXPECTED_FAILURE:
+        case defects.Outcome.UNEXPECTED_FAILURE:
             lines = (wording.verdict(verdict), wording.explanation(explanation), str(verdict.signature), _emit(found))
             pytest.fail("\n".join(lines), pytrace=False)
-        case Outcome.UNEXPECTEDLY_FIXED:
+        case defects.Outcome.UNEXPECTEDLY_FIXED:
             pytest.fail(
                 f"fine, but a defect should show: {wording.explanation(explanation)}\n"
                 "if this build mends it, all is well: nox -s record records a new release",
                 pytrace=False,
             )
-        case Outcome.INDETERMINATE:
+        case defects.Outcome.INDETERMINATE:
             pytest.fail(wording.verdict(verdict), pytrace=False)
-        case Outcome.EXPECTED if verdict.kind is Kind.NOT_APPLICABLE:
+        case defects.Outcome.EXPECTED if verdict.kind is oracle.Kind.NOT_APPLICABLE:
             pytest.skip(wording.reason(verdict))
 
 
-def _emit(found: Examined) -> str:
+def _emit(found: examine.Examined) -> str:
     """Return the command that writes a cell as a file that stands alone, if one can be written."""
-    if not is_writable(found.cell):
+    if not reproduce.is_writable(found.cell):
         return f"on {found.cell.model.family}, of which no file can be written"
     session = f"headcount(transformers='{environment()['transformers']}')"
     build = shlex.quote(found.build.spec or found.build.label)
@@ -277,10 +274,10 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 class Recorder:
     """Writes the rows as they come in, in the process that was called, and says at the end what they amount to."""
 
-    def __init__(self, config: pytest.Config, writer: Writer) -> None:
+    def __init__(self, config: pytest.Config, writer: results.Writer) -> None:
         self.config = config
         self.writer = writer
-        self.rows: list[Row] = []
+        self.rows: list[results.Row] = []
         self.recalled = 0
         self.claims_failed = False
         self.unexpected = 0
@@ -308,12 +305,12 @@ class Recorder:
             # A claim about issue 410 that does not hold is a finding; a test without a row broke down.
             self.claims_failed |= report.failed and report.when == "call" and "test_cell" not in report.nodeid
             return
-        row = Row.from_json(line, short=True)
+        row = results.Row.from_json(line, short=True)
         try:
             self.writer.write(row, line)
         except OSError as error:
-            pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
-        self.unexpected += row.outcome is not Outcome.EXPECTED
+            pytest.exit(_cannot_write(self.writer.path, error), errors.ExitCode.SETUP)
+        self.unexpected += row.outcome is not defects.Outcome.EXPECTED
         self.recalled += row.recalled
         if self._steps is not None:
             self._steps.done(f"{row.build}, {self.unexpected} unexpected", known=row.recalled)
@@ -330,27 +327,27 @@ class Recorder:
             if not self.writer.rows:
                 self.writer.path.unlink()
         except OSError as error:
-            pytest.exit(_cannot_write(self.writer.path, error), ExitCode.SETUP)
+            pytest.exit(_cannot_write(self.writer.path, error), errors.ExitCode.SETUP)
         if ran_all:
             session.exitstatus = self._status(exitstatus)
         elif self.unexpected:
-            session.exitstatus = ExitCode.REGRESSION  # -x, say: what was found is found
+            session.exitstatus = errors.ExitCode.REGRESSION  # -x, say: what was found is found
 
     @property
     def tested_nothing(self) -> bool:
         """Whether there were cells, and none of them applies to its build."""
-        return bool(self.rows) and all(row.verdict.kind is Kind.NOT_APPLICABLE for row in self.rows)
+        return bool(self.rows) and all(row.verdict.kind is oracle.Kind.NOT_APPLICABLE for row in self.rows)
 
-    def _status(self, exitstatus: int) -> ExitCode:
+    def _status(self, exitstatus: int) -> errors.ExitCode:
         """Return the exit status of a run that came to its end."""
         if self.config.stash[LACKING] or self.tested_nothing:
-            return ExitCode.INDETERMINATE
+            return errors.ExitCode.INDETERMINATE
         outcomes = {row.outcome for row in self.rows}
-        if outcomes & {Outcome.UNEXPECTED_FAILURE, Outcome.UNEXPECTEDLY_FIXED} or self.claims_failed:
-            return ExitCode.REGRESSION
-        if Outcome.INDETERMINATE in outcomes:
-            return ExitCode.INDETERMINATE
-        return ExitCode.CLEAN if exitstatus == pytest.ExitCode.OK else ExitCode.SETUP
+        if outcomes & {defects.Outcome.UNEXPECTED_FAILURE, defects.Outcome.UNEXPECTEDLY_FIXED} or self.claims_failed:
+            return errors.ExitCode.REGRESSION
+        if defects.Outcome.INDETERMINATE in outcomes:
+            return errors.ExitCode.INDETERMINATE
+        return errors.ExitCode.CLEAN if exitstatus == pytest.ExitCode.OK else errors.ExitCode.SETUP
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         write = terminalreporter.line
@@ -361,8 +358,9 @@ class Recorder:
         if self.tested_nothing:
             reasons = ", ".join(sorted({wording.reason(row.verdict) for row in self.rows}))
             write(f"nothing was tested: {reasons}", red=True)
-        order = {overlay.label: index for index, overlay in enumerate(self.config.stash[OVERLAYS])}
-        rows = sorted(self.rows, key=lambda row: order[row.build])
+        overlays = self.config.stash[OVERLAYS]
+        order = [overlay.label for overlay in overlays]
+        rows = sorted(self.rows, key=lambda row: order.index(row.build))
         versions = ", ".join(f"{name} {number}" for name, number in environment().items())
         terminalreporter.section(f"headcount: {versions}")
         write(table.render(rows))

@@ -19,14 +19,10 @@ from typing import Any, Self, TextIO
 
 from packaging.version import InvalidVersion, Version
 
+from headcount import defects, errors, examine, oracle, untrusted
 from headcount.builds import Overlay
-from headcount.defects import Explanation, Outcome
 from headcount.environment import environment, harness_digest
-from headcount.errors import UsageError
-from headcount.examine import Examined
 from headcount.observation import Observation
-from headcount.oracle import Kind, Verdict
-from headcount.untrusted import checked, encoded, plain
 
 #: Raised when a reader of older files would misread newer ones.
 FORMAT = 2
@@ -52,8 +48,8 @@ class Row:
     cell: str
     transformers: str
     torch: str
-    verdict: Verdict
-    explanation: Explanation
+    verdict: oracle.Verdict
+    explanation: defects.Explanation
     seconds: float
     observation: Observation | None = None
     recalled: bool = False
@@ -61,7 +57,7 @@ class Row:
     kind: str = "row"
 
     @classmethod
-    def of(cls, found: Examined) -> "Row":
+    def of(cls, found: examine.Examined) -> "Row":
         """Return the row of an examined cell."""
         return cls(
             build=found.build.label,
@@ -79,7 +75,7 @@ class Row:
         )
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> defects.Outcome:
         """The verdict compared with what is recorded."""
         return self.explanation.outcome
 
@@ -101,7 +97,7 @@ class Row:
 
     def to_json(self) -> str:
         """Return it as a line of a results file."""
-        return encoded({"kind": self.kind} | plain(self))
+        return untrusted.encoded({"kind": self.kind} | untrusted.plain(self))
 
     @classmethod
     def from_json(cls, line: str, *, short: bool = False) -> "Row":
@@ -116,9 +112,9 @@ class Row:
         data = json.loads(line)
         if short and isinstance(data, dict):
             data.pop("observation", None)
-        row = checked(cls, data, "row")
-        fine = row.verdict.kind in (Kind.OK, Kind.NOT_APPLICABLE)
-        if row.outcome is Outcome.EXPECTED and fine == bool(row.explanation.defect):
+        row = untrusted.checked(cls, data, "row")
+        fine = row.verdict.kind in (oracle.Kind.OK, oracle.Kind.NOT_APPLICABLE)
+        if row.outcome is defects.Outcome.EXPECTED and fine == bool(row.explanation.defect):
             raise ValueError(
                 f"contradicts itself: {row.verdict.kind}, {row.outcome}, {row.explanation.defect or 'none'}"
             )
@@ -208,7 +204,7 @@ class Writer:
             builds=tuple(Build(b.label, b.spec, b.version, b.digest) for b in builds),
             gate=gate,
         )
-        self._write(encoded({"kind": header.kind} | plain(header)))
+        self._write(untrusted.encoded({"kind": header.kind} | untrusted.plain(header)))
 
     def __enter__(self) -> Self:
         return self
@@ -237,7 +233,7 @@ class Writer:
         try:
             if complete:
                 footer = Footer(self.rows, dict(self._verdicts), _now(), self.doubts, self.reproducers)
-                self._write(encoded({"kind": footer.kind} | plain(footer)))
+                self._write(untrusted.encoded({"kind": footer.kind} | untrusted.plain(footer)))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()
@@ -272,22 +268,24 @@ def read(path: Path) -> Results:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}", "give a results file of nox -s matrix") from error
+        raise errors.UsageError(f"cannot read {path}: {error}", "give a results file of nox -s matrix") from error
     header = _header(path, lines[:1])
     rows: list[Row] = []
     footer = None
     for number, line in enumerate(lines[1:], 2):
         try:
             if number == len(lines) and (data := json.loads(line)).get("kind") == "footer":
-                footer = checked(Footer, data, "footer")
+                footer = untrusted.checked(Footer, data, "footer")
             else:
                 rows.append(_row(line, header))
         except json.JSONDecodeError as error:
             if number == len(lines):
                 break
-            raise UsageError(f"{path}, line {number} is no JSON", "give a results file of nox -s matrix") from error
+            raise errors.UsageError(
+                f"{path}, line {number} is no JSON", "give a results file of nox -s matrix"
+            ) from error
         except (ValueError, AttributeError, RecursionError) as error:
-            raise UsageError(f"{path}, line {number}: {error}", _HINT) from error
+            raise errors.UsageError(f"{path}, line {number}: {error}", _HINT) from error
     return Results(header, tuple(rows), footer)
 
 
@@ -295,16 +293,18 @@ def _header(path: Path, lines: list[str]) -> Header:
     try:
         data = json.loads(lines[0]) if lines else None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}, line 1 is no JSON", "give a results file of nox -s matrix") from error
+        raise errors.UsageError(f"{path}, line 1 is no JSON", "give a results file of nox -s matrix") from error
     if not isinstance(data, dict) or data.get("kind") != "header":
-        raise UsageError(f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one")
+        raise errors.UsageError(
+            f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one"
+        )
     if data.get("format") != FORMAT:
-        raise UsageError(f"{path} has format {data.get('format')!r}, not {FORMAT}", _HINT)
+        raise errors.UsageError(f"{path} has format {data.get('format')!r}, not {FORMAT}", _HINT)
     try:
-        header = checked(Header, data, "header")
+        header = untrusted.checked(Header, data, "header")
         Version(header.environment.get("transformers", ""))
     except (ValueError, InvalidVersion) as error:
-        raise UsageError(f"{path}, line 1: {error}", _HINT) from error
+        raise errors.UsageError(f"{path}, line 1: {error}", _HINT) from error
     return header
 
 
@@ -332,19 +332,19 @@ def merge(parts: Iterable[Results]) -> Results:
     """
     parts = list(parts)
     if not parts:
-        raise UsageError("there are no results to merge")
+        raise errors.UsageError("there are no results to merge")
     if cut_off := [part.header.started for part in parts if not part.complete]:
-        raise UsageError(f"the results started at {cut_off[0]} are cut off", "run that part again")
+        raise errors.UsageError(f"the results started at {cut_off[0]} are cut off", "run that part again")
     first, seen = parts[0].header, set()
     for part in parts:
         for name in ("environment", "harness"):
             if getattr(part.header, name) != getattr(first, name):
-                raise UsageError(
+                raise errors.UsageError(
                     f"the results come from different environments: {name} differs", "merge runs of one environment"
                 )
         for row in part.rows:
             if row.key in seen:
-                raise UsageError(f"{row.build}-{row.cell} is in two of the results", "merge each part once")
+                raise errors.UsageError(f"{row.build}-{row.cell} is in two of the results", "merge each part once")
             seen.add(row.key)
     rows = tuple(row for part in parts for row in part.rows)
     builds = tuple(dict.fromkeys(build for part in parts for build in part.header.builds))

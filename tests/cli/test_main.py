@@ -9,7 +9,7 @@ from headcount.environment import DEVICE
 from headcount.errors import ExitCode
 from helpers import ISSUE_410, miniature_wheel
 
-COMMANDS = ("emit", "minimise", "reproduce", "bisect", "history", "support", "which", "gate", "report", "record")
+COMMANDS = ("emit", "minimise", "reproduce", "bisect", "history", "support", "which", "gate", "report")
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)], ids="-".join)

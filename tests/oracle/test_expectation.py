@@ -142,4 +142,4 @@ def test_of_whole_groups_the_least_important_goes(engine: Engine, miniature: Min
     right = all(row[group] > row[1 - group] for row in means)
     verdict = judge(cell, whole)
     assert (verdict.kind is Kind.WRONG_SELECTION) == (not right)
-    assert right or "the less important that read" in wording.reason(verdict)
+    assert right or "the less important of" in wording.reason(verdict)

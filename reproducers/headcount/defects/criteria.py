@@ -1,9 +1,8 @@
 """Criteria of importance."""
 
+from headcount import matrix, oracle
 from headcount.defects.conditions import PRUNES_HEADS, criterion
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
-from headcount.matrix import Criterion
-from headcount.oracle import Problem
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -15,7 +14,7 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="imp = tp.importance.GroupNormImportance(p=2)",
         source="README, high-level pruners, up to 1.5.1",
         signature=(Raises("AttributeError", "has no attribute 'GroupNormImportance'"),),
-        may_show=criterion(Criterion.GROUP_NORM),
+        may_show=criterion(matrix.Criterion.GROUP_NORM),
         examples=(
             "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_groupnorm",
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_groupnorm",
@@ -37,7 +36,7 @@ DEFECTS: tuple[Defect, ...] = (
             Raises("RuntimeError", "Tensors must have same number of dimensions"),
             Raises("TypeError", "'NoneType' object is not iterable"),
         ),
-        may_show=criterion(Criterion.OBDC),
+        may_show=criterion(matrix.Criterion.OBDC),
         examples=(
             "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_obdc",
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_obdc",
@@ -53,7 +52,7 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="importance (Callable): importance estimator.",
         source='MetaPruner\'s docstring; every criterion returns None to "skip groups without parameterized layers"',
         signature=(Raises("TypeError", "object of type 'NoneType' has no len"),),
-        may_show=criterion(Criterion.BN_SCALE),
+        may_show=criterion(matrix.Criterion.BN_SCALE),
         examples=(
             "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_bnscale",
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_bnscale",
@@ -69,11 +68,11 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="imp_score is a 1-D tensor with length 3 for channels [2, 6, 9]",
         source="docstring of Importance",
         signature=(
-            Breaks(Problem.HEAD_RANKING),
-            Breaks(Problem.COUNT, "heads"),
-            Breaks(Problem.TOTAL, "heads"),
+            Breaks(oracle.Problem.HEAD_RANKING),
+            Breaks(oracle.Problem.COUNT, "heads"),
+            Breaks(oracle.Problem.TOTAL, "heads"),
         ),
-        may_show=criterion(Criterion.LAMP) & PRUNES_HEADS,
+        may_show=criterion(matrix.Criterion.LAMP) & PRUNES_HEADS,
         examples=(
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",
             "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",

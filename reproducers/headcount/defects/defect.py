@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from headcount import matrix, oracle
 from headcount.defects.conditions import Condition
-from headcount.matrix import Cell
-from headcount.oracle import Kind, Problem, Side, Verdict
 
 
 class Severity(IntEnum):
@@ -24,9 +23,9 @@ class Raises:
     exception: str
     text: str
     frame: str = ""
-    kind: Kind = Kind.CRASH
+    kind: oracle.Kind = oracle.Kind.CRASH
 
-    def matches(self, verdict: Verdict) -> bool:
+    def matches(self, verdict: oracle.Verdict) -> bool:
         """Return whether a verdict has these fields."""
         failure = verdict.failure
         return (
@@ -49,21 +48,21 @@ class Breaks:
         found: the first count that was seen.
     """
 
-    problem: Problem
+    problem: oracle.Problem
     dimension: str = ""
-    side: Side = Side.NONE
+    side: oracle.Side = oracle.Side.NONE
     untouched: bool = False
     where: str = ""
     found: int | None = None
 
-    def matches(self, verdict: Verdict) -> bool:
+    def matches(self, verdict: oracle.Verdict) -> bool:
         """Return whether a verdict has these fields."""
         finding = verdict.finding
         return (
             finding is not None
             and finding.problem is self.problem
             and finding.dimension.startswith(self.dimension)
-            and self.side in (Side.NONE, finding.side)
+            and self.side in (oracle.Side.NONE, finding.side)
             and (finding.untouched or not self.untouched)
             and self.where in finding.where
             and (self.found is None or finding.found[:1] == (self.found,))
@@ -113,6 +112,6 @@ class Defect:
     upstream: str = ""
     over: tuple[str, ...] = ()
 
-    def looks_like(self, cell: Cell, verdict: Verdict) -> bool:
+    def looks_like(self, cell: matrix.Cell, verdict: oracle.Verdict) -> bool:
         """Return whether a cell's failure may be this defect, on whatever build."""
         return self.may_show.holds(cell) and any(pattern.matches(verdict) for pattern in self.signature)

@@ -12,12 +12,9 @@ from importlib.resources import files
 
 from packaging.version import Version
 
-from headcount.builds import RELEASES
+from headcount import builds, errors, matrix, oracle
 from headcount.defects.catalogue import DEFECTS
-from headcount.errors import SetupError
-from headcount.matrix import Cell
 from headcount.matrix.cells import known_cells
-from headcount.oracle import Kind, Verdict
 
 NOT_RUN = "-"
 NOT_APPLICABLE = "n/a"
@@ -40,7 +37,7 @@ class Token:
     def __str__(self) -> str:
         return f"{self.kind}:{self.defect}:{self.found}" if self.defect else self.kind
 
-    def matches(self, verdict: Verdict) -> bool:
+    def matches(self, verdict: oracle.Verdict) -> bool:
         """Return whether a failure is the recorded one."""
         return bool(self.defect) and self.kind == verdict.kind and self.found == verdict.found
 
@@ -55,7 +52,7 @@ class Token:
         defect, colon, found = rest.partition(":")
         if not rest and text in (FINE, NOT_APPLICABLE, NOT_RUN):
             return cls(text)
-        if not colon or kind not in set(Kind) or not Verdict(Kind(kind)).is_failure:
+        if not colon or kind not in set(oracle.Kind) or not oracle.Verdict(oracle.Kind(kind)).is_failure:
             raise ValueError(f"{text!r} is no token")
         if defect not in defects:
             raise ValueError(f"there is no defect {defect!r}")
@@ -69,12 +66,12 @@ class Expectations:
     transformers: str
     tokens: Mapping[str, Mapping[str, Token]]
 
-    def token(self, cell: Cell, release: str) -> Token | None:
+    def token(self, cell: matrix.Cell, release: str) -> Token | None:
         """Return what is recorded of a cell on a release; None if nothing is."""
         found = self.tokens.get(cell.id, {}).get(release)
         return None if found is None or found.kind == NOT_RUN else found
 
-    def foretold(self, cell: Cell, release: str) -> str:
+    def foretold(self, cell: matrix.Cell, release: str) -> str:
         """Return the defect that is recorded of a cell on a release; "" if it is fine, or nothing is recorded."""
         found = self.token(cell, release)
         return found.defect if found else ""
@@ -87,7 +84,7 @@ class Expectations:
             for release, token in row.items():
                 if token.defect:
                     shown.setdefault(token.defect, set()).add(release)
-        return {defect: tuple(r for r in RELEASES if r in found) for defect, found in shown.items()}
+        return {defect: tuple(r for r in builds.RELEASES if r in found) for defect, found in shown.items()}
 
     @cached_property
     def cells(self) -> Mapping[str, tuple[str, ...]]:
@@ -102,7 +99,7 @@ class Expectations:
 
 def column(version: str) -> str:
     """Return the release to which a build of this version is held: the newest that is not newer; else the first."""
-    return next((r for r in reversed(RELEASES) if Version(r) <= Version(version)), RELEASES[0])
+    return next((r for r in reversed(builds.RELEASES) if Version(r) <= Version(version)), builds.RELEASES[0])
 
 
 @cache
@@ -120,7 +117,7 @@ def recorded(transformers: str) -> Expectations:
     """
     known = versions()
     if not known:
-        raise SetupError("no expectations are recorded", "nox -s record writes them")
+        raise errors.SetupError("no expectations are recorded", "nox -s record writes them")
     nearest = next((v for v in reversed(known) if Version(v) <= Version(transformers)), known[0])
     return _read(nearest)
 
@@ -142,14 +139,14 @@ def parse(text: str, name: str, defects: Iterable[str]) -> Expectations:
         SetupError: it was edited by hand, cut off, or written for another matrix; which line, and why.
     """
 
-    def refused(number: int, why: str) -> SetupError:
-        return SetupError(
+    def refused(number: int, why: str) -> errors.SetupError:
+        return errors.SetupError(
             f"{name}, line {number}: {why}", "nox -s record writes these files; they are not edited by hand"
         )
 
     head, *lines = text.split("\n")
-    if head.split("\t") != ["cell", *RELEASES]:
-        raise refused(1, f"its columns are not the {len(RELEASES)} releases")
+    if head.split("\t") != ["cell", *builds.RELEASES]:
+        raise refused(1, f"its columns are not the {len(builds.RELEASES)} releases")
     tokens: dict[str, Mapping[str, Token]] = {}
     for number, line in enumerate(lines, 2):
         try:
@@ -176,9 +173,9 @@ def _row(line: str, defects: Iterable[str], last: str) -> tuple[str, Mapping[str
         raise ValueError(f"the matrix has no cell {id_!r}")
     if id_ <= last:
         raise ValueError(f"{id_} is there twice, or out of order")
-    if len(row) != len(RELEASES):
-        raise ValueError(f"it has {len(row)} tokens for {len(RELEASES)} releases")
-    return id_, dict(zip(RELEASES, (Token.parse(word, defects) for word in row), strict=True))
+    if len(row) != len(builds.RELEASES):
+        raise ValueError(f"it has {len(row)} tokens for {len(builds.RELEASES)} releases")
+    return id_, dict(zip(builds.RELEASES, (Token.parse(word, defects) for word in row), strict=True))
 
 
 def _check_end(line: str, tokens: Mapping[str, Mapping[str, Token]], rest: list[str]) -> None:

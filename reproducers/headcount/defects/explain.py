@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from headcount import matrix, oracle
 from headcount.defects.catalogue import DEFECTS
 from headcount.defects.defect import Defect
 from headcount.defects.expectations import column, recorded, versions
-from headcount.matrix import Cell
-from headcount.oracle import Kind, Verdict
 
 
 class Outcome(StrEnum):
@@ -34,7 +33,7 @@ class Explanation:
     looks_like: tuple[str, ...] = ()
 
 
-def explain(cell: Cell, verdict: Verdict, version: str, transformers: str) -> Explanation:
+def explain(cell: matrix.Cell, verdict: oracle.Verdict, version: str, transformers: str) -> Explanation:
     """Return whether a verdict is what is recorded.
 
     A release is held to its own column; any other build to the column of the release that it comes after.
@@ -43,20 +42,20 @@ def explain(cell: Cell, verdict: Verdict, version: str, transformers: str) -> Ex
         version: the build's.
         transformers: the version that is installed.
     """
-    if verdict.kind is Kind.NOT_APPLICABLE:
+    if verdict.kind is oracle.Kind.NOT_APPLICABLE:
         return Explanation(Outcome.EXPECTED)
-    if verdict.kind is Kind.UNTESTABLE:
+    if verdict.kind is oracle.Kind.UNTESTABLE:
         return Explanation(Outcome.INDETERMINATE)
     token = recorded(transformers).token(cell, column(version))
     defect = token.defect if token else ""
-    if verdict.kind is Kind.OK:
+    if verdict.kind is oracle.Kind.OK:
         return Explanation(Outcome.UNEXPECTEDLY_FIXED if defect else Outcome.EXPECTED, defect)
     if token is not None and token.matches(verdict):
         return Explanation(Outcome.EXPECTED, defect)
     return Explanation(Outcome.UNEXPECTED_FAILURE, "", tuple(d.id for d in looks_like(cell, verdict, column(version))))
 
 
-def looks_like(cell: Cell, verdict: Verdict, release: str = "") -> tuple[Defect, ...]:
+def looks_like(cell: matrix.Cell, verdict: oracle.Verdict, release: str = "") -> tuple[Defect, ...]:
     """Return the known defects that a failure looks like; two where two do, and neither stands over the other.
 
     Args:

@@ -1,5 +1,6 @@
 """Heads: how many go, and when."""
 
+from headcount import matrix, oracle
 from headcount.defects.conditions import (
     FLOATS_MISS,
     GLOBAL,
@@ -14,8 +15,6 @@ from headcount.defects.conditions import (
     criterion,
 )
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
-from headcount.matrix import Criterion
-from headcount.oracle import Problem, Side
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -48,9 +47,9 @@ DEFECTS: tuple[Defect, ...] = (
         source="MetaPruner's docstring",
         signature=(
             Raises("RuntimeError", "is invalid for input of size"),
-            Breaks(Problem.REPORTED, "q"),
-            Breaks(Problem.UNEVEN_HEADS, "q"),
-            Breaks(Problem.TOTAL, "heads", side=Side.TOO_MANY),
+            Breaks(oracle.Problem.REPORTED, "q"),
+            Breaks(oracle.Problem.UNEVEN_HEADS, "q"),
+            Breaks(oracle.Problem.TOTAL, "heads", side=oracle.Side.TOO_MANY),
         ),
         may_show=PRUNES_HEADS & SEVERAL_STEPS,
         examples=(
@@ -68,7 +67,7 @@ DEFECTS: tuple[Defect, ...] = (
         cause="each step multiplies its ratio, meant for the heads there were at first, with the heads that are left.",
         breaks="The pruner will prune the model iteratively for several steps to achieve the target pruning ratio.",
         source="comment in MetaPruner.__init__",
-        signature=(Breaks(Problem.COUNT, "heads", side=Side.TOO_FEW),),
+        signature=(Breaks(oracle.Problem.COUNT, "heads", side=oracle.Side.TOO_FEW),),
         may_show=LOCAL & PRUNES_HEADS & SEVERAL_STEPS,
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps3",
@@ -85,8 +84,8 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(
-            Breaks(Problem.COUNT, "heads", untouched=True),
-            Breaks(Problem.TOTAL, "heads", untouched=True),
+            Breaks(oracle.Problem.COUNT, "heads", untouched=True),
+            Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
         may_show=PRUNES_HEADS & NO_CHANNELS,
         examples=(
@@ -124,7 +123,7 @@ DEFECTS: tuple[Defect, ...] = (
         cause="prune_head_dims is asked only where there are several channel groups, and a single head is one group.",
         breaks="prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True.",
         source="MetaPruner's docstring",
-        signature=(Breaks(Problem.COUNT, "dims", side=Side.TOO_FEW),),
+        signature=(Breaks(oracle.Problem.COUNT, "dims", side=oracle.Side.TOO_FEW),),
         may_show=GLOBAL & KEEPS_HEAD_DIMS & PRUNES_HEADS & SEVERAL_STEPS,
         examples=("vit-global-prunenum-keepdims-heads4of5-chan1of2-steps5",),
         reproducer=Reproducer("single_head_dims.py", "1.4.2", "1.4.3"),
@@ -144,7 +143,7 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="m.num_attention_heads = pruner.num_heads[m.query]",
         source="examples/transformers/prune_hf_vit.py",
         signature=(
-            Breaks(Problem.REPORTED, found=0),
+            Breaks(oracle.Problem.REPORTED, found=0),
             Raises("ZeroDivisionError", "by zero"),
         ),
         may_show=PRUNES_HEADS,
@@ -163,7 +162,7 @@ DEFECTS: tuple[Defect, ...] = (
         cause="rounding removes all heads of a layer, and the group is refused because it would leave no channel.",
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
-        signature=(Breaks(Problem.COUNT, "heads", untouched=True),),
+        signature=(Breaks(oracle.Problem.COUNT, "heads", untouched=True),),
         may_show=LOCAL & PRUNES_HEADS & LESS_THAN_A_HEAD,
         examples=(
             "vit-local-prunenum-keepdims-heads9of10-chan0-steps1",
@@ -184,9 +183,9 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(
-            Breaks(Problem.COUNT, "heads"),
-            Breaks(Problem.TOTAL, "heads", side=Side.TOO_FEW),
-            Breaks(Problem.REPORTED, "q"),
+            Breaks(oracle.Problem.COUNT, "heads"),
+            Breaks(oracle.Problem.TOTAL, "heads", side=oracle.Side.TOO_FEW),
+            Breaks(oracle.Problem.REPORTED, "q"),
         ),
         may_show=PRUNES_HEADS & FLOATS_MISS,
         examples=(
@@ -203,8 +202,8 @@ DEFECTS: tuple[Defect, ...] = (
         cause="what goes is whatever scores no more than the threshold, not as many as the ratio says.",
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring; importance is documented as any callable",
-        signature=(Breaks(Problem.REPORTED),),
-        may_show=criterion(Criterion.CONSTANT) & GLOBAL & PRUNES_HEADS,
+        signature=(Breaks(oracle.Problem.REPORTED),),
+        may_show=criterion(matrix.Criterion.CONSTANT) & GLOBAL & PRUNES_HEADS,
         examples=("vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_constant",),
         reproducer=Reproducer("ties_go_together.py", "1.6.1"),
         over=(
@@ -223,8 +222,8 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(
-            Breaks(Problem.COUNT, "heads"),
-            Breaks(Problem.TOTAL, "heads"),
+            Breaks(oracle.Problem.COUNT, "heads"),
+            Breaks(oracle.Problem.TOTAL, "heads"),
         ),
         may_show=GLOBAL & PRUNES_HEADS & HEAD_RATIO_DICT,
         examples=(
@@ -245,7 +244,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         breaks="head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio.",
         source="MetaPruner's docstring",
-        signature=(Breaks(Problem.COUNT, "heads"),),
+        signature=(Breaks(oracle.Problem.COUNT, "heads"),),
         may_show=LOCAL & PRUNES_HEADS & HEAD_RATIO_DICT,
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-headdict_query0_2of3",),
         reproducer=Reproducer("head_dict_query.py", "1.6.1", "1.3.0"),
@@ -260,8 +259,8 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="prune_num_heads (bool): remove entire heads in multi-head attention.",
         source="GroupNormPruner's docstring; in README, pruner.step() prunes",
         signature=(
-            Breaks(Problem.COUNT, "heads", untouched=True),
-            Breaks(Problem.TOTAL, "heads", untouched=True),
+            Breaks(oracle.Problem.COUNT, "heads", untouched=True),
+            Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
         may_show=SPARSE & PRUNES_HEADS,
         examples=(

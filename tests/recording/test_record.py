@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from record import RefusedError, Tokens, record, text_of
 
 from headcount.builds import RELEASES, Overlay
 from headcount.defects.expectations import NOT_RUN, Expectations, Token
@@ -14,7 +15,6 @@ from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion
 from headcount.models import Model
 from headcount.oracle import Finding, Kind, Problem, Promise, Rule, Verdict, promises
-from record import RefusedError, Tokens, record, text_of
 
 Miniature = Callable[[str], Overlay]
 
