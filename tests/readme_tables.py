@@ -34,10 +34,10 @@ def ratios(bench: dict[str, Any]) -> str:
 
 
 def defects(transformers: str = "5.23.0") -> str:
-    """Return the catalogue as a Markdown table, with the releases that show each defect in some cell."""
+    """Return the catalogue as a Markdown table, the worst first, with the releases that show each defect in some cell."""
     lines = ["| defect | what is wrong | releases |", "|---|---|---|"]
     shown = recorded(transformers).releases
-    for defect in DEFECTS:
+    for defect in sorted(DEFECTS, key=lambda defect: defect.severity):
         issue = f" ([#{defect.upstream.rpartition('/')[2]}]({defect.upstream}))" if defect.upstream else ""
         file, releases = defect.reproducer.file, ranges(shown.get(defect.id, ()))
         lines.append(f"| [{defect.id}](reproducers/{file}) | {defect.title}{issue} | {releases} |")

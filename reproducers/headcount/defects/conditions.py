@@ -40,7 +40,6 @@ def _floats_miss(cell: Cell) -> bool:
     return any(rounding(exact) != rounding(close) for exact, close in products for rounding in (floor, ceil))
 
 
-ANY = Condition("any call", lambda _: True)
 LOCAL = Condition("local pruning", lambda cell: not cell.config.global_pruning)
 GLOBAL = Condition("global pruning", lambda cell: cell.config.global_pruning)
 PRUNES_HEADS = Condition("heads are pruned", lambda cell: prunes_heads(cell.config))

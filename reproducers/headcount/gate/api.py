@@ -3,9 +3,9 @@
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -20,13 +20,8 @@ from headcount.untrusted import checked
 #: The program that lists what an imported build offers.
 _LISTING = Path(__file__).with_name("listing.py")
 
-_PACKAGE = "torch_pruning"
-
 #: Stands for a parameter that takes any name.
 _ANY = "**"
-
-#: A path, whether it is gone, and how it changed.
-_Broken = tuple[str, bool, str]
 
 logging.getLogger("griffe").setLevel(logging.CRITICAL)  # a source that it cannot read is reported by this module
 
@@ -62,10 +57,10 @@ def api_breaks(
     if now.at and (unlisted := before.at.keys() - now.at.keys()):  # a module's `__getattr__` may make them
         more = _imported(engine, candidate, unlisted)
         now = _Offers({**now.at, **more.at}, {**now.takes, **more.takes})
-    in_source = list(_in_source(base, candidate, now))
-    found = [*_once_imported(before, now, {path for path, removed, _ in in_source if removed}), *in_source]
+    in_source = _in_source(base, candidate, now)
+    found = [*_once_imported(before, now, {each.path for each in in_source if each.removed}), *in_source]
     unknown = tuple(build.label for build, offers in ((base, before), (candidate, now)) if not offers.at)
-    return tuple(ApiBreak(*broken, _is_allowed(broken[0], allowed)) for broken in found), unknown
+    return tuple(replace(each, allowed=_is_allowed(each.path, allowed)) for each in found), unknown
 
 
 def _imported(engine: Engine, build: Overlay, names: Iterable[str] = ()) -> _Offers:
@@ -81,73 +76,72 @@ def _imported(engine: Engine, build: Overlay, names: Iterable[str] = ()) -> _Off
     return _Offers()
 
 
-def _once_imported(before: _Offers, now: _Offers, known: set[str]) -> Iterator[_Broken]:
+def _once_imported(before: _Offers, now: _Offers, known: set[str]) -> Iterator[ApiBreak]:
     """Yield what is gone without a trace in the source; nothing if what is offered now is unknown.
 
     Args:
         known: what is gone from the source. A member that its class lost is lost to the class's heirs, too.
     """
-    gone = sorted(before.at.keys() - now.at.keys()) if now.at else []
+    gone = before.at.keys() - now.at.keys() if now.at else set()
     members = {path.rpartition(".")[2] for path in known}
-    for path in gone:
-        is_inside = any(path.startswith(f"{outer}.") for outer in gone)
-        if not is_inside and path not in known and path.rpartition(".")[2] not in members:
-            yield path, True, "no longer there once it is imported"
+    for path in sorted(gone):
+        if path.rpartition(".")[2] not in members and not any(path.startswith(f"{outer}.") for outer in gone):
+            yield ApiBreak(path, True, "no longer there once it is imported")
     for path in sorted(_untaken(before, now) - known):
-        yield path, True, "parameter no longer taken"
+        yield ApiBreak(path, True, "parameter no longer taken")
 
 
 def _untaken(before: _Offers, now: _Offers) -> set[str]:
     """Return the parameters that are no longer taken, each once: where it is defined, or by its shortest name.
 
-    What has its own definition now is another function, which takes less.
+    A name that is now defined elsewhere is another function, which takes less.
     """
     found: dict[tuple[str, str], str] = {}
-    for path in sorted(before.at.keys() & now.at.keys(), key=len):
-        where = path if before.at[path] != now.at[path] else now.at[path]
-        taken = now.takes.get(path, ())
+    for path in sorted(before.at.keys() & now.at.keys(), key=lambda path: (len(path), path)):
+        where, taken = now.at[path], {*now.takes.get(path, ())}
         for parameter in {*before.takes.get(path, ())} - {*taken, _ANY} if _ANY not in taken else ():
-            found.setdefault((now.at[path], parameter), f"{where}({parameter})")
+            found.setdefault((where, parameter), f"{where if where == before.at[path] else path}({parameter})")
     return set(found.values())
 
 
-def _in_source(base: Overlay, candidate: Overlay, now: _Offers) -> Iterable[_Broken]:
+def _in_source(base: Overlay, candidate: Overlay, now: _Offers) -> Collection[ApiBreak]:
     """Return what the source no longer says, and is not there by other means: `globals()`, a `__getattr__`."""
     found = {}
     for breakage in griffe.find_breaking_changes(_source(base), _source(candidate)):
-        path, kind = breakage.obj.path.removeprefix(f"{_PACKAGE}."), breakage.kind
+        path, kind = breakage.obj.path.removeprefix("torch_pruning."), breakage.kind
         if "PARAMETER" in kind.name and (parameter := getattr(breakage.old_value, "name", None)):
             path = f"{path}({parameter})"
         inherited = breakage.obj.is_alias and getattr(breakage.obj, "inherited", False)  # its own class is reported
         if not inherited and not (kind is griffe.BreakageKind.OBJECT_REMOVED and path in now.at):
-            found[path, kind] = (path, kind.name.endswith("REMOVED"), kind.value[0].lower() + kind.value[1:])
+            what = kind.value[0].lower() + kind.value[1:]
+            found[path, kind] = ApiBreak(path, kind.name.endswith("REMOVED"), what)
     return found.values()
 
 
 def _source(build: Overlay) -> griffe.Object | griffe.Alias:
     try:
-        loaded = griffe.load(
-            "torch_pruning",
-            search_paths=[build.path],
-            allow_inspection=False,
-            resolve_aliases=True,
-            resolve_external=False,
+        return _opened(
+            griffe.load(
+                "torch_pruning",
+                search_paths=[build.path],
+                allow_inspection=False,
+                resolve_aliases=True,
+                resolve_external=False,
+            )
         )
-        _open(loaded)
     except (griffe.GriffeError, SyntaxError, ImportError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise UsageError(f"the source of {build.label} cannot be read: {error!r}", "does it compile?") from error
-    return loaded
 
 
-def _open(module: griffe.Object | griffe.Alias) -> None:
+def _opened(module: griffe.Object | griffe.Alias) -> griffe.Object | griffe.Alias:
     """Count a module's own functions and classes as public, though its `__all__` forgets them: people use them."""
-    if isinstance(module, griffe.Alias):
-        return
-    if module.exports is not None:
-        own = [*module.classes.values(), *module.functions.values()]
-        module.exports = [*module.exports, *(o.name for o in own if not o.is_alias and not o.name.startswith("_"))]
-    for inner in module.modules.values():
-        _open(inner)
+    if not isinstance(module, griffe.Alias):
+        if module.exports is not None:
+            own = [*module.classes.values(), *module.functions.values()]
+            module.exports = [*module.exports, *(o.name for o in own if not o.is_alias and not o.name.startswith("_"))]
+        for inner in module.modules.values():
+            _opened(inner)
+    return module
 
 
 def _is_allowed(path: str, allowed: tuple[str, ...]) -> bool:

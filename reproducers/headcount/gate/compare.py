@@ -44,16 +44,11 @@ class Difference:
 
     @property
     def sides(self) -> tuple[Row | None, ...]:
-        """What happened: on both, or on the one alone that was not run or cannot be tested, the candidate's first."""
+        """The rows to show: both, or only the one that was not run or cannot be tested; the candidate's first."""
         for row in (self.candidate, self.base):
             if row is None or row.verdict.kind is Kind.UNTESTABLE:
                 return (row,)
         return (self.base, self.candidate)
-
-    @property
-    def failures(self) -> tuple[Signature | None, ...]:
-        """How they failed, whatever modules the functions are in: alike in cells that went the same way."""
-        return tuple(None if row is None else row.verdict.signature.unplaced for row in self.sides)
 
 
 @dataclass(frozen=True)
@@ -74,9 +69,8 @@ class ApiBreak:
 
     @property
     def name(self) -> str:
-        """The last part of the path: a parameter, or a name without what it stands in."""
-        plain, _, parameter = self.path.rstrip(")").partition("(")
-        return parameter or plain.rpartition(".")[2]
+        """The last part of the path: a parameter, or a name without its module and class."""
+        return self.path.rstrip(")").replace("(", ".").rpartition(".")[2]
 
     @property
     def lost(self) -> bool:
@@ -142,32 +136,30 @@ def compare(
         key: what a row is found by in the other results, and shown as.
     """
     before, after = ({key(row): row for row in rows} for rows in (base, candidate))
-    found = []
-    for cell in dict.fromkeys((*cells, *after, *before)):
-        one, other = before.get(cell), after.get(cell)
-        change = change_between(one, other) if one and other else Change.INDETERMINATE
-        if other and change is Change.REGRESSED and _lacks(other, pardoned.get(cell, ())):
-            change = Change.NOT_COMPARED
-        found.append(Difference(cell, one, other, change))
-    return tuple(found)
+    pairs = {cell: (before.get(cell), after.get(cell)) for cell in dict.fromkeys((*cells, *after, *before))}
+    return tuple(
+        Difference(cell, *pair, change_between(*pair, pardoned.get(cell, ()))) for cell, pair in pairs.items()
+    )
 
 
-def change_between(base: Row, candidate: Row) -> Change:  # noqa: PLR0911 - one for each change
-    """Return what became of a cell."""
-    kinds = (base.verdict.kind, candidate.verdict.kind)
-    if Kind.UNTESTABLE in kinds:
+def change_between(  # noqa: PLR0911 - one for each change
+    base: Row | None, candidate: Row | None, pardoned: Collection[str] = ()
+) -> Change:
+    """Return what became of a cell. To fail for want of a pardoned name is no regression."""
+    if base is None or candidate is None or Kind.UNTESTABLE in (base.verdict.kind, candidate.verdict.kind):
         return Change.INDETERMINATE
     was_fine, fine = is_fine(base), is_fine(candidate)
-    if kinds[0] is Kind.NOT_APPLICABLE and not was_fine:
+    if base.verdict.kind is Kind.NOT_APPLICABLE and not was_fine:
         return Change.NOT_COMPARED
-    if kinds[1] is Kind.NOT_APPLICABLE and not fine:
+    if candidate.verdict.kind is Kind.NOT_APPLICABLE and not fine:
         return Change.INDETERMINATE  # by its version it is older than the base
     if not base.repeats:
         return Change.FLAKY
     if _may_be_the_machines(base):
         return Change.INDETERMINATE
     if not fine and (was_fine or _breaks_more(base, candidate)):
-        return Change.REGRESSED if candidate.repeats else Change.FLAKY
+        change = Change.NOT_COMPARED if _lacks(candidate, pardoned) else Change.REGRESSED
+        return change if candidate.repeats else Change.FLAKY
     if fine and not was_fine:
         return Change.FIXED
     if failure_of(base) != failure_of(candidate) or _SURVIVORS(base.seen) != _SURVIVORS(candidate.seen):
@@ -185,27 +177,29 @@ def is_unexplained(row: Row) -> bool:
     return not is_fine(row) and not row.explanation.defect
 
 
-def failure_of(row: Row) -> str:
-    """Return a row's failure as a text that is the same wherever the code now is: functions move between files."""
-    return str(row.verdict.signature.unplaced)
+def failure_of(row: Row) -> Signature:
+    """Return a row's failure without its module: functions move between files."""
+    return row.verdict.signature.unplaced
 
 
 def _breaks_more(base: Row, candidate: Row) -> bool:
     """Return whether a cell that failed breaks another promise now. What a crash hid is not known."""
     cell = known_cells().get(candidate.cell)
-    if cell is None or base.seen.ending is not Ending.FINISHED:
-        return False
-    return not kinds_broken(cell, candidate.seen) <= kinds_broken(cell, base.seen)
+    return (
+        cell is not None
+        and base.seen.ending is Ending.FINISHED
+        and not kinds_broken(cell, candidate.seen) <= kinds_broken(cell, base.seen)
+    )
 
 
 def _may_be_the_machines(row: Row) -> bool:
     """Return whether the machine may have failed: no known defect explains it, and memory, disk or time was short."""
     failure = row.verdict.failure
     short = failure is not None and MACHINES_FAULT.search(f"{failure.exception}: {failure.message}")
-    return is_unexplained(row) and bool(short or row.verdict.kind in (Kind.TIMEOUT, Kind.KILLED))
+    return is_unexplained(row) and (bool(short) or row.verdict.kind in (Kind.TIMEOUT, Kind.KILLED))
 
 
 def _lacks(row: Row, names: Collection[str]) -> bool:
-    """Return whether it failed for want of one of these names, as the exception's message has it."""
+    """Return whether the exception's message says that one of these names is missing."""
     failure = row.verdict.failure
     return failure is not None and any(f"'{name}'" in failure.message for name in names)

@@ -74,8 +74,10 @@ def _taken(value: object) -> list[str]:
 
 
 _wanted = json.loads(os.environ.get("HEADCOUNT_NAMES", "[]"))
-_reached_all = {path: value for path in _wanted if (value := _reached(path)) is not None}
-_found = sorted((_reached_all if _wanted else _listed()).items())
+_found = {path: value for path in _wanted if (value := _reached(path)) is not None} if _wanted else _listed()
 ANSWER = json.dumps(
-    {"at": {path: _defined(path, value) for path, value in _found}, "takes": {p: _taken(value) for p, value in _found}}
+    {
+        "at": {path: _defined(path, value) for path, value in _found.items()},
+        "takes": {path: _taken(value) for path, value in _found.items()},
+    }
 )

@@ -204,7 +204,8 @@ def _defect(timeline: Timeline) -> dict[str, Any]:
     defect = timeline.defect
     path = REPRODUCERS / defect.reproducer.file
     return {
-        **{name: getattr(defect, name) for name in ("id", "title", "upstream", "cause", "breaks", "source")},
+        **{name: getattr(defect, name) for name in ("id", "title", "hits", "upstream", "cause", "breaks", "source")},
+        "severity": defect.severity.name.lower().replace("_", " "),
         "reproducer": path.read_text("utf-8") if path.is_file() else "",
         "file": defect.reproducer.file,
         "story": timeline.story,

@@ -252,6 +252,8 @@ function open(name) {
   if (defect) {
     add("known defect", `${defect.id}: ${defect.title}`);
     if (row.verdict === "ok") add("but", "it is recorded for this cell, and does not show");
+    add("severity", defect.severity);
+    add("hits", defect.hits);
     add("cause", defect.cause);
     add("it breaks", `“${defect.breaks}” (${defect.source})`);
     if (/^https:\/\/github\.com\//.test(defect.upstream)) add("upstream", make("a", { href: defect.upstream, rel: "noopener noreferrer" }, defect.upstream));
