@@ -48,7 +48,7 @@ def install(session: nox.Session, transformers: str, *groups: str) -> None:
 
 
 def installer_environment() -> dict[str, str]:
-    """Let uv find what pip finds, take CPU builds of torch unless told otherwise, and compile byte code once."""
+    """Let uv find what pip finds, take CPU builds of torch by default, and compile byte code once."""
     environment = {"UV_COMPILE_BYTECODE": "1"}
     wheelhouse = os.environ.get("PIP_FIND_LINKS")
     if wheelhouse and "UV_FIND_LINKS" not in os.environ:

@@ -34,7 +34,7 @@ def ratios(bench: dict[str, Any]) -> str:
 
 
 def defects(transformers: str = "5.23.0") -> str:
-    """Return the catalogue as a Markdown table, the worst first, with the releases that show each defect in some cell."""
+    """Return the catalogue as a Markdown table, the worst first, with the releases that show each defect."""
     lines = ["| defect | what is wrong | releases |", "|---|---|---|"]
     shown = recorded(transformers).releases
     for defect in sorted(DEFECTS, key=lambda defect: defect.severity):

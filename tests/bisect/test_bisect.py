@@ -115,8 +115,8 @@ def test_another_failure_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixt
         code, out, _ = run(capsys, CELL, "--repo", clone, how, "--good", "c0", "--bad", "c3")
         assert code == ExitCode.INDETERMINATE
         assert f"introduced by one of 3, {sha(clone, 'c1')} to {sha(clone, 'c3')}" in out
-        assert "cannot be told: `crash: KeyError at step" in out
-        assert "cannot be told: `untestable: RuntimeError at import" in out
+        assert "not known: `crash: KeyError at step" in out
+        assert "not known: `untestable: RuntimeError at import" in out
     code, out, _ = run(capsys, CELL, "--repo", clone, "--scan", "--any-failure", "--good", "c0", "--bad", "c3")
     assert code == ExitCode.CLEAN
     assert f"introduced by {sha(clone, 'c1')}" in out
@@ -211,7 +211,7 @@ def test_a_branch_of_which_nothing_is_known(tmp_path: Path, capsys: pytest.Captu
     for good in ("older", "c0"):
         git(clone, "tag", "-f", "v1.3.0", good)
         code, out, _ = run(capsys, CELL, "--repo", clone, "--find", "introduced")
-        assert (code, f"before {sha(clone, 'side')} it cannot be told" in out) == (ExitCode.INDETERMINATE, True)
+        assert (code, f"before {sha(clone, 'side')} it is not known" in out) == (ExitCode.INDETERMINATE, True)
     with_line = ["--good", "side", "--bad", "merged", "--first-parent"]
     code, _, err = run(capsys, CELL, "--repo", clone, *with_line)
     assert (code, "side is not on the line of merged's first parents" in err) == (ExitCode.USAGE, True)
@@ -238,17 +238,17 @@ def test_failures_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[s
             ("crash-import", "wrong-heads", ""),
             [],
             ExitCode.INDETERMINATE,
-            "to HEAD ({c2}), before {c1} it cannot be told",
+            "to HEAD ({c2}), before {c1} it is not known",
         ),
         (
             ("correct", "", "crash-import"),
             [],
             ExitCode.INDETERMINATE,
-            "good throughout, {c0} to {c1}, after {c1} it cannot be told",
+            "good throughout, {c0} to {c1}, after {c1} it is not known",
         ),
         (("correct", "", "crash-import"), ["--find", "fixed"], ExitCode.CLEAN, "good throughout"),
         (("crash-import", "wrong-heads", "correct"), ["--find", "fixed"], ExitCode.CLEAN, "fixed by {c2}"),
-        (("crash-import", "wrong-heads", "correct"), [], ExitCode.INDETERMINATE, "before {c1} it cannot be told"),
+        (("crash-import", "wrong-heads", "correct"), [], ExitCode.INDETERMINATE, "before {c1} it is not known"),
     ],
 )
 def test_ends_that_cannot_be_tested_hide_changes(

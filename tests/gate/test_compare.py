@@ -81,7 +81,7 @@ def test_a_known_defect_is_not_the_machine_s() -> None:
 
 def test_a_cell_that_was_not_run_is_indeterminate() -> None:
     """On either side, or on both: it was lost on the way."""
-    found = gate.compare([row("ok", cell="one")], [row("ok", cell="two")], ["one", "three"])
+    found = gate.compare([row("ok", cell="one")], [row("ok", cell="two")], {"one": (), "three": ()})
     assert [(d.cell, d.base is None, d.candidate is None) for d in found] == [
         ("one", False, True),
         ("three", True, True),

@@ -220,7 +220,7 @@ def test_a_candidate_that_hangs_everywhere_is_given_up(
 ) -> None:
     every = list(default_cells())[:6]  # one part: one process runs them all
     monkeypatch.setattr("headcount.gate.run.every_cell", lambda: every)
-    monkeypatch.setattr("headcount.examine.Engine", partial(Engine, cell_timeout=1.0))
+    monkeypatch.setattr("headcount.isolation.Engine", partial(Engine, cell_timeout=1.0))
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("hang"))
     assert gate.counted(verdict.differences) == {Change.REGRESSED: 3, Change.INDETERMINATE: 3}
     assert verdict.exit_code is ExitCode.REGRESSION
@@ -256,7 +256,7 @@ def test_shards_are_as_good_as_one(
         ([one], "shard 2 of 2 is missing"),
         ([one, two, two], "is in two of the results"),
         ([one, tmp_path / "cut.jsonl"], "are cut off"),
-        ([one, *shards(tmp_path, base, candidate, [(2, 3)])], "shards differs"),
+        ([one, *shards(tmp_path, base, candidate, [(2, 3)])], "different numbers of shards"),
         ([*shards(tmp_path, made("flaky", "1.6.1"), candidate, [(1, 2)]), two], "different builds"),
     ):
         with pytest.raises(UsageError, match=says):

@@ -5,14 +5,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
 
-from headcount import builds
+from headcount import builds, errors, isolation, observation, oracle
 from headcount.bisect.probe import Answer, Subject
 from headcount.bisect.search import Change, History, State, beginnings, changes, pasts, search
-from headcount.builds import RELEASES
-from headcount.errors import ExitCode, HeadcountError, UsageError
-from headcount.isolation import Engine
-from headcount.observation import Ending
-from headcount.oracle import Kind, Verdict
 
 #: With fewer distinct builds than this, all are tested: it takes a minute, and is right on any history.
 SCANNED_BELOW = 300
@@ -35,10 +30,10 @@ class Find(StrEnum):
 _AFTER = {Find.INTRODUCED: (State.BAD,), Find.FIXED: (State.GOOD,), Find.ALL: (State.BAD, State.GOOD)}
 
 
-class UntestableError(HeadcountError):
+class UntestableError(errors.HeadcountError):
     """Nothing can be said: an end of the range, or all of it, cannot be tested."""
 
-    exit_code = ExitCode.INDETERMINATE
+    exit_code = errors.ExitCode.INDETERMINATE
 
 
 @dataclass(frozen=True)
@@ -90,28 +85,30 @@ class Bisection:
     scanned: bool = False
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> errors.ExitCode:
         """Indeterminate where a change that was searched for is hidden, or may be."""
         hidden = any(len(change.suspects) > 1 for change in self.changes)
-        return ExitCode.INDETERMINATE if hidden or self.begins or self.ends else ExitCode.CLEAN
+        return errors.ExitCode.INDETERMINATE if hidden or self.begins or self.ends else errors.ExitCode.CLEAN
 
 
-def releases(older: str = RELEASES[0], newer: str = RELEASES[-1]) -> Span:
+def releases(older: str = builds.RELEASES[0], newer: str = builds.RELEASES[-1]) -> Span:
     """Return the releases from one to another.
 
     Raises:
         UsageError: one is no release with head pruning, or they are swapped or equal.
     """
     for name in (older, newer):
-        if name not in RELEASES:
-            hint = f"they are {RELEASES[0]} to {RELEASES[-1]}; a commit, tag or branch needs --repo CLONE"
+        if name not in builds.RELEASES:
+            hint = f"they are {builds.RELEASES[0]} to {builds.RELEASES[-1]}; a commit, tag or branch needs --repo CLONE"
             plain = name.removeprefix("v")
-            raise UsageError(f"{name} is no release with head pruning", f"{plain} is" if plain in RELEASES else hint)
+            raise errors.UsageError(
+                f"{name} is no release with head pruning", f"{plain} is" if plain in builds.RELEASES else hint
+            )
     if older == newer:
-        raise UsageError(f"both ends are {older}", "name two")
-    points = RELEASES[RELEASES.index(older) : RELEASES.index(newer) + 1]
+        raise errors.UsageError(f"both ends are {older}", "name two")
+    points = builds.RELEASES[builds.RELEASES.index(older) : builds.RELEASES.index(newer) + 1]
     if not points:
-        raise UsageError(f"{older} is not older than {newer}", _SWAPPED)
+        raise errors.UsageError(f"{older} is not older than {newer}", _SWAPPED)
     same = {release: release for release in points}
     return Span(History.line(points), points, (), same, same, lambda release: builds.prepare(builds.parse(release)))
 
@@ -124,14 +121,14 @@ def commits(clone: builds.Clone, older: str, newer: str, *, first_parent: bool =
     """
     start, end = clone.commit(older), clone.commit(newer)
     if start.sha == end.sha:
-        raise UsageError(f"{older} and {newer} are the same commit", "name two ends")
+        raise errors.UsageError(f"{older} and {newer} are the same commit", "name two ends")
     if not clone.is_ancestor(start.sha, end.sha):
         if clone.is_ancestor(end.sha, start.sha):
-            raise UsageError(f"{older} is newer than {newer}", _SWAPPED)
-        raise UsageError(f"{older} is not an ancestor of {newer}", "git merge-base finds one that is")
+            raise errors.UsageError(f"{older} is newer than {newer}", _SWAPPED)
+        raise errors.UsageError(f"{older} is not an ancestor of {newer}", "git merge-base finds one that is")
     inside = (start, *clone.commits(start.sha, end.sha, first_parent=first_parent))
     if first_parent and inside[1].parents[0] != start.sha:
-        raise UsageError(f"{older} is not on the line of {newer}'s first parents", "leave out --first-parent")
+        raise errors.UsageError(f"{older} is not on the line of {newer}'s first parents", "leave out --first-parent")
     before = [] if first_parent else [commit for commit in clone.boundary(inside[1:]) if commit.sha != start.sha]
     found = {commit.sha: commit for commit in (*before, *inside)}
     parents = {sha: commit.parents[:1] if first_parent else commit.parents for sha, commit in found.items()}
@@ -160,7 +157,7 @@ class Prober:
         answers: point -> its build's answer.
     """
 
-    engine: Engine
+    engine: isolation.Engine
     subject: Subject
     span: Span
     report: Callable[[str, Answer | None], None] = lambda _title, _answer: None
@@ -174,8 +171,10 @@ class Prober:
             self.report(title, None)
             try:
                 self.known[key] = self.subject.answer(self.engine, self.span.prepare(point))
-            except UsageError as error:  # no package, or one that does not install: no reason to end a search
-                verdict = Verdict(Kind.UNTESTABLE, ending=Ending.NOT_RUN, detail=error.problem)
+            except errors.UsageError as error:  # no package, or one that does not install: no reason to end a search
+                verdict = oracle.Verdict(
+                    oracle.Kind.UNTESTABLE, ending=observation.Ending.NOT_RUN, detail=error.problem
+                )
                 self.known[key] = Answer(State.SKIP, verdict.kind, verdict)
             self.report(title, self.known[key])
         return self.answers.setdefault(point, self.known[key])
@@ -198,7 +197,7 @@ def verify(prober: Prober, ends: Mapping[str, State]) -> None:
         if answer.state is State.SKIP:
             raise UntestableError(f"{title} cannot be an end: {answer.what}", "name one that can be tested")
         if answer.state is not wanted:
-            raise UsageError(
+            raise errors.UsageError(
                 f"{title} should be {wanted} for {prober.subject.name}, and is {answer.state}: {answer.what}",
                 "name other ends, or none to see all changes; with --find fixed the bad one is the older",
             )

@@ -8,9 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from headcount import bisect, builds, defects, isolation, reproduce
+from headcount import bisect, builds, defects, errors, isolation, reproduce
 from headcount.cli import shared
-from headcount.errors import UsageError
 from headcount.isolation.engine import SCRIPT_TIMEOUT
 from headcount.report import bisection
 from headcount.report.console import progress, say
@@ -129,14 +128,14 @@ def _subject(options: argparse.Namespace) -> tuple[bisect.Subject, str]:
         return bisect.Script(_program(Path(what)), any_failure=options.any_failure, resumed=options.resume), ""
     try:
         cell = shared.cell_named(what)
-    except UsageError as error:
+    except errors.UsageError as error:
         near = (
             [name for name in known if len(what) > 2 and what in name]  # noqa: PLR2004 - a word, not a letter
             or [name for name in known if name.isdecimal() and what.removeprefix("#").isdecimal()]
             or difflib.get_close_matches(what, known, n=2, cutoff=0.5)
         )
         also = f"near are the defects {', '.join(dict.fromkeys(near))}; " if near else ""
-        raise UsageError(f"{what!r} is no cell, no known defect, and no file", f"{also}{error.hint}") from None
+        raise errors.UsageError(f"{what!r} is no cell, no known defect, and no file", f"{also}{error.hint}") from None
     return bisect.by_cell(cell, any_failure=options.any_failure), shared.build_named(what, cell)
 
 
@@ -159,7 +158,7 @@ def _check(options: argparse.Namespace, subject: bisect.Subject) -> None:
         (options.timeout and not is_script, "--timeout is for scripts", kept),
     ):
         if is_wrong:
-            raise UsageError(problem, hint)
+            raise errors.UsageError(problem, hint)
     shared.check_new(options.json)
 
 
@@ -174,9 +173,9 @@ def _span(options: argparse.Namespace, clone: builds.Clone | None, find: bisect.
         return bisect.releases(older or builds.RELEASES[0], newer or builds.RELEASES[-1])
     first = f"v{builds.RELEASES[0]}"
     if not (older and newer) and not clone.has("HEAD"):
-        raise UsageError(f"{clone.path} has no commit at HEAD", "name both ends with --good and --bad")
+        raise errors.UsageError(f"{clone.path} has no commit at HEAD", "name both ends with --good and --bad")
     if not older and not clone.has(first):
-        raise UsageError(
+        raise errors.UsageError(
             f"{clone.path} has no tag {first}, where the range begins by default",
             "is it a full clone of Torch-Pruning? else name the older end",
         )
@@ -192,12 +191,12 @@ def _program(path: Path) -> Path:
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "name a Python file") from error
+        raise errors.UsageError(f"{path} cannot be read: {error.strerror}", "name a Python file") from error
     except (SyntaxError, ValueError) as error:
         hint = "a script is a Python file that exits with 0, 1 or 125"
-        raise UsageError(f"{path} is not Python: {error}", hint) from error
+        raise errors.UsageError(f"{path} is not Python: {error}", hint) from error
     if _only_defines_tests(tree):
-        raise UsageError(
+        raise errors.UsageError(
             f"{path} defines tests, and calls none of them",
             "end it with import sys, pytest; sys.exit(pytest.main([__file__]))",
         )

@@ -6,10 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from headcount import builds, reproduce
+from headcount import builds, errors, isolation, reproduce
 from headcount.cli import shared
-from headcount.errors import ExitCode, UsageError
-from headcount.isolation import Cache, Engine
 from headcount.report.console import say
 
 _BUILDS = "a release, wheel, sdist, checkout, CLONE@REF or URL"
@@ -32,16 +30,18 @@ def run(options: argparse.Namespace, *, minimal: bool) -> int:
     cell = shared.cell_named(options.cell)
     named = shared.build_named(options.cell, cell)
     if not (wanted := options.build or named):
-        raise UsageError("the id names no build", f"--build says which: {_BUILDS}")
+        raise errors.UsageError("the id names no build", f"--build says which: {_BUILDS}")
     build = builds.parse(wanted)
     if named not in ("", build.label):
-        raise UsageError(f"the id names build {named}, and --build {build.label}", "leave one out, or name the same")
+        raise errors.UsageError(
+            f"the id names build {named}, and --build {build.label}", "leave one out, or name the same"
+        )
     overlay = builds.prepare(build, say=say)
-    with Cache() as cache, Engine(cache=cache) as engine:
+    with isolation.Cache() as cache, isolation.Engine(cache=cache) as engine:
         text = reproduce.emit(engine, overlay, cell, say, minimal=minimal)
     if options.output is None:
         sys.stdout.write(text)
     else:
         shared.write_new(options.output, text)
         say(f"{options.output}: shows it when run with {overlay.label}, and exits with 1")
-    return ExitCode.CLEAN
+    return errors.ExitCode.CLEAN

@@ -7,17 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headcount import builds, results
-from headcount.cli.shared import command, out
-from headcount.environment import environment, harness_digest
+from headcount import builds, environment, gate, matrix, reproduce, results
+from headcount.cli import shared
 from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
-from headcount.gate import GateVerdict, Request, cells, opened, request, run_both, summed_up
 from headcount.isolation import Cache, Engine, forkserver
-from headcount.matrix import Cell
 from headcount.report import gate as report
 from headcount.report.console import progress, say
-from headcount.reproduce import emit
-from headcount.results import Results, Row
 
 #: Files that show a regression, each another failure, in one report.
 _REPRODUCERS = 5
@@ -34,62 +29,87 @@ _MERGING = ("--merge", "--strict", "--results")
 
 
 def add(commands: Any) -> None:
-    help_ = "is a build fit for release? what got worse against the last"
-    option = command(commands, "gate", run, help_, more=_MORE, exit_codes=_EXIT_CODES).add_argument
-    option("candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL")
-    option("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone")
-    option("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)")
-    option("--base", default=builds.RELEASES[-1], metavar="BUILD", help="the build before it (default: %(default)s)")
-    option("--strict", action="store_true", help="a cell that only changed fails too")
-    option(
-        "--allow-api", action="append", default=[], metavar="NAME", help="a name that is meant to go; it may hold a *"
+    option = shared.option
+    shared.command(
+        commands,
+        "gate",
+        run,
+        "is a build fit for release? what got worse against the last",
+        option("candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL"),
+        option("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone"),
+        option("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)"),
+        option(
+            "--base", default=builds.RELEASES[-1], metavar="BUILD", help="the build before it (default: %(default)s)"
+        ),
+        option("--strict", action="store_true", help="a cell that only changed fails too"),
+        option(
+            "--allow-api",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="a name that is meant to go; it may hold a *",
+        ),
+        option("--same-version", action="store_true", help="it may have the base's version: a pull request"),
+        option("--shard", type=_shard, default=(1, 1), metavar="K/N", help="only part K of N of the cells"),
+        option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards"),
+        option("--seed", type=int, metavar="N", help="run in another order, each N in its own"),
+        option("--fresh", action="store_true", help="run again what was observed before"),
+        option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
+        more=_MORE,
+        exit_codes=_EXIT_CODES,
     )
-    option("--same-version", action="store_true", help="it may have the base's version: a pull request")
-    option("--shard", type=_shard, default=(1, 1), metavar="K/N", help="only part K of N of the cells")
-    option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards")
-    option("--seed", type=int, metavar="N", help="run in another order, each N in its own")
-    option("--fresh", action="store_true", help="run again what was observed before")
-    option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    harness_digest()  # as it is before a candidate's code is run, by its build already
+    environment.harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
         return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")
     wanted = _request(options)
-    path = options.results / f"gate-transformers-{environment()['transformers']}-{results.stamp()}"
+    path = options.results / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
     written = _observed(wanted, Path(f"{path}.jsonl"))
     number, shards = wanted.shard
     if shards == 1:
-        return _reported(summed_up([written]), path)
-    out(f"part {number} of {shards}: {path}.jsonl")
+        return _reported(gate.summed_up([written]), path)
+    shared.out(f"part {number} of {shards}: {path}.jsonl")
     return ExitCode.CLEAN if written.complete else ExitCode.INDETERMINATE
 
 
-def _merged(options: argparse.Namespace) -> GateVerdict:
+def _merged(options: argparse.Namespace) -> gate.GateVerdict:
     others = [name for word in options.words if (name := word.partition("=")[0])[:2] == "--" and name not in _MERGING]
     if others or options.candidate:
         raise UsageError(
             f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
             "the shards were run with their own options; --strict may be added",
         )
-    return summed_up([results.read(path) for path in options.merge], strict=options.strict)
+    return gate.summed_up([results.read(path) for path in options.merge], strict=options.strict)
 
 
-def _request(options: argparse.Namespace) -> Request:
+def _request(options: argparse.Namespace) -> gate.Request:
     clone, candidate = options.repo, options.candidate
-    if clone and candidate:
-        raise UsageError("a candidate and --repo", "name one of them")
-    if options.ref and not clone:
-        raise UsageError("--ref is of a clone", "name it with --repo")
-    if not (clone or candidate):
-        raise UsageError("there is no candidate", "name a release, wheel, sdist, checkout, CLONE@REF or URL")
+    for is_wrong, problem, hint in (
+        (clone and candidate, "a candidate and --repo", "name one of them"),
+        (options.ref and not clone, "--ref is of a clone", "name it with --repo"),
+        (
+            not (clone or candidate),
+            "there is no candidate",
+            "name a release, wheel, sdist, checkout, CLONE@REF or URL",
+        ),
+    ):
+        if is_wrong:
+            raise UsageError(problem, hint)
     if clone and not options.ref and builds.has_changes(Path(clone)):
         say(f"{clone} has changes that are not committed, and not run: name the folder to have them run")
     specs = (options.base, candidate or f"{clone}@{options.ref or 'HEAD'}")
     overlays = [builds.prepare(builds.parse(spec), say=_installing) for spec in specs]
-    more = {name: getattr(options, name) for name in ("strict", "same_version", "seed", "shard", "fresh")}
-    return request(*overlays, allow_api=tuple(options.allow_api), **more)
+    return gate.request(
+        *overlays,
+        allow_api=tuple(options.allow_api),
+        strict=options.strict,
+        same_version=options.same_version,
+        seed=options.seed,
+        shard=options.shard,
+        fresh=options.fresh,
+    )
 
 
 def _installing(line: str) -> None:
@@ -98,34 +118,36 @@ def _installing(line: str) -> None:
     forkserver.warm_up()
 
 
-def _observed(wanted: Request, path: Path) -> Results:
+def _observed(wanted: gate.Request, path: Path) -> results.Results:
     """Run both builds, write the results, and return them as they are read back."""
     try:
-        with opened(wanted, path) as writer, progress(2 * len(cells(wanted))) as steps:
+        with gate.opened(wanted, path) as writer, progress(2 * len(gate.cells(wanted))) as steps:
             say(f"rows as they come: {path}")
-
-            def tell(row: Row) -> None:
-                steps.done(f"running {row.build}", known=row.seen.recalled)
-
-            writer.reproducers = _reproducers(wanted, run_both(wanted, writer, tell, steps.more))
+            worse = gate.run_both(
+                wanted,
+                writer,
+                lambda row: steps.done(f"running {row.build}", known=row.seen.recalled),
+                steps.more,
+            )
+            writer.reproducers = _reproducers(wanted, worse)
     except OSError as error:
         raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error
     return results.read(path)
 
 
-def _reproducers(wanted: Request, worse: Mapping[str, Cell]) -> dict[str, str]:
+def _reproducers(wanted: gate.Request, worse: Mapping[str, matrix.Cell]) -> dict[str, str]:
     """Return failure -> a file that shows it, for the first few."""
     found = {}
     with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
         for failure, cell in list(worse.items())[:_REPRODUCERS]:
             try:
-                found[failure] = emit(engine, wanted.candidate, cell, lambda _: None)
+                found[failure] = reproduce.emit(engine, wanted.candidate, cell, lambda _: None)
             except HeadcountError as error:  # the command beside it shows the failure too
                 found[failure] = f"# no file: {error}"
     return found
 
 
-def _reported(verdict: GateVerdict, path: Path) -> ExitCode:
+def _reported(verdict: gate.GateVerdict, path: Path) -> ExitCode:
     """Print the verdict, write it for all who read it, and return its exit code."""
     page = report.markdown(verdict)
     try:
@@ -138,7 +160,7 @@ def _reported(verdict: GateVerdict, path: Path) -> ExitCode:
     except OSError as error:
         raise SetupError(f"cannot write beside {path}: {error.strerror}", "--results DIR names a folder") from error
     annotations = report.annotations(verdict) if os.environ.get("GITHUB_ACTIONS") else []
-    out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
+    shared.out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
     return verdict.exit_code
 
 

@@ -4,10 +4,9 @@ import argparse
 import json
 from typing import Any
 
+from headcount import defects, errors
 from headcount.cli import shared
-from headcount.defects import recorded
 from headcount.environment import environment
-from headcount.errors import ExitCode
 from headcount.report import timeline
 
 
@@ -25,9 +24,9 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     shared.check_new(options.json)
-    transformers = recorded(environment()["transformers"]).transformers
+    transformers = defects.recorded(environment()["transformers"]).transformers
     found = timeline.of_releases(shared.defects_named(options.which), transformers)
     if options.json:
         shared.write_new(options.json, json.dumps(timeline.to_json(found), indent=2) + "\n")
     shared.out(timeline.table(found, transformers))
-    return ExitCode.CLEAN
+    return errors.ExitCode.CLEAN

@@ -8,12 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from headcount import gate
+from headcount import errors, gate, untrusted
 from headcount.cli import shared
-from headcount.errors import HeadcountError, UsageError
 from headcount.report import document, formats, sources
 from headcount.report.console import say
-from headcount.untrusted import clean
 
 _MORE = """The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
 expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better."""
@@ -51,14 +49,14 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.compare and options.results:
-        raise UsageError("--compare takes two files, and there are others", "give only these two")
+        raise errors.UsageError("--compare takes two files, and there are others", "give only these two")
     paths = options.compare or options.results or _newest(Path("results"))
     ending, write = _FORMATS[options.format]
     output = options.output or Path("results", f"report.{ending}")
     if output.is_dir() or not output.name:
-        raise UsageError(f"{output} is a folder", "-o FILE names a file in it")
+        raise errors.UsageError(f"{output} is a folder", "-o FILE names a file in it")
     if output.resolve() in {path.resolve() for path in paths}:
-        raise UsageError(f"{output} is one of the results", "-o FILE names another")
+        raise errors.UsageError(f"{output} is one of the results", "-o FILE names another")
     found = sources.load(paths)
     if options.compare:
         found, comparison = sources.compare(*found)
@@ -68,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         made = document.make(found, *_of_gates(found))
     _write(output, write(made))
     for line in (*formats.counts(made), *(f"NOT COMPLETE: {problem}" for problem in made.problems)):
-        say(clean(line))
+        say(untrusted.clean(line))
     return made.exit_code
 
 
@@ -81,7 +79,9 @@ def _newest(folder: Path) -> list[Path]:
     files = sorted(folder.glob("transformers-*.jsonl"), key=lambda path: path.stat().st_mtime)
     newest = {path.name.split("-")[1]: path for path in files}
     if not newest:
-        raise UsageError(f"there are no results in {folder.absolute()}", "nox -s matrix makes some, or name the files")
+        raise errors.UsageError(
+            f"there are no results in {folder.absolute()}", "nox -s matrix makes some, or name the files"
+        )
     return [newest[version] for version in sorted(newest)]
 
 
@@ -92,7 +92,7 @@ def _of_gates(found: Sequence[sources.Source]) -> tuple[list[sources.Comparison]
     for version in sorted({part.header.environment["transformers"] for part in parts}):
         try:
             verdict = gate.summed_up([part for part in parts if part.header.environment["transformers"] == version])
-        except UsageError as error:
+        except errors.UsageError as error:
             problems.append(f"the gate's answer, transformers {version}, cannot be given: {error}")
         else:
             labels = (verdict.base.label, verdict.candidate.label)
@@ -121,5 +121,5 @@ def _write(path: Path, text: str) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise HeadcountError(f"cannot write {path}: {error.strerror}", "-o FILE names another") from error
+        raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "-o FILE names another") from error
     say(f"written: {path}")

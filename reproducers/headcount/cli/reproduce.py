@@ -4,13 +4,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from headcount import builds
+from headcount import builds, errors, isolation, reproduce
 from headcount.cli import shared
 from headcount.defects import REPRODUCERS
-from headcount.errors import ExitCode, HeadcountError
-from headcount.isolation import Engine
 from headcount.report.console import say
-from headcount.reproduce import Reproduction
 
 _WORDS = {0: "good", 1: "defect", 125: "cannot be tested"}
 
@@ -33,34 +30,36 @@ def run(options: argparse.Namespace) -> int:
     overlays = {b: builds.prepare(builds.parse(b), say=say) for b in dict.fromkeys(build for _, build, _ in wanted)}
     width = max(len(defect.id) for defect in defects)
     runs = []
-    with Engine() as engine:
+    with isolation.Engine() as engine:
         for defect, build, status in wanted:
             path = REPRODUCERS / defect.reproducer.file
             if not path.is_file():
-                raise HeadcountError(f"{path} is not there", "run this from a checkout of the repository")
-            runs.append(Reproduction(defect, overlays[build].label, status, engine.run_script(overlays[build], path)))
+                raise errors.HeadcountError(f"{path} is not there", "run this from a checkout of the repository")
+            runs.append(
+                reproduce.Reproduction(defect, overlays[build].label, status, engine.run_script(overlays[build], path))
+            )
             shared.out(_line(runs[-1], width, compared=not given))
     return _on_builds(runs) if given else _compared(runs)
 
 
-def _line(run: Reproduction, width: int, *, compared: bool) -> str:
+def _line(run: reproduce.Reproduction, width: int, *, compared: bool) -> str:
     status = _WORDS.get(-1 if run.done.status is None else run.done.status, f"status {run.done.status}")
     mark = ("ok  " if run.holds else "FAIL") if compared else "    "
     return f"{mark} {run.defect.id:<{width}}  {run.release:<8} {status:<17} {run.done.said[:110]}"
 
 
-def _compared(runs: Sequence[Reproduction]) -> ExitCode:
+def _compared(runs: Sequence[reproduce.Reproduction]) -> errors.ExitCode:
     """Return whether all did what the catalogue states; one that could not be tested is no answer."""
     failed = [run for run in runs if not run.holds]
     shared.out(f"{len(runs)} runs: {len(runs) - len(failed)} as the catalogue states, {len(failed)} not")
     if any(run.done.status in (0, 1) for run in failed):
-        return ExitCode.REGRESSION
-    return ExitCode.INDETERMINATE if failed else ExitCode.CLEAN
+        return errors.ExitCode.REGRESSION
+    return errors.ExitCode.INDETERMINATE if failed else errors.ExitCode.CLEAN
 
 
-def _on_builds(runs: Sequence[Reproduction]) -> ExitCode:
+def _on_builds(runs: Sequence[reproduce.Reproduction]) -> errors.ExitCode:
     """Return whether a build shows any."""
     statuses = {run.done.status for run in runs}
     if 1 in statuses:
-        return ExitCode.REGRESSION
-    return ExitCode.CLEAN if statuses == {0} else ExitCode.INDETERMINATE
+        return errors.ExitCode.REGRESSION
+    return errors.ExitCode.CLEAN if statuses == {0} else errors.ExitCode.INDETERMINATE

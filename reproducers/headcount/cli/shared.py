@@ -12,11 +12,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from headcount.defects import DEFECTS, Defect
-from headcount.errors import HeadcountError, UsageError
-from headcount.matrix import Cell
+from headcount import defects, errors, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
-from headcount.reproduce import find
 
 #: The most heads, layers or steps of a call: more is no ViT, and takes minutes.
 _MOST = 64
@@ -84,7 +81,7 @@ def add_json(made: argparse.ArgumentParser) -> None:
 # --- what a person names -------------------------------------------------------------------------
 
 
-def cell_named(wanted: str) -> Cell:
+def cell_named(wanted: str) -> matrix.Cell:
     """Return the cell of an id: a test's, with the build before it, or its own.
 
     Raises:
@@ -94,21 +91,21 @@ def cell_named(wanted: str) -> Cell:
     name = wanted.rpartition("[")[2].removesuffix("]")
     found = next((cell for id_, cell in cells.items() if name == id_ or name.endswith(f"-{id_}")), None)
     if found is None:
-        if defect := next((defect for defect in DEFECTS if defect.id == name), None):
-            raise UsageError(f"{name} is a known defect", f"its file is reproducers/{defect.reproducer.file}")
+        if defect := next((defect for defect in defects.DEFECTS if defect.id == name), None):
+            raise errors.UsageError(f"{name} is a known defect", f"its file is reproducers/{defect.reproducer.file}")
         near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
-        raise UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
+        raise errors.UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
     return found
 
 
-def build_named(id_: str, cell: Cell) -> str:
+def build_named(id_: str, cell: matrix.Cell) -> str:
     """Return the build that a test's id names before the cell; "" if none."""
     return id_.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
 
 
-def defects_named(which: Sequence[str]) -> list[Defect]:
+def defects_named(which: Sequence[str]) -> list[defects.Defect]:
     """Return those named, or all."""
-    return [find(name) for name in which] or list(DEFECTS)
+    return [reproduce.find(name) for name in which] or list(defects.DEFECTS)
 
 
 def families_named(names: Sequence[str]) -> list[str]:
@@ -119,7 +116,7 @@ def families_named(names: Sequence[str]) -> list[str]:
     """
     known = {name: model.family for model in family_models() for name in (model.family, model.id)}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(sorted(known))}")
+        raise errors.UsageError(f"no such model: {', '.join(unknown)}", f"there are {', '.join(sorted(known))}")
     return [known[name] for name in names]
 
 
@@ -171,11 +168,11 @@ def check_new(path: Path | None) -> None:
     if path is None:
         return
     if os.path.lexists(path):
-        raise UsageError(f"{path} exists, and is left as it is", "name a new file")
+        raise errors.UsageError(f"{path} exists, and is left as it is", "name a new file")
     if not path.parent.is_dir():
-        raise UsageError(f"there is no folder {path.parent}", "make it, or name another")
+        raise errors.UsageError(f"there is no folder {path.parent}", "make it, or name another")
     if not os.access(path.parent, os.W_OK):
-        raise UsageError(f"nothing can be written in {path.parent}", "name another folder")
+        raise errors.UsageError(f"nothing can be written in {path.parent}", "name another folder")
 
 
 def write_new(path: Path, text: str) -> None:
@@ -188,7 +185,7 @@ def write_new(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise HeadcountError(f"cannot write {path}: {error.strerror}", "name another file") from error
+        raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
 
 def out(line: str) -> None:

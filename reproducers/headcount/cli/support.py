@@ -4,9 +4,8 @@ import argparse
 import json
 from typing import Any
 
+from headcount import defects, errors
 from headcount.cli import shared
-from headcount.defects import versions
-from headcount.errors import ExitCode, UsageError
 from headcount.matrix import cells
 from headcount.report import support
 
@@ -22,7 +21,7 @@ def add(commands: Any) -> None:
             action="append",
             type=shared.version,
             metavar="VERSION",
-            help=f"a version of it, may be given several times (default: {' and '.join(versions())})",
+            help=f"a version of it, may be given several times (default: {' and '.join(defects.versions())})",
         ),
         shared.option(
             "--model",
@@ -39,13 +38,13 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     shared.check_new(options.json)
-    wanted, recorded = options.transformers or versions(), versions()
+    wanted, recorded = options.transformers or defects.versions(), defects.versions()
     if unknown := ", ".join(version for version in wanted if version not in recorded):
-        raise UsageError(f"nothing is recorded of transformers {unknown}", f"there are {', '.join(recorded)}")
+        raise errors.UsageError(f"nothing is recorded of transformers {unknown}", f"there are {', '.join(recorded)}")
     shared.families_named(options.model)
     calls = cells.STEPPED_CALLS if options.in_steps else cells.FAMILY_CALLS
     if options.json:
         found = {version: support.plain(version, options.model, calls) for version in wanted}
         shared.write_new(options.json, json.dumps(found, indent=2) + "\n")
     shared.out(support.tables(wanted, options.model, calls))
-    return ExitCode.CLEAN
+    return errors.ExitCode.CLEAN

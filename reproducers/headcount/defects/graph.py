@@ -95,7 +95,7 @@ DEFECTS: tuple[Defect, ...] = (
         severity=Severity.CRASH,
         hits="everyone who prunes DINOv3",
         cause=(
-            "the sizes of a split along the tokens are left out, and are asked for all the same where a "
+            "the sizes of a split along the tokens are left out, and are read all the same where a "
             "concatenation follows."
         ),
         breaks=(

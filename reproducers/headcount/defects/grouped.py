@@ -94,7 +94,7 @@ DEFECTS: tuple[Defect, ...] = (
         severity=Severity.SILENT_COUNTS,
         hits="who prunes grouped queries down to one for each key",
         cause=(
-            "whether queries are grouped is asked again after their count was lowered: then keys and values are "
+            "whether queries are grouped is decided again after their count was lowered: then keys and values are "
             "no longer spared, and the group would leave none."
         ),
         breaks="This limits the pruning ratio to be multiple of 4/28=1/7 such as [1/7, 2/7, 3/7, 4/7, 5/7, 6/7].",
@@ -119,7 +119,7 @@ DEFECTS: tuple[Defect, ...] = (
         hits="who prunes heads with grouped queries and global_pruning=True",
         cause=(
             "the heads that there were at first are counted in each group's first layer, which may be one of "
-            "keys; so the target is too low, and where the count becomes 0, another step divides by it. Besides, "
+            "keys; so the target is too low, and where the count becomes 0, another step divides by it. And "
             "those of each head of keys are numbered by how many keys there are."
         ),
         breaks="head_pruning_ratio (float): head pruning ratio.",

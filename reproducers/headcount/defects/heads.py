@@ -120,7 +120,7 @@ DEFECTS: tuple[Defect, ...] = (
         title="attention that is down to one head loses head dims in the next step, whatever prune_head_dims says",
         severity=Severity.SILENT_COUNTS,
         hits="who prunes to one head a layer in several steps",
-        cause="prune_head_dims is asked only where there are several channel groups, and a single head is one group.",
+        cause="prune_head_dims is read only where there are several channel groups, and a single head is one group.",
         breaks="prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True.",
         source="MetaPruner's docstring",
         signature=(Breaks(oracle.Problem.COUNT, "dims", side=oracle.Side.TOO_FEW),),

@@ -11,11 +11,8 @@ from pathlib import Path
 
 import griffe
 
-from headcount.builds import Overlay
-from headcount.errors import UsageError
+from headcount import builds, errors, isolation, untrusted
 from headcount.gate.compare import ApiBreak
-from headcount.isolation import Engine
-from headcount.untrusted import checked
 
 #: The program that lists what an imported build offers.
 _LISTING = Path(__file__).with_name("listing.py")
@@ -40,7 +37,7 @@ class _Offers:
 
 
 def api_breaks(
-    engine: Engine, base: Overlay, candidate: Overlay, allowed: tuple[str, ...] = ()
+    engine: isolation.Engine, base: builds.Overlay, candidate: builds.Overlay, allowed: tuple[str, ...] = ()
 ) -> tuple[tuple[ApiBreak, ...], tuple[str, ...]]:
     """Return the public names that the candidate removed or changed. One that an alias keeps is not removed.
 
@@ -63,7 +60,7 @@ def api_breaks(
     return tuple(replace(each, allowed=_is_allowed(each.path, allowed)) for each in found), unknown
 
 
-def _imported(engine: Engine, build: Overlay, names: Iterable[str] = ()) -> _Offers:
+def _imported(engine: isolation.Engine, build: builds.Overlay, names: Iterable[str] = ()) -> _Offers:
     """Return what a build offers; nothing if it cannot be imported, or hinders it.
 
     Args:
@@ -72,7 +69,7 @@ def _imported(engine: Engine, build: Overlay, names: Iterable[str] = ()) -> _Off
     more = {"HEADCOUNT_NAMES": json.dumps(sorted(names))} if names else None
     with suppress(ValueError, RecursionError):
         answer = engine.run_script(build, _LISTING, recall=True, environment=more).answer
-        return checked(_Offers, json.loads(answer), "the listing")
+        return untrusted.checked(_Offers, json.loads(answer), "the listing")
     return _Offers()
 
 
@@ -86,9 +83,9 @@ def _once_imported(before: _Offers, now: _Offers, known: set[str]) -> Iterator[A
     members = {path.rpartition(".")[2] for path in known}
     for path in sorted(gone):
         if path.rpartition(".")[2] not in members and not any(path.startswith(f"{outer}.") for outer in gone):
-            yield ApiBreak(path, True, "no longer there once it is imported")
+            yield ApiBreak(path, removed=True, what="no longer there once it is imported")
     for path in sorted(_untaken(before, now) - known):
-        yield ApiBreak(path, True, "parameter no longer taken")
+        yield ApiBreak(path, removed=True, what="parameter no longer taken")
 
 
 def _untaken(before: _Offers, now: _Offers) -> set[str]:
@@ -104,7 +101,7 @@ def _untaken(before: _Offers, now: _Offers) -> set[str]:
     return set(found.values())
 
 
-def _in_source(base: Overlay, candidate: Overlay, now: _Offers) -> Collection[ApiBreak]:
+def _in_source(base: builds.Overlay, candidate: builds.Overlay, now: _Offers) -> Collection[ApiBreak]:
     """Return what the source no longer says, and is not there by other means: `globals()`, a `__getattr__`."""
     found = {}
     for breakage in griffe.find_breaking_changes(_source(base), _source(candidate)):
@@ -118,7 +115,7 @@ def _in_source(base: Overlay, candidate: Overlay, now: _Offers) -> Collection[Ap
     return found.values()
 
 
-def _source(build: Overlay) -> griffe.Object | griffe.Alias:
+def _source(build: builds.Overlay) -> griffe.Object | griffe.Alias:
     try:
         return _opened(
             griffe.load(
@@ -130,7 +127,7 @@ def _source(build: Overlay) -> griffe.Object | griffe.Alias:
             )
         )
     except (griffe.GriffeError, SyntaxError, ImportError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise UsageError(f"the source of {build.label} cannot be read: {error!r}", "does it compile?") from error
+        raise errors.UsageError(f"the source of {build.label} cannot be read: {error!r}", "does it compile?") from error
 
 
 def _opened(module: griffe.Object | griffe.Alias) -> griffe.Object | griffe.Alias:

@@ -68,11 +68,6 @@ class ApiBreak:
     allowed: bool = False
 
     @property
-    def name(self) -> str:
-        """The last part of the path: a parameter, or a name without its module and class."""
-        return self.path.rstrip(")").replace("(", ".").rpartition(".")[2]
-
-    @property
     def lost(self) -> bool:
         """Whether it is gone, and not meant to."""
         return self.removed and not self.allowed
@@ -124,28 +119,25 @@ def counted(differences: Iterable[Difference]) -> dict[Change, int]:
 def compare(
     base: Iterable[Row],
     candidate: Iterable[Row],
-    cells: Iterable[str] = (),
-    pardoned: Mapping[str, Collection[str]] = MappingProxyType({}),
+    cells: Mapping[str, Collection[str]] = MappingProxyType({}),
     key: Callable[[Row], str] = attrgetter("cell"),
 ) -> tuple[Difference, ...]:
     """Return what became of each cell that either build ran: in the order of `cells`, then of the candidate's.
 
     Args:
-        cells: those that both should have run; one that either did not run is indeterminate.
-        pardoned: cell -> the names that it uses and that are meant to go; to fail for want of one is no regression.
+        cells: each that both should have run -> the names that it uses and that are meant to go. One that either did
+            not run is indeterminate.
         key: what a row is found by in the other results, and shown as.
     """
     before, after = ({key(row): row for row in rows} for rows in (base, candidate))
     pairs = {cell: (before.get(cell), after.get(cell)) for cell in dict.fromkeys((*cells, *after, *before))}
-    return tuple(
-        Difference(cell, *pair, change_between(*pair, pardoned.get(cell, ()))) for cell, pair in pairs.items()
-    )
+    return tuple(Difference(cell, *pair, change_between(*pair, cells.get(cell, ()))) for cell, pair in pairs.items())
 
 
 def change_between(  # noqa: PLR0911 - one for each change
-    base: Row | None, candidate: Row | None, pardoned: Collection[str] = ()
+    base: Row | None, candidate: Row | None, meant: Collection[str] = ()
 ) -> Change:
-    """Return what became of a cell. To fail for want of a pardoned name is no regression."""
+    """Return what became of a cell. To fail for want of a name that is meant to go is no regression."""
     if base is None or candidate is None or Kind.UNTESTABLE in (base.verdict.kind, candidate.verdict.kind):
         return Change.INDETERMINATE
     was_fine, fine = is_fine(base), is_fine(candidate)
@@ -158,7 +150,7 @@ def change_between(  # noqa: PLR0911 - one for each change
     if _may_be_the_machines(base):
         return Change.INDETERMINATE
     if not fine and (was_fine or _breaks_more(base, candidate)):
-        change = Change.NOT_COMPARED if _lacks(candidate, pardoned) else Change.REGRESSED
+        change = Change.NOT_COMPARED if _lacks(candidate, meant) else Change.REGRESSED
         return change if candidate.repeats else Change.FLAKY
     if fine and not was_fine:
         return Change.FIXED

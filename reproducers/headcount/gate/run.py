@@ -5,40 +5,36 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
 
-from headcount import results
-from headcount.builds import Overlay, is_whole
-from headcount.environment import harness_digest, source_digest
-from headcount.errors import UsageError
-from headcount.examine import Examined, Pool
+from headcount import builds, environment, errors, examine, matrix, results, untrusted
 from headcount.gate.api import api_breaks
-from headcount.gate.compare import (
-    ApiBreak,
-    Change,
-    GateVerdict,
-    change_between,
-    compare,
-    failure_of,
-    is_unexplained,
-)
+from headcount.gate.compare import ApiBreak, Change, GateVerdict, change_between, compare, failure_of, is_unexplained
 from headcount.isolation import Cache, Engine, landlock
-from headcount.matrix import Cell, Pruner
 from headcount.matrix.cells import ISSUE_410, default_cells
-from headcount.results import Footer, Results, Row, Writer
-from headcount.untrusted import checked, plain
+from headcount.results import Row
 
 #: Cell -> seconds of a build's own work, as `nox -s bench -- --record` has written them.
-_DURATIONS: Mapping[str, float] = json.loads(files("headcount.gate").joinpath("durations.json").read_text("utf-8"))
+_DURATIONS: Mapping[str, float] = json.loads(Path(__file__).with_name("durations.json").read_text("utf-8"))
 
 #: Seconds that a cell is taken to last if its time is not recorded.
 _UNRECORDED = 0.05
 
-Tell = Callable[[Row], None]
+#: What shards of one run have in common, and what is wrong with others.
+_DIFFERENCES = {
+    "builds": "different builds",
+    "shards": "gates with different numbers of shards",
+    "strict": "gates with --strict and without",
+    "api_breaks": "gates that found different public names",
+}
+
+_PRUNERS = "|".join(matrix.Pruner)
+
+#: The path of a name that a cell's call uses: a pruner's parameter, a pruner, or a criterion.
+_USED = re.compile(rf"\b({_PRUNERS}|BasePruner)\b.*\(|^[^(]*(\b({_PRUNERS})|Importance)$")
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,8 @@ class Request:
         fresh: run again what was observed before.
     """
 
-    base: Overlay
-    candidate: Overlay
+    base: builds.Overlay
+    candidate: builds.Overlay
     allow_api: tuple[str, ...] = ()
     strict: bool = False
     same_version: bool = False
@@ -69,7 +65,7 @@ class Request:
         return not self.fresh and landlock.version() > 0
 
 
-def request(base: Overlay, candidate: Overlay, **options: Any) -> Request:
+def request(base: builds.Overlay, candidate: builds.Overlay, **options: Any) -> Request:
     """Return a request in which the two builds have two names, though they may be one."""
     if base.label == candidate.label:
         base = replace(base, label=f"{base.label}~base")
@@ -79,20 +75,18 @@ def request(base: Overlay, candidate: Overlay, **options: Any) -> Request:
 # --- cells ---------------------------------------------------------------------------------------
 
 
-def every_cell() -> list[Cell]:
+def every_cell() -> list[matrix.Cell]:
     """Return what all shards together run."""
     return [ISSUE_410, *default_cells()]
 
 
-def cells(wanted: Request) -> list[Cell]:
+def cells(wanted: Request) -> list[matrix.Cell]:
     """Return the cells of a shard. They are dealt out by their recorded times, the longest first."""
     number, shards = wanted.shard
-    loads, own = [0.0] * shards, set()
+    parts: list[list[matrix.Cell]] = [[] for _ in range(shards)]
     for cell in sorted(every_cell(), key=lambda cell: (-_DURATIONS.get(cell.id, 0.0), cell.id)):
-        lightest = loads.index(min(loads))
-        loads[lightest] += _DURATIONS.get(cell.id, _UNRECORDED)
-        if lightest == number - 1:
-            own.add(cell)
+        min(parts, key=lambda part: sum(_DURATIONS.get(each.id, _UNRECORDED) for each in part)).append(cell)
+    own = set(parts[number - 1])
     found = [cell for cell in every_cell() if cell in own]
     if wanted.seed is not None:
         random.Random(wanted.seed).shuffle(found)  # noqa: S311 - an order is no secret
@@ -104,7 +98,7 @@ def cells(wanted: Request) -> list[Cell]:
 
 @dataclass(frozen=True)
 class Header:
-    """What a run's results say besides rows: the same in all its shards, but for their number and doubts."""
+    """What a run's results hold in addition to rows. Its shards differ in their number and doubts only."""
 
     shard: int
     shards: int
@@ -130,28 +124,27 @@ def _version_doubts(wanted: Request) -> tuple[str, ...]:
     before, now = Version(base.version), Version(candidate.version)
     if wanted.same_version or now > before or (now == before and candidate.digest == base.digest):
         return ()
-    older = f"which is older than {base.version}"
-    why = older if now < before else f"as {base.label} does, and has other code"
-    hint = "(a release needs a new version; --same-version for a pull request)"
-    return (f"{candidate.label} says that it is {candidate.version}, {why} {hint}",)
+    why = f"which is older than {before}" if now < before else f"as {base.label} does, and has other code"
+    hint = "a release needs a new version; --same-version for a pull request"
+    return (f"{candidate.label} says that it is {candidate.version}, {why} ({hint})",)
 
 
-def opened(wanted: Request, path: Path) -> Writer:
+def opened(wanted: Request, path: Path) -> results.Writer:
     """Open a run's results file.
 
     Raises:
         UsageError: a build's source cannot be read.
         OSError: the file cannot be created.
     """
-    return Writer(path, (wanted.base, wanted.candidate), gate=plain(header(wanted)))
+    return results.Writer(path, (wanted.base, wanted.candidate), gate=untrusted.plain(header(wanted)))
 
 
 # --- the run -------------------------------------------------------------------------------------
 
 
 def run_both(
-    wanted: Request, writer: Writer, tell: Tell, more: Callable[[int], None] = lambda _: None
-) -> dict[str, Cell]:
+    wanted: Request, writer: results.Writer, tell: Callable[[Row], None], more: Callable[[int], None] = lambda _: None
+) -> dict[str, matrix.Cell]:
     """Run every cell on both builds, then once more what may not repeat; write the rows, and what is doubtful.
 
     Args:
@@ -164,7 +157,7 @@ def run_both(
     Raises:
         SetupError: processes cannot be started.
     """
-    with Pool() as pool:
+    with examine.Pool() as pool:
         run = _Run(pool, cells(wanted), tell, more)
         # All of the base first: nothing that a candidate does to the machine can change what is seen of it.
         base = run.rows(wanted.base, recall=wanted.recalls)
@@ -172,6 +165,9 @@ def run_both(
         recall = wanted.recalls and wanted.candidate.digest != wanted.base.digest
         found = run.rows(wanted.candidate, recall=recall)
         compared = [d for d in compare(base.values(), found.values()) if d.change is not Change.NOT_COMPARED]
+        worse = {d.cell for d in compared if d.change is Change.REGRESSED}
+        # The machine may be at fault for what fails on the base unexplained: it must hide nothing.
+        odd = {d.cell for d in compared if is_unexplained(base[d.cell])}
 
         def is_worse(row: Row) -> bool:
             return change_between(base[row.cell], row) is Change.REGRESSED
@@ -179,21 +175,18 @@ def run_both(
         def fails_alike(row: Row) -> bool:
             return failure_of(base[row.cell]) == failure_of(row)
 
-        worse = {d.cell for d in compared if d.change is Change.REGRESSED}
-        # The machine may be at fault for what fails on the base unexplained: it must hide nothing.
-        odd = {d.cell for d in compared if is_unexplained(base[d.cell])}
         found |= run.again(wanted.candidate, found, worse, is_worse, recall=recall)
         # It must fail as it did, and nothing is looked up: to fail in some way may be the machine's doing, twice.
         base |= run.again(wanted.base, base, odd, fails_alike, recall=False)
     for row in (*base.values(), *found.values()):
         writer.write(row)
-    edited = [build.label for build in (wanted.base, wanted.candidate) if not is_whole(build)]
-    edited += ["headcount itself"] if source_digest() != harness_digest() else []
+    edited = [build.label for build in (wanted.base, wanted.candidate) if not builds.is_whole(build)]
+    edited += ["headcount itself"] if environment.source_digest() != environment.harness_digest() else []
     writer.doubts = tuple(f"{name} was edited while it ran" for name in edited)
-    firsts: dict[str, Cell] = {}
+    firsts: dict[str, matrix.Cell] = {}
     for cell in run.cells:
-        if cell.id in worse and is_worse(row := found[cell.id]):  # still, now that it is known which failures repeat
-            firsts.setdefault(failure_of(row), cell)
+        if is_worse(row := found[cell.id]):  # still, now that it is known which failures repeat
+            firsts.setdefault(str(failure_of(row)), cell)
     return firsts
 
 
@@ -201,17 +194,23 @@ def run_both(
 class _Run:
     """Cells on builds, each row reported."""
 
-    pool: Pool
-    cells: Sequence[Cell]
-    tell: Tell
+    pool: examine.Pool
+    cells: Sequence[matrix.Cell]
+    tell: Callable[[Row], None]
     more: Callable[[int], None]
 
-    def rows(self, build: Overlay, *, recall: bool) -> dict[str, Row]:
+    def rows(self, build: builds.Overlay, *, recall: bool) -> dict[str, Row]:
         """Return what a build does with every cell."""
         return {row.cell: row for row in map(self._row, self.pool.examine(build, self.cells, recall=recall))}
 
     def again(
-        self, build: Overlay, rows: Mapping[str, Row], ids: set[str], holds: Callable[[Row], bool], *, recall: bool
+        self,
+        build: builds.Overlay,
+        rows: Mapping[str, Row],
+        ids: set[str],
+        holds: Callable[[Row], bool],
+        *,
+        recall: bool,
     ) -> dict[str, Row]:
         """Run some cells again, each in a fresh process, and return their rows with whether they repeat."""
         self.more(len(ids))
@@ -224,7 +223,7 @@ class _Run:
                     engine.forget(build, examined.cell)  # no later run may look it up
         return found
 
-    def _row(self, examined: Examined) -> Row:
+    def _row(self, examined: examine.Examined) -> Row:
         self.tell(row := Row.of(examined))
         return row
 
@@ -232,7 +231,7 @@ class _Run:
 # --- the verdict ---------------------------------------------------------------------------------
 
 
-def summed_up(shards: Sequence[Results], *, strict: bool = False) -> GateVerdict:
+def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> GateVerdict:
     """Return the verdict on a run's results: of one machine, or the shards of several.
 
     Args:
@@ -243,50 +242,48 @@ def summed_up(shards: Sequence[Results], *, strict: bool = False) -> GateVerdict
     """
     whole = results.merge(shards)
     headers = _headers(shards)
-    footers = [shard.footer or Footer(0) for shard in shards]
+    footers = [shard.footer for shard in shards if shard.footer]
     base, candidate = whole.header.builds
     before, after = ([row for row in whole.rows if row.build == build.label] for build in (base, candidate))
-    every, broken = every_cell(), headers[0].api_breaks
-    meant = {each.name for each in broken if each.removed and each.allowed and _is_of_a_call(each)}
-    uses = {cell.id: cell.config.uses(meant) for cell in every}
-    doubts = [*(d for header in headers for d in header.doubts), *(d for footer in footers for d in footer.doubts)]
+    broken = headers[0].api_breaks
+    meant = {
+        re.findall(r"\w+", each.path)[-1]
+        for each in broken
+        if each.removed and each.allowed and _USED.search(each.path)
+    }
+    uses = {cell.id: cell.config.uses(meant) for cell in every_cell()}
+    doubts = [header.doubts for header in headers] + [footer.doubts for footer in footers]
     return GateVerdict(
         base,
         candidate,
         whole.header.environment,
-        compare(before, after, uses, uses),
+        compare(before, after, uses),
         broken,
-        tuple(dict.fromkeys(doubts)),
+        tuple(dict.fromkeys(doubt for found in doubts for doubt in found)),
         strict or headers[0].strict,
         {failure: text for footer in footers for failure, text in footer.reproducers.items()},
     )
 
 
-def _headers(shards: Sequence[Results]) -> list[Header]:
+def _headers(shards: Sequence[results.Results]) -> list[Header]:
     """Return what the shards say of the gate.
 
     Raises:
         UsageError: they are not all shards of one run.
     """
     try:
-        headers = [checked(Header, shard.header.gate, "the gate's header") for shard in shards]
+        headers = [untrusted.checked(Header, shard.header.gate, "the gate's header") for shard in shards]
     except ValueError as error:
-        raise UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
-    if len({shard.header.builds for shard in shards}) > 1:
-        raise UsageError("the results come from different builds", "merge the shards of one run")
-    for name in ("shards", "strict", "api_breaks"):
-        if len({getattr(header, name) for header in headers}) > 1:
-            raise UsageError(f"the results come from different gates: {name} differs", "merge the shards of one run")
-    numbers, count = [header.shard for header in headers], headers[0].shards
-    if missing := next((number for number in range(1, count + 1) if number not in numbers), 0):
-        raise UsageError(f"shard {missing} of {count} is missing", "give the results of all shards")
-    if len(numbers) != count or len({build.label for build in shards[0].header.builds}) != len(("base", "candidate")):
-        raise UsageError("these are no results of a gate: a shard too many, or not two builds", "give each shard once")
+        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
+    said = [{"builds": s.header.builds, **vars(h)} for s, h in zip(shards, headers, strict=True)]
+    for name, difference in _DIFFERENCES.items():
+        if any(each[name] != said[0][name] for each in said):
+            raise errors.UsageError(f"the results come from {difference}", "merge the shards of one run")
+    numbers, wanted = sorted(header.shard for header in headers), range(1, headers[0].shards + 1)
+    if missing := next((number for number in wanted if number not in numbers), 0):
+        raise errors.UsageError(f"shard {missing} of {len(wanted)} is missing", "give the results of all shards")
+    if numbers != [*wanted] or len({build.label for build in shards[0].header.builds}) != len(("base", "candidate")):
+        raise errors.UsageError(
+            "these are no results of a gate: a shard too many, or not two builds", "give each shard once"
+        )
     return headers
-
-
-def _is_of_a_call(broken: ApiBreak) -> bool:
-    """Return whether a name is one that a call uses: a pruner, a parameter of one, or a criterion."""
-    if "(" in broken.path:
-        return re.search(rf"\b({'|'.join(Pruner)}|BasePruner)\b", broken.path) is not None
-    return broken.name.endswith("Importance") or broken.name in set(Pruner)

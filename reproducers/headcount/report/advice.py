@@ -4,37 +4,33 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from headcount import wording
-from headcount.defects import DEFECTS, recorded
+from headcount import defects, examine, matrix, oracle, wording
 from headcount.environment import environment
-from headcount.examine import Examined
-from headcount.matrix import Cell
-from headcount.oracle import Kind, counts_left, expect
 from headcount.oracle.expectation import prunes_heads
 from headcount.report.markdown import render
 
 #: Release -> what it does with the call.
-Trials = Mapping[str, Examined]
+Trials = Mapping[str, examine.Examined]
 
 
-def is_untouched(found: Examined) -> bool:
+def is_untouched(found: examine.Examined) -> bool:
     """Return whether all heads are left where some were to go, and no sentence forbids it."""
     cell, config = found.cell, found.cell.config
     heads = cell.model.block_heads
     ranked = sum(heads) if config.global_pruning else max(heads)
     goes = prunes_heads(config) and ranked * config.head_pruning_ratio >= 1  # however the ratio is rounded
-    if found.verdict.kind is not Kind.OK or not goes:
+    if found.verdict.kind is not oracle.Kind.OK or not goes:
         return False
-    left = counts_left(expect(cell), found.observation)
+    left = oracle.counts_left(oracle.expect(cell), found.observation)
     return all(left[f"heads.{block}"] == count for block, count in enumerate(heads))
 
 
 def right(trials: Trials) -> list[str]:
     """Return the releases that do with the call what it is made for."""
-    return [r for r, found in trials.items() if found.verdict.kind is Kind.OK and not is_untouched(found)]
+    return [r for r, found in trials.items() if found.verdict.kind is oracle.Kind.OK and not is_untouched(found)]
 
 
-def advice(cell: Cell, trials: Trials) -> str:
+def advice(cell: matrix.Cell, trials: Trials) -> str:
     """Return what the releases do with a call, neighbours that do the same in one line, and which to take."""
     runs = [list(run) for _, run in groupby(trials, lambda release: _likeness(trials[release]))]
     text = render(
@@ -49,7 +45,7 @@ def advice(cell: Cell, trials: Trials) -> str:
     return text.rstrip()
 
 
-def to_json(cell: Cell, trials: Trials) -> dict[str, Any]:
+def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, Any]:
     """Return the same as plain values."""
     return {
         "cell": cell.id,
@@ -70,13 +66,13 @@ def to_json(cell: Cell, trials: Trials) -> dict[str, Any]:
     }
 
 
-def _likeness(found: Examined) -> tuple[object, ...]:
+def _likeness(found: examine.Examined) -> tuple[object, ...]:
     """Return what is alike in releases that do the same."""
     return found.verdict.signature, found.verdict.found, found.explanation, is_untouched(found)
 
 
 def _known_defects(trials: Trials) -> list[str]:
     """Return the known defects of the release to take; none if there is no such release."""
-    shown = recorded(environment()["transformers"]).releases
+    shown = defects.recorded(environment()["transformers"]).releases
     best = next(reversed(right(trials)), "")
-    return [defect.id for defect in DEFECTS if best in shown.get(defect.id, ())]
+    return [defect.id for defect in defects.DEFECTS if best in shown.get(defect.id, ())]

@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from headcount.bisect import Bisection, Change, State, runs
-from headcount.builds import Clone
+from headcount import bisect, builds
 from headcount.environment import environment
 from headcount.report.markdown import render
 from headcount.untrusted import clean
 
-_MARKS = {State.GOOD: ".", State.BAD: "X", State.SKIP: "?"}
+_MARKS = {bisect.State.GOOD: ".", bisect.State.BAD: "X", bisect.State.SKIP: "?"}
 
 
-def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> str:
+def markdown(bisection: bisect.Bisection, clone: builds.Clone | None, command: Sequence[str]) -> str:
     """Return everything, as Markdown."""
     span, answers = bisection.span, bisection.answers
     return _rendered(
@@ -25,7 +24,10 @@ def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) 
         answer=answer(bisection, clone),
         marks="".join(_MARKS[answers[point].state] if point in answers else " " for point in span.points),
         # Of each run: its first and last point, and in how many other ways its builds say the same.
-        runs=[(run[0], run[-1], len({answers[p].likeness(roughly=False) for p in run}) - 1) for run in runs(bisection)],
+        runs=[
+            (run[0], run[-1], len({answers[p].likeness(roughly=False) for p in run}) - 1)
+            for run in bisect.runs(bisection)
+        ],
         states=[answers[point].state for point in span.points if point in answers],
         unlike=[p for p in span.boundary if p in answers and answers[p].label != answers[span.points[0]].label],
         builds=len({span.keys[point] for point in answers}),
@@ -34,10 +36,10 @@ def markdown(bisection: Bisection, clone: Clone | None, command: Sequence[str]) 
     )
 
 
-def answer(bisection: Bisection, clone: Clone | None) -> str:
+def answer(bisection: bisect.Bisection, clone: builds.Clone | None) -> str:
     """Return the answer in one line: what happened to it, and where; and where that is unknown."""
     points, answers = bisection.span.points, bisection.answers
-    known = [point for point in points if point in answers and answers[point].state is not State.SKIP]
+    known = [point for point in points if point in answers and answers[point].state is not bisect.State.SKIP]
     parts = _rendered(
         "bisection.txt.j2",
         bisection,
@@ -45,18 +47,18 @@ def answer(bisection: Bisection, clone: Clone | None) -> str:
         known=known,
         has_gaps=len(known) <= points.index(known[-1]) - points.index(known[0]),
         states={answers[point].state for point in known},
-        failures={said.label for said in answers.values() if said.state is State.BAD},
+        failures={said.label for said in answers.values() if said.state is bisect.State.BAD},
     )
     return f"{bisection.subject}: {_escaped(', '.join(parts.splitlines()))}"
 
 
-def _rendered(template: str, bisection: Bisection, clone: Clone | None, **values: Any) -> str:
+def _rendered(template: str, bisection: bisect.Bisection, clone: builds.Clone | None, **values: Any) -> str:
     functions = {"verb": partial(_verb, bisection), "hidden_by": partial(_hidden_by, bisection)}
     shared = {"bisection": bisection, "span": bisection.span, "answers": bisection.answers, "clone": clone}
     return render(template, {"escaped": _escaped}, **shared, **functions, **values).rstrip()
 
 
-def to_json(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -> dict[str, Any]:
+def to_json(bisection: bisect.Bisection, clone: builds.Clone | None, command: Sequence[str]) -> dict[str, Any]:
     """Return the same as plain values."""
     span, answers = bisection.span, bisection.answers
     return {
@@ -71,7 +73,7 @@ def to_json(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -
         "ends": list(bisection.ends),
         "changes": [
             {
-                "kind": "fixed" if answers[change.point].state is State.GOOD else "introduced",
+                "kind": "fixed" if answers[change.point].state is bisect.State.GOOD else "introduced",
                 "merged": change.merged,
                 "label": answers[change.point].label,
                 "point": change.point,
@@ -89,7 +91,7 @@ def to_json(bisection: Bisection, clone: Clone | None, command: Sequence[str]) -
     }
 
 
-def _commit(bisection: Bisection, point: str) -> dict[str, str]:
+def _commit(bisection: bisect.Bisection, point: str) -> dict[str, str]:
     """Return a point's commit as plain values; nothing of a release."""
     commit = bisection.span.commits.get(point)
     return {name: getattr(commit, name) for name in ("subject", "author", "date", "author_date")} if commit else {}
@@ -100,16 +102,16 @@ def _escaped(untrusted: str) -> str:
     return re.sub(r"([`*<\\])", r"\\\1", clean(untrusted))
 
 
-def _verb(bisection: Bisection, change: Change) -> str:
-    is_bad = bisection.answers[change.point].state is State.BAD
+def _verb(bisection: bisect.Bisection, change: bisect.Change) -> str:
+    is_bad = bisection.answers[change.point].state is bisect.State.BAD
     if change.merged:
         return "brought in" if is_bad else "mended"
-    was_bad = any(bisection.answers[point].state is State.BAD for point in change.last)
+    was_bad = any(bisection.answers[point].state is bisect.State.BAD for point in change.last)
     return "fixed" if not is_bad else "becomes another failure" if was_bad else "introduced"
 
 
-def _hidden_by(bisection: Bisection, points: Sequence[str]) -> list[str]:
+def _hidden_by(bisection: bisect.Bisection, points: Sequence[str]) -> list[str]:
     """Return the known defects that skipped builds look like, without the one that is searched for."""
-    skipped = (answer for point in points if (answer := bisection.answers[point]).state is State.SKIP)
+    skipped = (answer for point in points if (answer := bisection.answers[point]).state is bisect.State.SKIP)
     found = dict.fromkeys(id_ for answer in skipped for id_ in answer.looks_like)
     return [id_ for id_ in found if id_ != bisection.subject]

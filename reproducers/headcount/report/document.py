@@ -10,12 +10,9 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from headcount import gate
+from headcount import defects, errors, gate, oracle
 from headcount.builds import RELEASES
-from headcount.defects import REPRODUCERS
-from headcount.errors import ExitCode, UsageError
 from headcount.matrix.cells import known_cells
-from headcount.oracle import Kind, expect
 from headcount.report import counting, table
 from headcount.report.gate import headline, what
 from headcount.report.sources import Comparison, Source, gaps, whole
@@ -42,7 +39,7 @@ class Document:
 
     sources: tuple[Source, ...]
     problems: tuple[str, ...]
-    exit_code: ExitCode
+    exit_code: errors.ExitCode
     comparisons: tuple[Comparison, ...]
     rows: tuple[Row, ...]
 
@@ -85,11 +82,11 @@ def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more
     found = whole(sources)
     if not found:
         why = "; ".join(source.problem for source in sources) or "there are no results"
-        raise UsageError(why, next((s.hint for s in sources if s.hint), "nox -s matrix makes some"))
+        raise errors.UsageError(why, next((s.hint for s in sources if s.hint), "nox -s matrix makes some"))
     rows = {row.key: row for results in found for row in results.rows}
     problems = (*gaps(sources, comparisons, rows.values()), *more)
-    of_those_read = ExitCode.INDETERMINATE if problems else ExitCode.CLEAN
-    code = of_those_read if len(found) == len(sources) else ExitCode.USAGE
+    of_those_read = errors.ExitCode.INDETERMINATE if problems else errors.ExitCode.CLEAN
+    code = of_those_read if len(found) == len(sources) else errors.ExitCode.USAGE
     return Document(tuple(sources), problems, code, tuple(comparisons), tuple(rows.values()))
 
 
@@ -115,7 +112,7 @@ class _Encoder:
             "transformers": self._versions,
             "totals": {version: table.totals(rows) for version, rows in document.by_version.items()},
             "counts": {
-                version: {kind: n for kind in Kind if (n := sum(row.verdict.kind is kind for row in rows))}
+                version: {kind: n for kind in oracle.Kind if (n := sum(row.verdict.kind is kind for row in rows))}
                 for version, rows in document.by_version.items()
             },
             "defects": [_defect(found) for found in document.timelines],
@@ -130,10 +127,10 @@ class _Encoder:
         """Return a row, without what it has not; long texts and counts by their places."""
         cell, observation = known_cells().get(row.cell), row.seen
         failure = observation.failure or observation.output_failure
-        left = counting.observed(expect(cell), observation) if cell else ()
+        left = counting.observed(oracle.expect(cell), observation) if cell else ()
         texts = {
             "reason": reason(row.verdict),
-            "signature": str(row.verdict.signature) if row.verdict.kind is not Kind.OK else "",
+            "signature": str(row.verdict.signature) if row.verdict.kind is not oracle.Kind.OK else "",
             "traceback": (failure.traceback if failure else "") or observation.printed,
         }
         explained = {"defect": row.explanation.defect, "looks_like": list(row.explanation.looks_like)}
@@ -174,7 +171,7 @@ class _Encoder:
 def _cell(row: Row) -> dict[str, Any]:
     """Return a row's cell, with what should be left of it."""
     known = known_cells().get(row.cell)
-    expected = counting.expected(expect(known)) if known else {}
+    expected = counting.expected(oracle.expect(known)) if known else {}
     return {"id": row.cell, "model": row.model, "config": row.config, "expected": expected}
 
 
@@ -202,7 +199,7 @@ def _gate(verdict: gate.GateVerdict) -> dict[str, Any]:
 
 def _defect(timeline: Timeline) -> dict[str, Any]:
     defect = timeline.defect
-    path = REPRODUCERS / defect.reproducer.file
+    path = defects.REPRODUCERS / defect.reproducer.file
     return {
         **{name: getattr(defect, name) for name in ("id", "title", "hits", "upstream", "cause", "breaks", "source")},
         "severity": defect.severity.name.lower().replace("_", " "),

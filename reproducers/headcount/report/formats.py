@@ -13,13 +13,11 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from headcount import wording
-from headcount.defects import Outcome
+from headcount import defects, results, wording
 from headcount.report import gate, table
 from headcount.report.document import Document
 from headcount.report.markdown import render
 from headcount.report.timeline import Mark
-from headcount.results import Row
 
 #: Cells of one kind that are listed one by one.
 _LISTED = 20
@@ -64,14 +62,14 @@ def markdown(document: Document) -> str:
         document=document,
         counts=counts(document),
         tables={v: table.render(rows, builds=document.builds) for v, rows in document.by_version.items()},
-        odd=[row for row in document.rows if row.outcome is not Outcome.EXPECTED],
+        odd=[row for row in document.rows if row.outcome is not defects.Outcome.EXPECTED],
         some=_LISTED,
     )
 
 
-def _why(row: Row) -> str:
+def _why(row: results.Row) -> str:
     """Say what is not as recorded."""
-    if row.outcome is Outcome.UNEXPECTEDLY_FIXED:
+    if row.outcome is defects.Outcome.UNEXPECTEDLY_FIXED:
         return f"{row.explanation.defect} is recorded, and does not show"
     return wording.verdict(row.verdict)
 

@@ -12,6 +12,7 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 from headcount import wording
 from headcount.errors import ExitCode
 from headcount.gate import ApiBreak, Change, Difference, GateVerdict, counted, failure_of
+from headcount.oracle import Signature
 from headcount.report.markdown import render
 from headcount.untrusted import clean
 
@@ -21,7 +22,7 @@ _LISTED = 8
 _HEADLINES = {
     ExitCode.CLEAN: "fit for release: nothing that was fine got worse",
     ExitCode.REGRESSION: "NOT fit for release",
-    ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something cannot be told",
+    ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something is not known",
 }
 
 #: What is reported, in this order; and the level of its annotation, if it has one.
@@ -55,7 +56,7 @@ def markdown(verdict: GateVerdict) -> str:
 def _rendered(template: str, verdict: GateVerdict) -> str:
     return render(
         template,
-        {"what": what, "failure": failure_of, "quote": quote},
+        {"what": what, "quote": quote},
         verdict=verdict,
         headline=headline(verdict),
         counts=f"{len(verdict.differences)} cells: {in_words(verdict.differences)}",
@@ -67,14 +68,16 @@ def _rendered(template: str, verdict: GateVerdict) -> str:
 
 def headline(verdict: GateVerdict) -> str:
     """Return the answer in one line."""
-    why = ""
+    answer = _HEADLINES[verdict.exit_code]
     if verdict.exit_code is ExitCode.REGRESSION:
-        worse, gone = len(verdict.of(Change.REGRESSED)), len(verdict.lost)
-        reasons = [f"cells that got worse: {worse}"] * bool(worse)
-        reasons += [f"names or parameters that are gone: {gone}"] * bool(gone)
-        why = f"; {', '.join(reasons or ['cells changed, which --strict forbids'])}"
+        counts = {
+            "cells that got worse": len(verdict.of(Change.REGRESSED)),
+            "names or parameters that are gone": len(verdict.lost),
+        }
+        why = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if count)
+        answer += f"; {why or 'cells changed, which --strict forbids'}"
     builds = f"{verdict.candidate.label}, against {verdict.base.label}"
-    return f"{builds}, transformers {verdict.environment['transformers']}: {_HEADLINES[verdict.exit_code]}{why}"
+    return f"{builds}, transformers {verdict.environment['transformers']}: {answer}"
 
 
 def in_words(differences: Sequence[Difference]) -> str:
@@ -87,9 +90,13 @@ def what(difference: Difference) -> str:
     said = [clean(wording.verdict(row.verdict)) if row else "it was not run" for row in difference.sides]
     if len(said) == 1:
         return f"{'' if difference.sides[0] is difference.candidate else 'the base: '}{said[0]}"
-    one, other = difference.failures
-    more = ", and other weights survive" if one == other and difference.change is Change.CHANGED else ""
+    alike = len(set(_failures(difference))) == 1
+    more = ", and other weights survive" if alike and difference.change is Change.CHANGED else ""
     return f"{' -> '.join(dict.fromkeys(said))}{more}"
+
+
+def _failures(difference: Difference) -> tuple[Signature | None, ...]:
+    return tuple(None if row is None else failure_of(row) for row in difference.sides)
 
 
 def _groups(verdict: GateVerdict) -> Iterator[tuple[Change, list[Difference]]]:
@@ -97,7 +104,7 @@ def _groups(verdict: GateVerdict) -> Iterator[tuple[Change, list[Difference]]]:
     for change in _REPORTED:
         groups: dict[object, list[Difference]] = {}
         for difference in verdict.of(change):
-            groups.setdefault(difference.failures, []).append(difference)
+            groups.setdefault(_failures(difference), []).append(difference)
         yield from ((change, group) for group in sorted(groups.values(), key=len, reverse=True))
 
 
@@ -117,12 +124,14 @@ def _api_lines(broken: Sequence[ApiBreak]) -> list[str]:
 def annotations(verdict: GateVerdict) -> list[str]:
     """Return workflow commands that put each failure on the pull request's page."""
     said = [
-        (level, f"head pruning {change}", f"{what(group[0])} ({len(group)} cells)")
-        for change, group in _groups(verdict)
-        if (level := _REPORTED[change])
+        *(
+            (level, f"head pruning {change}", f"{what(group[0])} ({len(group)} cells)")
+            for change, group in _groups(verdict)
+            if (level := _REPORTED[change])
+        ),
+        *(("error", "a public name is gone", f"{lost.path}: {lost.what}") for lost in verdict.lost),
+        *(("warning", "doubtful", doubt) for doubt in verdict.doubts),
     ]
-    said += [("error", "a public name is gone", f"{lost.path}: {lost.what}") for lost in verdict.lost]
-    said += [("warning", "doubtful", doubt) for doubt in verdict.doubts]
     return [f"::{level} title={title}::{clean(message).replace('%', '%25')}" for level, title, message in said]
 
 
@@ -149,5 +158,5 @@ def _case(difference: Difference) -> TestCase:
 
 def _api_case(broken: ApiBreak) -> TestCase:
     case = TestCase(clean(broken.path), "interface")
-    case.result = [Failure(clean(broken.what), "removed")] if broken.lost else []
+    case.result = [Failure(clean(broken.what), "removed")] * broken.lost
     return case

@@ -9,10 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headcount import gate
-from headcount.defects import DEFECTS, Outcome
+from headcount import defects, errors, gate
 from headcount.environment import harness_digest
-from headcount.errors import ExitCode, UsageError
 from headcount.matrix.cells import default_cells, known_cells
 from headcount.report.gate import headline
 from headcount.results import Results, Row, read
@@ -67,7 +65,7 @@ def _load(path: Path) -> Source:
     try:
         results = read(path)
         json.dumps([row.config for row in results.rows], allow_nan=False)
-    except UsageError as error:
+    except errors.UsageError as error:
         return Source(path.name, None, error.problem, error.hint)
     except ValueError:
         return Source(path.name, None, f"{path} has a parameter that is no number")
@@ -100,14 +98,14 @@ def compare(base: Source, candidate: Source) -> tuple[tuple[Source, Source], Com
         hint = "give two runs of the same builds, or of one each"
         if {row.transformers for row in one.rows} != {row.transformers for row in other.rows}:
             hint = "they are of two transformers versions, which are not compared"
-        raise UsageError(f"{base.name} and {candidate.name} have no cell in common", hint)
+        raise errors.UsageError(f"{base.name} and {candidate.name} have no cell in common", hint)
     differences = gate.compare(one.rows, other.rows, key=key)
     return (replace(base, results=one), candidate), Comparison(base.name, candidate.name, differences)
 
 
 def _rows_of(source: Source) -> Results:
     if source.results is None or not source.results.rows:
-        raise UsageError(source.problem or f"{source.name} has no rows", "a comparison needs two results files")
+        raise errors.UsageError(source.problem or f"{source.name} has no rows", "a comparison needs two results files")
     return source.results
 
 
@@ -187,7 +185,7 @@ def _twice(sources: Sequence[Source]) -> Iterator[str]:
 def _not_compared(comparison: Comparison) -> Iterator[str]:
     """Yield what keeps a comparison from being one of everything."""
     if comparison.verdict is not None:
-        if comparison.verdict.exit_code is ExitCode.INDETERMINATE:
+        if comparison.verdict.exit_code is errors.ExitCode.INDETERMINATE:
             yield comparison.title
         return
     alone = Counter(comparison.base for d in comparison.differences if d.candidate is None)
@@ -198,9 +196,9 @@ def _not_compared(comparison: Comparison) -> Iterator[str]:
 
 def _unknown(rows: Collection[Row]) -> Iterator[str]:
     """Yield what could not be tested, and what this catalogue does not know."""
-    if untested := Counter(row.build for row in rows if row.outcome is Outcome.INDETERMINATE):
+    if untested := Counter(row.build for row in rows if row.outcome is defects.Outcome.INDETERMINATE):
         yield f"could not be tested: {', '.join(f'{count} cells of {b}' for b, count in untested.items())}"
     if foreign := {row.cell for row in rows} - known_cells().keys():
         yield f"{len(foreign)} cells are not of this matrix: what they should leave is not known"
-    if strange := {row.explanation.defect for row in rows} - {"", *(defect.id for defect in DEFECTS)}:
+    if strange := {row.explanation.defect for row in rows} - {"", *(defect.id for defect in defects.DEFECTS)}:
         yield f"the catalogue has no defect {min(strange)}: another version of Headcount made the rows"

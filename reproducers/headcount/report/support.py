@@ -12,10 +12,9 @@ from textwrap import fill
 
 from packaging.specifiers import SpecifierSet
 
-from headcount.builds import RELEASES
+from headcount import builds, matrix
 from headcount.defects import defect, recorded, versions
 from headcount.defects.defect import Raises
-from headcount.matrix import Cell, Config
 from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
 from headcount.models import Model
 
@@ -59,7 +58,7 @@ def support(
     transformers: str,
     *,
     documented: bool = False,
-    calls: Sequence[Config] = FAMILY_CALLS,
+    calls: Sequence[matrix.Config] = FAMILY_CALLS,
 ) -> Support:
     """Return what is recorded of a family's plain calls.
 
@@ -69,7 +68,7 @@ def support(
     """
     if not model.traits.is_in(transformers):
         return Support(State.MISSING)
-    cells = (Cell(model, replace(config, documented=documented)) for config in calls)
+    cells = (matrix.Cell(model, replace(config, documented=documented)) for config in calls)
     known = recorded(transformers)
     shown = {cell: known.foretold(cell, release) for cell in cells if not is_fixed(cell, transformers)}
     if not shown:
@@ -85,7 +84,7 @@ def support(
     return Support(State.EXTRA if narrow and not any(narrow) and not may_stay else State.BROKEN, found)
 
 
-def is_fixed(cell: Cell, transformers: str) -> bool:
+def is_fixed(cell: matrix.Cell, transformers: str) -> bool:
     """Return whether the family's own code keeps a call from running, whatever the pruner does."""
     traits = cell.model.traits
     fixed = traits.heads_fixed or (traits.dims_fixed if cell.config.prune_head_dims else "")
@@ -103,7 +102,7 @@ def _lines(names: Collection[str]) -> list[tuple[Model, bool]]:
 
 
 def plain(
-    transformers: str, names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS
+    transformers: str, names: Collection[str] = (), calls: Sequence[matrix.Config] = FAMILY_CALLS
 ) -> dict[str, dict[str, dict[str, object]]]:
     """Return one version's table as plain values: model -> release -> its state and defects."""
     return {
@@ -116,7 +115,7 @@ def plain(
 
 
 def tables(
-    transformers: Sequence[str] = (), names: Collection[str] = (), calls: Sequence[Config] = FAMILY_CALLS
+    transformers: Sequence[str] = (), names: Collection[str] = (), calls: Sequence[matrix.Config] = FAMILY_CALLS
 ) -> str:
     """Return for each transformers version a row for each family, with its classifier and bare; then a legend.
 
@@ -141,8 +140,8 @@ def tables(
     return "\n\n".join([*(_table(version, rows, letters) for version, rows in every.items()), "\n".join(legend)])
 
 
-def _states(model: Model, transformers: str, calls: Sequence[Config], *, documented: bool) -> dict[str, Support]:
-    return {r: support(model, r, transformers, documented=documented, calls=calls) for r in RELEASES}
+def _states(model: Model, transformers: str, calls: Sequence[matrix.Config], *, documented: bool) -> dict[str, Support]:
+    return {r: support(model, r, transformers, documented=documented, calls=calls) for r in builds.RELEASES}
 
 
 def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - a line's two parts
@@ -151,7 +150,9 @@ def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - a line's tw
 
 
 def _table(version: str, rows: Mapping[str, Mapping[str, Support]], letters: Mapping[str, str]) -> str:
-    alike = (list(run) for _, run in groupby(RELEASES, lambda release: [states[release] for states in rows.values()]))
+    alike = (
+        list(run) for _, run in groupby(builds.RELEASES, lambda release: [states[release] for states in rows.values()])
+    )
     columns = [["", *rows]]
     for first, *others in alike:
         marks = (

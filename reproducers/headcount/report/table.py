@@ -7,16 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console, Group
 from rich.table import Table
 
+from headcount import oracle, results
 from headcount.defects import Outcome
-from headcount.oracle import Kind
-from headcount.results import Row
 
 #: The table is readable at this width with every release in it: a label and 18 columns of 1 + 3.
 WIDTH = 100
 LABEL_WIDTH = 28
 
 
-def render(rows: Sequence[Row], width: int = WIDTH, builds: Sequence[str] = ()) -> str:
+def render(rows: Sequence[results.Row], width: int = WIDTH, builds: Sequence[str] = ()) -> str:
     """Return all of it as plain text: defects by build, what is unexplained, counts.
 
     Args:
@@ -24,7 +23,7 @@ def render(rows: Sequence[Row], width: int = WIDTH, builds: Sequence[str] = ()) 
     """
     builds = builds or list(dict.fromkeys(row.build for row in rows))
     defects: dict[tuple[bool, str], Counter[str]] = {}
-    kinds: dict[str, Counter[str]] = {kind.value: Counter() for kind in Kind}
+    kinds: dict[str, Counter[str]] = {kind.value: Counter() for kind in oracle.Kind}
     for row in rows:
         kinds[row.verdict.kind][row.build] += 1
         if label := _label(row):
@@ -37,18 +36,18 @@ def render(rows: Sequence[Row], width: int = WIDTH, builds: Sequence[str] = ()) 
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
-def totals(rows: Iterable[Row]) -> str:
+def totals(rows: Iterable[results.Row]) -> str:
     """Say in one line how many cells were run, and what came of them."""
-    rows = [row for row in rows if row.verdict.kind is not Kind.NOT_APPLICABLE]
+    rows = [row for row in rows if row.verdict.kind is not oracle.Kind.NOT_APPLICABLE]
     expected = [row for row in rows if row.outcome is Outcome.EXPECTED]
-    ok = sum(row.verdict.kind is Kind.OK for row in expected)
+    ok = sum(row.verdict.kind is oracle.Kind.OK for row in expected)
     explained = sum(bool(row.explanation.defect) for row in expected)
     return (
         f"{len(rows)} cells: {ok} ok, {explained} explained by a known defect, {len(rows) - len(expected)} unexpected"
     )
 
 
-def _label(row: Row) -> str:
+def _label(row: results.Row) -> str:
     """Name what a row counts for: a defect, or what none explains, and the scope that its call ranks in; or nothing."""
     unexplained = "UNEXPLAINED" if row.outcome is Outcome.UNEXPECTED_FAILURE else ""
     gone = "FIXED? " if row.outcome is Outcome.UNEXPECTEDLY_FIXED else ""

@@ -10,12 +10,11 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import Any
 
+from headcount import oracle, results
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, Defect, recorded
 from headcount.defects.expectations import FINE, NOT_APPLICABLE, NOT_RUN, Token
-from headcount.oracle import Kind
 from headcount.report.table import headings
-from headcount.results import Row
 
 
 class Mark(StrEnum):
@@ -30,7 +29,7 @@ class Mark(StrEnum):
 _MARKS = {Mark.SHOWS: "X", Mark.FINE: "·", Mark.HIDDEN: "?", Mark.UNKNOWN: "-"}
 
 #: What says nothing of a defect: as recorded, then as a verdict.
-_UNTOLD = (NOT_APPLICABLE, NOT_RUN, Kind.NOT_APPLICABLE, Kind.UNTESTABLE)
+_UNTOLD = (NOT_APPLICABLE, NOT_RUN, oracle.Kind.NOT_APPLICABLE, oracle.Kind.UNTESTABLE)
 
 _LEGEND = """X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,
 ? another defect shows, and may hide it; as recorded with transformers"""
@@ -61,7 +60,7 @@ class Timeline:
         return ", ".join(parts)
 
 
-def timelines(rows: Iterable[Row], builds: Sequence[str]) -> tuple[Timeline, ...]:
+def timelines(rows: Iterable[results.Row], builds: Sequence[str]) -> tuple[Timeline, ...]:
     """Return the timeline of each defect that some row shows, or should show."""
     rows = tuple(rows)
     shown = {row.explanation.defect for row in rows}
@@ -75,7 +74,7 @@ def of_releases(defects: Iterable[Defect], transformers: str) -> tuple[Timeline,
     return tuple(_timeline(d, RELEASES, {r: [row[r] for row in rows[d]] for r in RELEASES}) for d in rows)
 
 
-def _tokens(defect: str, rows: Iterable[Row]) -> Mapping[str, Sequence[Token]]:
+def _tokens(defect: str, rows: Iterable[results.Row]) -> Mapping[str, Sequence[Token]]:
     """Return build -> what it did in the cells that show a defect on some release."""
     found: dict[str, list[Token]] = defaultdict(list)
     for row in rows:

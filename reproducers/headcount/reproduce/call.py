@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from headcount.matrix import Cell, Criterion
+from headcount import matrix, models
 from headcount.matrix.config import CONSTRUCTED, NORM
-from headcount.models import Model
 
 #: What a file calls a block's linear layers, in their order. With one block each is a layer, else a list of layers.
 LAYERS = ("q", "k", "v", "out", "fc1", "fc2")
@@ -27,17 +26,17 @@ _WIDTH = 120
 _SHORT = 5
 
 
-def layers(model: Model, names: Iterable[str]) -> str:
+def layers(model: models.Model, names: Iterable[str]) -> str:
     """Return a file's expressions for layers that a config names."""
     index, star = ("", "") if model.layers == 1 else ("[{}]", "*")
     split = (name.partition(".") for name in names)
     return ", ".join(_EXPRESSIONS[kind].format(index.format(block), block, star) for kind, _, block in split)
 
 
-def call(cell: Cell) -> str:
+def call(cell: matrix.Cell) -> str:
     """Return the lines that put the keyword arguments into a dictionary `call`, importance only if it is a lambda."""
     items = [f'"{name}": {_value(cell.model, name, value)}' for name, value in cell.config.keywords().items()]
-    if cell.config.importance is Criterion.CONSTANT:
+    if cell.config.importance is matrix.Criterion.CONSTANT:
         items.append('"importance": lambda group, **_: torch.ones(len(group[0][1]))')
     lines = [f"call = {{{items[0]}"]
     for item in items[1:]:
@@ -46,7 +45,7 @@ def call(cell: Cell) -> str:
     return "\n".join(f"{line}}}" for line in lines)
 
 
-def _value(model: Model, name: str, value: Any) -> str:
+def _value(model: models.Model, name: str, value: Any) -> str:
     """Return a keyword's value as a person writes it."""
     match name, value:
         case "num_heads", _ if model.layers == 1:
@@ -67,13 +66,13 @@ def _value(model: Model, name: str, value: Any) -> str:
     return text
 
 
-def importance(criterion: Criterion) -> tuple[str, str]:
+def importance(criterion: matrix.Criterion) -> tuple[str, str]:
     """Return what a file calls `importance`, and the pruner's argument; "" for a lambda, which is in the call."""
-    if criterion is Criterion.CONSTANT:
+    if criterion is matrix.Criterion.CONSTANT:
         return "", ""
     names, given = CONSTRUCTED[criterion]
     parts = [f"{key}={value!r}".replace("'", '"') for key, value in given.items()]
-    parts += ["num_classes=model.config.num_labels"] * (criterion is Criterion.OBDC)
+    parts += ["num_classes=model.config.num_labels"] * (criterion is matrix.Criterion.OBDC)
     arguments = f"({', '.join(parts)})"
     if names is NORM:  # renamed in 1.5.2
         return f'getattr(tp.importance, "{names[0]}", None) or tp.importance.{names[1]}', f"importance{arguments}"

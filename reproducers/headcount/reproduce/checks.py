@@ -5,10 +5,7 @@ The other problems need no numbers: each has a template of its name in `template
 
 from typing import Any
 
-from headcount import wording
-from headcount.matrix import Cell
-from headcount.models import Model
-from headcount.oracle import Finding, Problem, Side, expect
+from headcount import matrix, models, oracle, wording
 from headcount.oracle.expectation import Counts
 from headcount.reproduce.call import layers
 
@@ -16,14 +13,14 @@ from headcount.reproduce.call import layers
 _PER_BLOCK = ("heads", "dims")
 
 
-def counts(cell: Cell, finding: Finding) -> dict[str, Any]:
+def counts(cell: matrix.Cell, finding: oracle.Finding) -> dict[str, Any]:
     """Return what the templates of counts fill in.
 
     `kind` is counted, by the expression `made` unless it is per block. Each of `terms` has a number's name, the
     condition that it is right, the condition that it does not miss on the other side ("" if it cannot), and what is
     right in words.
     """
-    kind, total = finding.dimension.partition(".")[0], finding.problem is Problem.TOTAL
+    kind, total = finding.dimension.partition(".")[0], finding.problem is oracle.Problem.TOTAL
     made, terms = "", [(kind, frozenset(finding.allowed))]
     if total or kind not in _PER_BLOCK:
         dimensions = finding.dimension.split("+") if total else [f"{kind}.{finding.block or 0}"]
@@ -31,9 +28,9 @@ def counts(cell: Cell, finding: Finding) -> dict[str, Any]:
         name = made if made in _PER_BLOCK else "total" if total else "channels"
         made, terms = "" if made in _PER_BLOCK else made, [(name, frozenset(finding.allowed))]
     elif cell.model.layers > 1:
-        every = (count.allowed for count in expect(cell).counts if count.kind == kind and not count.scope)
+        every = (count.allowed for count in oracle.expect(cell).counts if count.kind == kind and not count.scope)
         terms = [(f"{kind}[{block}]", allowed) for block, allowed in enumerate(every)]
-    few, dense = finding.side is Side.TOO_FEW, finding.dense
+    few, dense = finding.side is oracle.Side.TOO_FEW, finding.dense
     return {
         "kind": kind,
         "made": made,
@@ -49,7 +46,7 @@ def counts(cell: Cell, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _size(model: Model, dimension: str) -> str:
+def _size(model: models.Model, dimension: str) -> str:
     """Return how many there are of a dimension."""
     kind, _, block = dimension.partition(".")
     sizes = {

@@ -7,15 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from headcount import wording
-from headcount.builds import Overlay
-from headcount.defects import DEFECTS, REPRODUCERS, Defect, Explanation, column, looks_like
-from headcount.errors import ExitCode, HeadcountError, UsageError
+from headcount import builds, defects, errors, isolation, matrix, observation, oracle, wording
 from headcount.examine import Examined, examine
-from headcount.isolation import Engine
-from headcount.matrix import Cell
-from headcount.observation import CANNOT_BE_TESTED, ScriptRun, without_numbers
-from headcount.oracle import Kind, Verdict
 from headcount.reproduce import script
 from headcount.reproduce.minimise import minimise, simpler, simpler_models
 from headcount.reproduce.script import Weights
@@ -30,13 +23,15 @@ _WEIGHTS = (
 Say = Callable[[str], None]
 
 
-class UnprovenError(HeadcountError):
+class UnprovenError(errors.HeadcountError):
     """A file does not show the failure, so it is not given out; or the build cannot be tested at all."""
 
-    exit_code = ExitCode.INDETERMINATE
+    exit_code = errors.ExitCode.INDETERMINATE
 
 
-def emit(engine: Engine, overlay: Overlay, cell: Cell, say: Say, *, minimal: bool = False) -> str:
+def emit(
+    engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell, say: Say, *, minimal: bool = False
+) -> str:
     """Return a file that shows what is wrong with a cell, on the smallest model that shows it.
 
     Args:
@@ -57,7 +52,7 @@ def emit(engine: Engine, overlay: Overlay, cell: Cell, say: Say, *, minimal: boo
     return proven_script(engine, overlay, smallest, sought.explanation)
 
 
-def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Examined:
+def failing(engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell) -> Examined:
     """Return what a cell that fails comes to.
 
     Raises:
@@ -65,12 +60,14 @@ def failing(engine: Engine, overlay: Overlay, cell: Cell) -> Examined:
         UnprovenError: the build cannot be tested.
     """
     found = examine(engine, overlay, cell)
-    if found.verdict.kind is Kind.OK:
-        raise UsageError(f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails")
+    if found.verdict.kind is oracle.Kind.OK:
+        raise errors.UsageError(
+            f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails"
+        )
     reason = wording.reason(found.verdict)
-    if found.verdict.kind is Kind.NOT_APPLICABLE:
-        raise UsageError(f"{cell.id} is not applicable to {overlay.label}: {reason}")
-    if found.verdict.kind is Kind.UNTESTABLE:
+    if found.verdict.kind is oracle.Kind.NOT_APPLICABLE:
+        raise errors.UsageError(f"{cell.id} is not applicable to {overlay.label}: {reason}")
+    if found.verdict.kind is oracle.Kind.UNTESTABLE:
         raise UnprovenError(f"{overlay.label} cannot be tested: {reason}", "mend the build, or name another")
     return found
 
@@ -86,11 +83,11 @@ def _alike(sought: Examined, found: Examined) -> bool:
 def _defects(found: Examined) -> list[str]:
     """Return the recorded defect, or those that a failure looks like."""
     recorded = found.explanation.defect
-    alike = looks_like(found.cell, found.verdict, column(found.build.version))
+    alike = defects.looks_like(found.cell, found.verdict, defects.column(found.build.version))
     return [recorded] if recorded else [defect.id for defect in alike]
 
 
-def difference(cell: Cell, smaller: Cell) -> str:
+def difference(cell: matrix.Cell, smaller: matrix.Cell) -> str:
     """Say what a step of the minimiser changed: `iterative_steps: 5 -> 1`."""
     for before, after in ((cell.model, smaller.model), (cell.config, smaller.config)):
         names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
@@ -103,7 +100,9 @@ def _short(value: object) -> str:
     return "none" if value in (None, (), "") else str(value)
 
 
-def proven_script(engine: Engine, overlay: Overlay, cell: Cell, explanation: Explanation) -> str:
+def proven_script(
+    engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell, explanation: defects.Explanation
+) -> str:
     """Return a file that has shown, in a process of its own, what the cell showed.
 
     Its weights are not the cell's, so that it stays short. If those that transformers draws do not show it, others may.
@@ -131,7 +130,7 @@ def proven_script(engine: Engine, overlay: Overlay, cell: Cell, explanation: Exp
     )
 
 
-def shows(verdict: Verdict, done: ScriptRun) -> bool:
+def shows(verdict: oracle.Verdict, done: observation.ScriptRun) -> bool:
     """Return whether a file's run shows a verdict."""
     if verdict.ending is not None:
         return _ends_alike(verdict, done)
@@ -140,15 +139,15 @@ def shows(verdict: Verdict, done: ScriptRun) -> bool:
     if verdict.failure is None:  # the file has one assertion that leads to this status
         return shown == (1, "AssertionError", "")
     failure = verdict.failure
-    return shown == (1, failure.exception, failure.frame) and without_numbers(message) == failure.text
+    return shown == (1, failure.exception, failure.frame) and observation.without_numbers(message) == failure.text
 
 
-def _ends_alike(verdict: Verdict, done: ScriptRun) -> bool:
+def _ends_alike(verdict: oracle.Verdict, done: observation.ScriptRun) -> bool:
     """Return whether a file comes to no end either: by a timeout, the same signal, an exit of its own."""
     signalled = done.why in signal.Signals.__members__
-    if verdict.kind is Kind.TIMEOUT:
+    if verdict.kind is oracle.Kind.TIMEOUT:
         return done.status is None and not signalled
-    return done.why in verdict.detail if signalled else done.status == CANNOT_BE_TESTED and not done.raised
+    return done.why in verdict.detail if signalled else done.status == observation.CANNOT_BE_TESTED and not done.raised
 
 
 # --- the catalogue's files ------------------------------------------------------------------------
@@ -158,10 +157,10 @@ def _ends_alike(verdict: Verdict, done: ScriptRun) -> bool:
 class Reproduction:
     """One run of a catalogue's file: on which release, the exit status that is expected, and what it did."""
 
-    defect: Defect
+    defect: defects.Defect
     release: str
     expected: int
-    done: ScriptRun
+    done: observation.ScriptRun
 
     @property
     def holds(self) -> bool:
@@ -169,18 +168,22 @@ class Reproduction:
         return self.done.status == self.expected
 
 
-def find(which: str) -> Defect:
+def find(which: str) -> defects.Defect:
     """Return the defect that a person names: `410`, `410-total-heads`, a file's name or path.
 
     Raises:
         UsageError: there is none, or there are several.
     """
     path = Path(which)
-    if path.exists() and path.resolve() != REPRODUCERS / path.name:
-        raise UsageError(f"{which} is not one of the catalogue's files", "headcount bisect runs a file of your own")
-    name, ids = path.name.removesuffix(".py").removeprefix("#"), [defect.id for defect in DEFECTS]
-    found = [d for d in DEFECTS if name in (d.id, d.reproducer.file.removesuffix(".py"), d.id.partition("-")[0])]
+    if path.exists() and path.resolve() != defects.REPRODUCERS / path.name:
+        raise errors.UsageError(
+            f"{which} is not one of the catalogue's files", "headcount bisect runs a file of your own"
+        )
+    name, ids = path.name.removesuffix(".py").removeprefix("#"), [defect.id for defect in defects.DEFECTS]
+    found = [
+        d for d in defects.DEFECTS if name in (d.id, d.reproducer.file.removesuffix(".py"), d.id.partition("-")[0])
+    ]
     if len(found) == 1:
         return found[0]
     near = [id_ for id_ in ids if id_.startswith(name)] or difflib.get_close_matches(name, ids, n=3, cutoff=0.0)
-    raise UsageError(f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; the README lists all")
+    raise errors.UsageError(f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; the README lists all")

@@ -13,15 +13,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
-from headcount import wording
-from headcount.builds import RELEASES
+from headcount import builds, errors, matrix, models, observation, oracle, wording
 from headcount.defects import Explanation, defect, releases_of
 from headcount.environment import environment
-from headcount.errors import UsageError
-from headcount.matrix import Cell
-from headcount.models import Model, synthetic_heads
-from headcount.observation import Failure
-from headcount.oracle import Problem, Verdict, expect
 from headcount.oracle.promises import OUTPUT_TOLERANCE
 from headcount.reproduce.call import LAYERS, call, importance
 from headcount.reproduce.checks import counts
@@ -48,7 +42,9 @@ class Weights:
     seed: int = 0
 
 
-def write(cell: Cell, build: str, verdict: Verdict, explanation: Explanation, weights: Weights = Weights()) -> str:
+def write(
+    cell: matrix.Cell, build: str, verdict: oracle.Verdict, explanation: Explanation, weights: Weights = Weights()
+) -> str:
     """Return the file's text.
 
     Args:
@@ -64,7 +60,7 @@ def write(cell: Cell, build: str, verdict: Verdict, explanation: Explanation, we
         body = _TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
     except TemplateNotFound:
         hint = "its cell can be run: nox -s matrix -- --build BUILD -k CELL"
-        raise UsageError(f"no reproducer can be written for {wording.verdict(verdict)}", hint) from None
+        raise errors.UsageError(f"no reproducer can be written for {wording.verdict(verdict)}", hint) from None
     if body.count("images") == 1:
         body = body.replace("images", facts["images"])
     names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
@@ -73,12 +69,12 @@ def write(cell: Cell, build: str, verdict: Verdict, explanation: Explanation, we
     return _TEMPLATES.get_template("reproducer.py.j2").render(facts | _heading(build, verdict, explanation))
 
 
-def is_writable(cell: Cell) -> bool:
+def is_writable(cell: matrix.Cell) -> bool:
     """Return whether a file can be written for such a model."""
-    return cell.model.family == Model.family and cell.model.labels > 0
+    return cell.model.family == models.Model.family and cell.model.labels > 0
 
 
-def demand_writable(cell: Cell) -> None:
+def demand_writable(cell: matrix.Cell) -> None:
     """Refuse at once what no file can be written for.
 
     Raises:
@@ -86,10 +82,10 @@ def demand_writable(cell: Cell) -> None:
     """
     if not is_writable(cell):
         hint = "nox -s matrix -- --model … -k … shows it; the files of known defects are patterns to write one by hand"
-        raise UsageError(f"{cell.id}: files are written of ViT with a classifier only", hint)
+        raise errors.UsageError(f"{cell.id}: files are written of ViT with a classifier only", hint)
 
 
-def _facts(cell: Cell, verdict: Verdict, weights: Weights) -> dict[str, Any]:
+def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict[str, Any]:
     """Return what the templates of the code fill in."""
     model, config, finding = cell.model, cell.config, verdict.finding
     made, argument = importance(config.importance)
@@ -100,36 +96,41 @@ def _facts(cell: Cell, verdict: Verdict, weights: Weights) -> dict[str, Any]:
         "listed": config.num_heads[0],
         "images": f"torch.randn(1, 3, {model.image}, {model.image})",
         "weights": weights,
-        "scales": [[round(math.sqrt(level), 2) for level in row] for row in synthetic_heads(model)],
+        "scales": [[round(math.sqrt(level), 2) for level in row] for row in models.synthetic_heads(model)],
         "importance": made,
         "argument": argument,
         "call": call(cell),
         "finding": finding,
         "tolerance": OUTPUT_TOLERANCE,
         "detail": verdict.detail,
-        "may_refuse": finding is not None and expect(cell).may_refuse,
-        **(counts(cell, finding) if finding and finding.problem in (Problem.COUNT, Problem.TOTAL) else {}),
+        "may_refuse": finding is not None and oracle.expect(cell).may_refuse,
+        **(
+            counts(cell, finding) if finding and finding.problem in (oracle.Problem.COUNT, oracle.Problem.TOTAL) else {}
+        ),
     }
 
 
-def _heading(build: str, verdict: Verdict, explanation: Explanation) -> dict[str, Any]:
+def _heading(build: str, verdict: oracle.Verdict, explanation: Explanation) -> dict[str, Any]:
     """Return what stands above the code: the title, the releases, what the failure is known by."""
     known = defect(explanation.defect) if explanation.defect else None
-    affected = [release for release in RELEASES if known and release in releases_of(known.id)]
+    affected = [release for release in builds.RELEASES if known and release in releases_of(known.id)]
     return {
         "build": build,
-        "release": build in RELEASES,
+        "release": build in builds.RELEASES,
         "versions": environment(),
         "reason": wording.reason(verdict),
         "unknown": wording.explanation(explanation),
         "defect": known,
         "affected": wording.ranges(affected),
-        "fixed": next((r for r in RELEASES if affected and RELEASES.index(r) > RELEASES.index(affected[-1])), ""),
+        "fixed": next(
+            (r for r in builds.RELEASES if affected and builds.RELEASES.index(r) > builds.RELEASES.index(affected[-1])),
+            "",
+        ),
         "failure": verdict.failure and _known_by(verdict.failure),
     }
 
 
-def _known_by(failure: Failure) -> dict[str, str]:
+def _known_by(failure: observation.Failure) -> dict[str, str]:
     """Return an exception's class, the longest part of its text without numbers and names of modules, and its frame."""
     first = failure.message.strip().partition("\n")[0]
     text = max(re.split(r"-?\d+(?:\.\d+)?|0x[0-9a-f]+|(?:\w+\.)+\w+", first), key=len).strip(" '[](),")

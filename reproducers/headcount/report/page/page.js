@@ -271,7 +271,7 @@ function open(name) {
 function counts(cell, row) {
   const seen = new Map((row.left === undefined ? [] : data.left[row.left]).map((left) => [left.name, left]));
   const names = unique([...Object.keys(cell.expected), ...seen.keys()]);
-  if (!Object.keys(cell.expected).length) return make("p", { class: "small" }, "This Headcount does not know the cell: what it should leave cannot be told.");
+  if (!Object.keys(cell.expected).length) return make("p", { class: "small" }, "This Headcount does not know the cell: what it should leave is not known.");
   const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
   table.append(make("tbody", {}, ...names.map((name) => {
     const left = seen.get(name) ?? { seen: "", fits: true };
