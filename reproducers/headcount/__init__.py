@@ -2,7 +2,7 @@
 
 The stages of the flow, each a package or a module. Each imports only those above it.
 
-errors, environment, untrusted   exit codes; the versions a result belongs to; what foreign code wrote
+errors, environment, untrusted   exit codes; the versions a result belongs to; checks of untrusted data
 observation                      what was seen, as plain facts
 models                           which network: sizes, families, synthetic importance
 matrix                           how the pruner is called, and on which models: the cells

@@ -138,7 +138,7 @@ def count_name(count: oracle.Count) -> str:
     """Name a count: `heads, block 0`, `width`, `mlp.0 + mlp.1 in all`."""
     if count.scope:
         return f"{' + '.join(_spans(count.dimensions))} in all"
-    named = {"heads": "heads", "dims": "head dim"}.get(count.kind)
+    named = {"heads": "heads", "dims": "head dim"}.get(count.dimension)
     return f"{named}, block {count.block}" if named else count.dimensions[0]
 
 

@@ -1,4 +1,4 @@
-"""Channels: ratios, bounds, rounding."""
+"""Known defects: ratios, bounds and rounding of channels."""
 
 from headcount.defects.conditions import (
     GLOBAL,

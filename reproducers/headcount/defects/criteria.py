@@ -1,4 +1,4 @@
-"""Criteria of importance."""
+"""Known defects: criteria of importance."""
 
 from headcount import matrix, oracle
 from headcount.defects.conditions import PRUNES_HEADS, criterion

@@ -1,4 +1,4 @@
-"""Side effects."""
+"""Known defects: side effects."""
 
 from headcount.defects.conditions import FROZEN, SECOND_MODEL, TRAINING
 from headcount.defects.defect import Breaks, Defect, Reproducer, Severity

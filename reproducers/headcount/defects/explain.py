@@ -34,7 +34,7 @@ class Explanation:
 
 
 def explain(cell: matrix.Cell, verdict: oracle.Verdict, version: str, transformers: str) -> Explanation:
-    """Return whether a verdict is what is recorded.
+    """Return how a verdict compares with what is recorded.
 
     A release is held to its own column; any other build to the column of the release that it comes after.
 

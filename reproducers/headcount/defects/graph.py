@@ -1,4 +1,4 @@
-"""What the graph of the network misses."""
+"""Known defects: what the graph of the network misses."""
 
 from headcount.defects.conditions import CLASSIFIER, KEEPS_WIDTH, PRUNES_WIDTH, SPATIAL_REDUCTION, families
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity

@@ -1,4 +1,4 @@
-"""Grouped queries: several heads of queries read one of keys and values."""
+"""Known defects: grouped queries, where several heads of queries read one of keys and values."""
 
 from headcount.defects.conditions import (
     GLOBAL,

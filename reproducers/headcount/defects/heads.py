@@ -1,4 +1,4 @@
-"""Heads: how many go, and when."""
+"""Known defects: how many heads go, and when."""
 
 from headcount import matrix, oracle
 from headcount.defects.conditions import (

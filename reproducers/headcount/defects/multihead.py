@@ -1,4 +1,4 @@
-"""nn.MultiheadAttention."""
+"""Known defects: nn.MultiheadAttention."""
 
 from headcount.defects.conditions import GLOBAL, LOCAL, MULTIHEAD, PRUNES_HEAD_DIMS, PRUNES_HEADS, PRUNES_WIDTH
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity

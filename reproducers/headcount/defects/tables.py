@@ -1,4 +1,4 @@
-"""Tables with numbers for each head, and merged tokens."""
+"""Known defects: tables with numbers for each head, and merged tokens."""
 
 from headcount.defects.conditions import PRUNES_HEADS, PRUNES_WIDTH, SEVERAL_STEPS, STAGES, TABLES
 from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity

@@ -1,4 +1,4 @@
-"""Weights that end up in another place."""
+"""Known defects: weights that end up in another place."""
 
 from headcount.defects.conditions import PRUNES_WIDTH
 from headcount.defects.defect import Breaks, Defect, Reproducer, Severity

@@ -34,8 +34,8 @@ PROCESS_LIMIT = 4096
 #: No process that has only imported torch has this many files open.
 _DESCRIPTORS = 4096
 
-#: All garbage is collected once in so many cells; what a cell leaves, a dependency graph in one big cycle, after each,
-#: while it is in the processor's cache.
+#: All garbage is collected once in so many cells. The youngest is collected after each cell: a dependency graph in one
+#: big cycle, which is still in the processor's cache.
 CELLS_PER_COLLECTION = 64
 
 _DIE_WITH_PARENT = 1

@@ -117,7 +117,7 @@ EDGE_CASES: tuple[Cell, ...] = (
     # Families that fail in more ways than the plain call that each has by default.
     *(Cell(small(family), Config()) for family in ("clip", "grouped", "multihead")),
     Cell(small("grouped"), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3))),
-    # Of six heads of queries two are left for each of keys, or one: by a ratio that goes evenly, and one that does not.
+    # Each head of keys keeps two or one of its three readers; two ratios divide evenly, and one does not.
     *(
         Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=ratio))
         for ratio in (Fraction(1, 3), Fraction(1, 2), Fraction(2, 3))
@@ -249,7 +249,7 @@ def families(*, everything: bool = False) -> list[Cell]:
 def _turn(model: Model) -> Config:
     """Return the plain call that a family's model has by default: the next one for the next family.
 
-    A backbone without the classifier that its family has may get any; all others get one that prunes heads. They begin
+    A bare model of a family with a classifier may get any call; all others get one that prunes heads. The calls begin
     so that every defect of a family shows in one of them, or in an edge case. A test checks that.
     """
     place = list(FAMILIES).index(model.family)

@@ -13,7 +13,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from headcount.models.model import Family, Model
+from headcount.models.families import Family
+from headcount.models.model import Model
 
 #: Names of the three projections, which may be one layer.
 _PROJECTIONS = (("query", "key", "value"), ("q_proj", "k_proj", "v_proj"), ("qkv", "qkv", "qkv"))

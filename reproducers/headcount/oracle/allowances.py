@@ -7,7 +7,7 @@ from functools import cache
 
 from headcount.matrix import Cell, Config, Criterion
 from headcount.oracle import expectation as core
-from headcount.oracle.expectation import Count, Counts, Expectation, kept_from, rounds, span
+from headcount.oracle.expectation import Count, Counts, Expectation, kept_from, pruners, span
 
 Holds = Callable[[Cell], bool]
 Also = Callable[[Cell, Count], Counts]
@@ -20,7 +20,7 @@ class Allowance:
     Attributes:
         applies: whether a call leaves it open.
         sentence: what the documentation says, and does not say.
-        kinds: the dimensions that it is about.
+        dimensions: the dimensions that it is about.
         also: more counts for each of them.
         heads_total, channels_total: more counts for totals; what lies between is allowed, too.
         may_leave, may_refuse: further answers to the call.
@@ -29,7 +29,7 @@ class Allowance:
     name: str
     applies: Holds
     sentence: str
-    kinds: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = ()
     also: Also | None = None
     heads_total: Also | None = None
     channels_total: Also | None = None
@@ -49,7 +49,7 @@ class Allowance:
         in_all = self.heads_total if count.scope == "heads" else self.channels_total
         if count.scope and in_all is not None:
             return replace(count, allowed=span(count.allowed | in_all(cell, count)))
-        if not count.scope and count.kind in self.kinds and self.also is not None:
+        if not count.scope and count.dimension in self.dimensions and self.also is not None:
             return replace(count, allowed=count.allowed | self.also(cell, count))
         return count
 
@@ -114,7 +114,7 @@ def _whole_groups(cell: Cell, count: Count) -> Counts:
     if ratio is None:
         return frozenset()
     read = count.dense // each
-    return frozenset(read * left for left in kept_from(each, ratio, rounds=rounds(cell.config)))
+    return frozenset(read * left for left in kept_from(each, ratio, rounds=pruners(cell.config)))
 
 
 def _off_by_groups(cell: Cell, count: Count) -> Counts:
@@ -129,12 +129,12 @@ def _capped_heads(cell: Cell, count: Count) -> Counts:
     ratio, most = _head_ratio(cell, count), cell.config.max_pruning_ratio
     if ratio is None or ratio <= most:
         return frozenset()
-    return span(count.allowed | kept_from(count.dense, most, rounds=rounds(cell.config)))
+    return span(count.allowed | kept_from(count.dense, most, rounds=pruners(cell.config)))
 
 
 def _capped_total(cell: Cell, count: Count) -> Counts:
     ratio = min(cell.config.head_pruning_ratio, cell.config.max_pruning_ratio)
-    return kept_from(count.dense, ratio, len(count.dimensions), rounds(cell.config))
+    return kept_from(count.dense, ratio, len(count.dimensions), pruners(cell.config))
 
 
 def _nothing_or_all(_: Cell, count: Count) -> Counts:
@@ -152,7 +152,7 @@ def _some_head_dims(cell: Cell, count: Count) -> Counts:
 
 def _unlisted_stays(cell: Cell, count: Count) -> Counts:
     """Return the dense count, of heads or head dims that lose something."""
-    if count.kind == "heads":
+    if count.dimension == "heads":
         return _dense(cell, count) if core.loses_heads(cell, count.block) else frozenset()
     keeps = not cell.config.prune_head_dims or f"qkv.{count.block}" in cell.config.ignored_layers
     return frozenset() if keeps or core.keeps_attention(cell) else _dense(cell, count)
@@ -161,7 +161,7 @@ def _unlisted_stays(cell: Cell, count: Count) -> Counts:
 def _unlisted_total(cell: Cell, count: Count) -> Counts:
     """Return the total to which the head dims that stay come on top."""
     ratio = core.channel_ratio(cell.config, count.dimensions[0])
-    most = max(kept_from(count.dense, ratio, len(count.dimensions), rounds(cell.config)))
+    most = max(kept_from(count.dense, ratio, len(count.dimensions), pruners(cell.config)))
     idle = sum(dimension.startswith("dims.") for dimension in count.dimensions) * cell.model.head_dim
     return frozenset({max(*count.allowed, min(count.dense, most + idle))})
 
@@ -185,7 +185,7 @@ def _among_bystanders(cell: Cell, count: Count) -> Counts:
 def _layer_by_layer(cell: Cell, count: Count) -> Counts:
     """Return the least and the most that the layers come to if each is ranked by itself."""
     ratio = core.channel_ratio(cell.config, count.dimensions[0])
-    each = [kept_from(size, ratio, rounds=rounds(cell.config)) for size in _sizes(cell, count).values()]
+    each = [kept_from(size, ratio, rounds=pruners(cell.config)) for size in _sizes(cell, count).values()]
     return frozenset({sum(map(min, each)), sum(map(max, each))})
 
 

@@ -37,7 +37,7 @@ class Count:
     scope: str = ""
 
     @property
-    def kind(self) -> str:
+    def dimension(self) -> str:
         """The dimension without its block: `heads`, `dims`, `width`, `mlp`, `labels`."""
         return self.dimensions[0].partition(".")[0]
 
@@ -84,7 +84,7 @@ class Expectation:
     @property
     def blocks(self) -> int:
         """How many transformer blocks there are."""
-        return sum(count.kind == "dims" and len(count.dimensions) == 1 for count in self.counts)
+        return sum(count.dimension == "dims" and len(count.dimensions) == 1 for count in self.counts)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -107,10 +107,10 @@ RANKED_ACROSS = {Criterion.MAGNITUDE, Criterion.GROUP_NORM}
 
 
 def promised(cell: Cell) -> Expectation:
-    """Return what the documentation says in so many words; the ratios are brought into range before."""
+    """Return what the documentation says in so many words; the caller has clipped the head ratio to 0 to 1."""
     model, config = cell.model, cell.config
     ranked, family = config.importance in RANKED, model.traits
-    one_step = config.iterative_steps * rounds(config) == 1
+    one_step = config.iterative_steps * pruners(config) == 1
     return Expectation(
         queries_per_kv=family.queries_per_kv,
         head_dim=model.head_dim,
@@ -156,7 +156,7 @@ def kept(count: int, ratio: Fraction, at_least: int = 1) -> Counts:
     """Return how many of `count` may be left when a share `ratio` of them goes.
 
     Between floor(count * ratio) and its ceiling may go: upstream's releases use either, and no sentence
-    says which. `at_least` are left unless all are to go, even against the ratio.
+    says which. At least `at_least` are left, whatever the ratio; none where it is 1.
     """
     if ratio >= 1:
         return frozenset({0})
@@ -178,7 +178,7 @@ def span(counts: Iterable[int]) -> Counts:
     return frozenset(range(min(counts), max(counts) + 1))
 
 
-def rounds(config: Config) -> int:
+def pruners(config: Config) -> int:
     """Return how many pruners work on the model, one after the other."""
     return 2 if config.second is Second.SAME else 1
 
@@ -206,7 +206,7 @@ def _heads(cell: Cell) -> Iterator[Count]:
             allowed = (
                 frozenset(range(1 if ratio < 1 else 0, heads + 1))
                 if config.global_pruning and own is None
-                else kept_from(heads, ratio, rounds=rounds(config))
+                else kept_from(heads, ratio, rounds=pruners(config))
             )
         yield Count((f"heads.{block}",), allowed, rule, heads)
 
@@ -232,7 +232,7 @@ def _head_total(cell: Cell) -> Iterator[Count]:
     ranked = [b for b in range(len(heads)) if loses_heads(cell, b) and own_head_ratio(config, b) is None]
     if config.global_pruning and ranked:
         total = sum(heads[block] for block in ranked)
-        allowed = kept_from(total, config.head_pruning_ratio, len(ranked), rounds(config))
+        allowed = kept_from(total, config.head_pruning_ratio, len(ranked), pruners(config))
         rule = _rule(config, Rule.HEAD_COUNTS, own=False)
         yield Count(tuple(f"heads.{block}" for block in ranked), allowed, rule, total, "heads")
 
@@ -282,7 +282,7 @@ def _channels_of(cell: Cell, dimension: str, size: int, name: tuple[str, ...]) -
         return Count(name, frozenset(range(max(smallest, 1), size + 1)), rule, size)
     # A maximum bounds each dimension by itself.
     ratio = min(channel_ratio(config, dimension), config.max_pruning_ratio)
-    allowed = kept_from(size, ratio, rounds=rounds(config))
+    allowed = kept_from(size, ratio, rounds=pruners(config))
     return Count(name, rounded(allowed, size, config.round_to), rule, size)
 
 
@@ -364,7 +364,7 @@ def total_left(cell: Cell, prunable: Mapping[str, int], ratio: Fraction, *, amon
         among: entries of the ranking that belong to bystanders: of those that go, up to so many may fall on them.
     """
     config, count, at_least = cell.config, sum(prunable.values()), len(prunable)
-    both = kept_from(count + among, ratio, at_least, rounds(config))
+    both = kept_from(count + among, ratio, at_least, pruners(config))
     low, high = min(both) - among, max(both)
     slack = (config.round_to - 1) * at_least if config.round_to else 0  # each dimension moves by less than a multiple
     low, high = max(low - slack, at_least), high + slack

@@ -29,7 +29,7 @@ class Promise:
     """One promise.
 
     Attributes:
-        number: as the design numbers them.
+        number: as README numbers them, and the project's design.
         sentence: of upstream's documentation.
         check: gives the ways in which an observation breaks it.
     """
@@ -165,16 +165,16 @@ def counts_by(rule: Rule) -> Check:
 
 def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -> Iterator[Finding]:
     found = sum(left[dimension] for dimension in count.dimensions)
-    kind = Kind.WRONG_HEADS if count.kind == "heads" else Kind.WRONG_SHAPE
+    kind = Kind.WRONG_HEADS if count.dimension == "heads" else Kind.WRONG_SHAPE
     single = len(count.dimensions) == 1 and not count.scope
-    name, block = (count.kind, count.block) if single else ("+".join(count.dimensions), None)
+    name, block = (count.dimension, count.block) if single else ("+".join(count.dimensions), None)
     if single and "." not in count.dimensions[0]:
         block = None
     if found not in count.allowed:
         problem, allowed = Problem.COUNT if single else Problem.TOTAL, tuple(sorted(count.allowed))
         yield Finding(count.rule, kind, problem, block, name, "", (found,), allowed, count.dense)
     multiple = expectation.round_to
-    if count.kind == "dims" and single and multiple and found != count.dense:
+    if count.dimension == "dims" and single and multiple and found != count.dense:
         heads = left[f"heads.{count.block}"]
         if found % multiple and found * heads % multiple:
             yield Finding(Rule.RATIOS, kind, Problem.MULTIPLE, block, name, "", (heads, found), (multiple,))
@@ -184,7 +184,7 @@ def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -
 
 
 def least_important(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
-    """What went is what is least important; a block's last head need not go."""
+    """What went is what is least important; a block may keep its last head, however unimportant."""
     if expectation.head_importance is not None:
         yield from _least_important_heads(expectation, observation, expectation.head_importance)
         if expectation.groups:
@@ -275,8 +275,8 @@ def side_effects(_: Expectation, observation: Observation) -> Iterator[Finding]:
 
 _DEPGRAPH = "automatically identify dependencies and collect groups for pruning"
 
-#: In the order of cause and effect: a wrong head count makes a wrong output, and is named first. Those in one
-#: row are of one stage, and the count that stands first in the expectation decides.
+#: In the order of cause and effect: a wrong head count makes a wrong output, and is named first. Of several
+#: broken promises in one stage, the one whose count comes first in the expectation is named.
 STAGES: tuple[tuple[Promise, ...], ...] = (
     (Promise(6, Rule.DENSE_WEIGHTS, f"Torch-Pruning introduces DepGraph to {_DEPGRAPH}.", dense_weights),),
     (

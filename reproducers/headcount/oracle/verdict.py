@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Rule(StrEnum):
-    """The promises, in the order of the design."""
+    """The promises, in the order in which README lists them."""
 
     NO_EXCEPTION = "no-exception"
     REPORTED_HEADS = "reported-heads"

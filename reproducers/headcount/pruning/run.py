@@ -1,6 +1,6 @@
 """Prune one cell with one build and observe what comes of it.
 
-Nothing else calls a pruner. It looks at weights, never at what the pruner says it did, except for the one
+Nothing else calls a pruner. This module judges by weights, never by what the pruner reports, except for the one
 number that users read back: `pruner.num_heads`.
 """
 

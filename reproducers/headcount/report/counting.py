@@ -42,9 +42,9 @@ def _counts(expectation: Expectation, observation: Observation) -> Iterator[Left
     for count in expectation.counts:
         found = sum(left[dimension] for dimension in count.dimensions)
         fits, seen = found in count.allowed, str(found)
-        if not count.scope and count.kind in ("heads", "dims"):
+        if not count.scope and count.dimension in ("heads", "dims"):
             heads = {name: heads_left(observation, f"{name}.{count.block}", expectation.head_dim) for name in "qkvo"}
-            if count.kind == "heads":
+            if count.dimension == "heads":
                 read = {head // expectation.queries_per_kv for head in heads["q"]}  # of keys and values
                 alike = heads["q"].keys() == heads["o"].keys() and heads["k"].keys() == heads["v"].keys() == read
                 fits, seen = fits and alike, _each({name: str(len(each)) for name, each in heads.items()})

@@ -1,4 +1,4 @@
-"""The check of a count, for a file: the promise's own, with the finding's numbers written out.
+"""Values for the templates that check a count: the promise's own check, with the finding's numbers written out.
 
 The other problems need no numbers: each has a template of its name in `templates/checks`.
 """
@@ -28,7 +28,7 @@ def counts(cell: matrix.Cell, finding: oracle.Finding) -> dict[str, Any]:
         name = made if made in _PER_BLOCK else "total" if total else "channels"
         made, terms = "" if made in _PER_BLOCK else made, [(name, frozenset(finding.allowed))]
     elif cell.model.layers > 1:
-        every = (count.allowed for count in oracle.expect(cell).counts if count.kind == kind and not count.scope)
+        every = (count.allowed for count in oracle.expect(cell).counts if count.dimension == kind and not count.scope)
         terms = [(f"{kind}[{block}]", allowed) for block, allowed in enumerate(every)]
     few, dense = finding.side is oracle.Side.TOO_FEW, finding.dense
     return {
