@@ -36,7 +36,9 @@ def test_only_nonsense_may_be_refused_and_not_by_a_slip() -> None:
 
 def test_a_refusal_of_all_heads_needs_its_allowance() -> None:
     config = Config(prune_num_heads=True, head_pruning_ratio=Fraction(1))
-    assert judge(Cell(Model(), config), raised("ValueError", "no")) == Verdict(Kind.OK, allowances=("all-heads",))
+    assert judge(Cell(Model(), config), raised("ValueError", "no")) == Verdict(
+        Kind.OK, allowances=("all-heads-refused",)
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ class Allowance:
         sentence: what the documentation says, and does not say.
         dimensions: the dimensions that it is about.
         also: more counts for each of them.
-        heads_total, channels_total: more counts for totals; what lies between is allowed, too.
+        heads_total, channels_total: more counts for totals.
+        between: what lies between a total's counts is allowed, too.
         may_leave, may_refuse: further answers to the call.
     """
 
@@ -33,6 +34,7 @@ class Allowance:
     also: Also | None = None
     heads_total: Also | None = None
     channels_total: Also | None = None
+    between: bool = True
     may_leave: bool = False
     may_refuse: bool = False
 
@@ -48,7 +50,8 @@ class Allowance:
     def _widened(self, cell: Cell, count: Count) -> Count:
         in_all = self.heads_total if count.scope == "heads" else self.channels_total
         if count.scope and in_all is not None:
-            return replace(count, allowed=span(count.allowed | in_all(cell, count)))
+            allowed = count.allowed | in_all(cell, count)
+            return replace(count, allowed=span(allowed) if self.between else allowed)
         if not count.scope and count.dimension in self.dimensions and self.also is not None:
             return replace(count, allowed=count.allowed | self.also(cell, count))
         return count
@@ -137,14 +140,19 @@ def _capped_total(cell: Cell, count: Count) -> Counts:
     return kept_from(count.dense, ratio, len(count.dimensions), pruners(cell.config))
 
 
-def _nothing_or_all(_: Cell, count: Count) -> Counts:
+def _nothing_or_all(cell: Cell, count: Count) -> Counts:
     """Return that none are left, one is, or all: only where a share of all is to go."""
-    return frozenset({0, 1, count.dense}) if 0 in count.allowed else frozenset()
+    if count.dimension == "heads":
+        return frozenset({0, 1, count.dense}) if 0 in count.allowed else frozenset()
+    if core.channel_ratio(cell.config, count.dimensions[0]) < 1 or len(count.allowed) == count.dense:
+        return frozenset()
+    return core.rounded(frozenset({0, 1, count.dense}), count.dense, cell.config.round_to)
 
 
 def _some_head_dims(cell: Cell, count: Count) -> Counts:
     """Return any count up to the target."""
-    if not cell.config.prune_head_dims or count.allowed == {count.dense}:
+    ranked = core.is_ranked_together(cell.config, f"dims.{count.block}")
+    if ranked or not cell.config.prune_head_dims or count.allowed == {count.dense}:
         return frozenset()
     least = 1 if cell.config.round_to else min(count.allowed)
     return frozenset(range(least, count.dense + 1))
@@ -155,7 +163,8 @@ def _unlisted_stays(cell: Cell, count: Count) -> Counts:
     if count.dimension == "heads":
         return _dense(cell, count) if core.loses_heads(cell, count.block) else frozenset()
     keeps = not cell.config.prune_head_dims or f"qkv.{count.block}" in cell.config.ignored_layers
-    return frozenset() if keeps or core.keeps_attention(cell) else _dense(cell, count)
+    keeps = keeps or core.keeps_attention(cell) or core.prunes_in_groups(cell)
+    return frozenset() if keeps else _dense(cell, count)
 
 
 def _unlisted_total(cell: Cell, count: Count) -> Counts:
@@ -200,8 +209,11 @@ def _last_width_stays_in_all(cell: Cell, count: Count) -> Counts:
     if count.scope != "all" or last not in others:
         return frozenset()
     idle, ratio = others.pop(last), cell.config.pruning_ratio
-    alone = (core.total_left(cell, others, ratio, among=n) for n in (0, idle + _bystanders(cell)) if others)
-    return frozenset(idle + left for counts in alone for left in counts) or _dense(cell, count)
+    if not others:
+        return _dense(cell, count)
+    in_ranking = idle if cell.config.isomorphic else idle + _bystanders(cell)
+    counts = (core.total_left(cell, others, ratio, among=among) for among in (0, in_ranking))
+    return frozenset(idle + left for left in span(frozenset().union(*counts)))
 
 
 def _last_width(cell: Cell) -> str:
@@ -234,10 +246,15 @@ ALLOWANCES: tuple[Allowance, ...] = (
         "all-heads",
         lambda cell: _takes_all_heads(cell.config),
         'A ratio of 1 takes all heads. check_pruning_group should "avoid over-pruning, i.e., channels=0": none may '
-        "go, one may stay, or the call may be refused.",
+        "go, or one may stay.",
         ("heads",),
         _nothing_or_all,
         heads_total=_dense,
+    ),
+    Allowance(
+        "all-heads-refused",
+        lambda cell: cell.config.head_pruning_ratio >= 1,
+        "No sentence says whether a ratio of 1 is a call that may be refused.",
         may_refuse=True,
     ),
     Allowance(
@@ -246,6 +263,7 @@ ALLOWANCES: tuple[Allowance, ...] = (
         "The same holds for a ratio of 1 of channels.",
         _CHANNELS,
         _nothing_or_all,
+        channels_total=_dense,
     ),
     Allowance(
         "no-batch-norm",
@@ -337,5 +355,6 @@ ALLOWANCES: tuple[Allowance, ...] = (
         ("width",),
         _last_width_stays,
         channels_total=_last_width_stays_in_all,
+        between=False,
     ),
 )
