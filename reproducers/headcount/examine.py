@@ -38,11 +38,10 @@ def examine(
         alone: in a process that has run nothing before.
         recall: take what was observed before.
     """
-    return examined(build, cell, engine.run(build, cell, alone=alone, recall=recall))
+    return _examined(build, cell, engine.run(build, cell, alone=alone, recall=recall))
 
 
-def examined(build: builds.Overlay, cell: matrix.Cell, observation: Observation) -> Examined:
-    """Return what an observation comes to."""
+def _examined(build: builds.Overlay, cell: matrix.Cell, observation: Observation) -> Examined:
     verdict = judge(cell, observation)
     explanation = explain(cell, verdict, build.version, environment()["transformers"])
     return Examined(build, cell, observation, verdict, explanation)
@@ -71,11 +70,18 @@ class Pool:
             cache.close()
 
     def examine(self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool) -> Iterator[Examined]:
+        """Yield what a build does with these cells, and what that comes to, in their order."""
+        for cell, observation in self.observe(build, cells, recall=recall):
+            yield _examined(build, cell, observation)
+
+    def observe(
+        self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool
+    ) -> Iterator[tuple[matrix.Cell, Observation]]:
         """Yield what a build does with these cells, in their order."""
 
-        def run(part: Sequence[matrix.Cell]) -> list[Examined]:
+        def run(part: Sequence[matrix.Cell]) -> list[tuple[matrix.Cell, Observation]]:
             with self.engine() as engine:
-                return [examine(engine, build, cell, recall=recall) for cell in part]
+                return [(cell, engine.run(build, cell, recall=recall)) for cell in part]
 
         parts = [cells[start : start + _AT_ONCE] for start in range(0, len(cells), _AT_ONCE)]
         for part in self._threads.map(run, parts):

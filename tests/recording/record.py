@@ -7,7 +7,7 @@ reason is given.
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +15,15 @@ from check import problems
 
 from headcount import builds, wording
 from headcount.builds import RELEASES, Overlay
-from headcount.defects import DEFECTS, Defect, ranked, recorded, versions
-from headcount.defects.expectations import END, FINE, FOLDER, NOT_APPLICABLE, NOT_RUN, Expectations, Token
+from headcount.defects import DEFECTS, Defect, ranked
+from headcount.defects.expectations import END, FINE, FOLDER, NOT_APPLICABLE, NOT_RUN, Expectations, Token, parse
 from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError
-from headcount.examine import Examined, Pool
+from headcount.examine import Pool
 from headcount.matrix import Cell
-from headcount.matrix.cells import FULL_SIZE_RELEASES, ISSUE_410, every_cell
-from headcount.oracle import Kind, Verdict
+from headcount.matrix.cells import FULL_SIZE_RELEASES, ISSUE_410, every_cell, known_cells
+from headcount.observation import Observation
+from headcount.oracle import Kind, Verdict, judge
 from headcount.report.console import progress, say
 
 _HELP = """Write down what every cell does on every release.
@@ -74,7 +75,7 @@ def record(
     known: Expectations | None,
     *,
     because: str = "",
-    done: Callable[[Examined], None] = lambda _: None,
+    done: Callable[[str, Observation], None] = lambda *_: None,
     cells: Callable[[str], Sequence[Cell]] = cells_of,
 ) -> Tokens:
     """Run every cell on these releases, and return all tokens.
@@ -82,7 +83,7 @@ def record(
     Args:
         known: what is recorded; None if nothing is.
         because: why what is recorded of a published release changes; "" if it must not.
-        done: called with each cell that was run.
+        done: called with the build and the observation of each cell that was run.
         cells: what is run on a release.
 
     Raises:
@@ -93,10 +94,10 @@ def record(
         found.tokens = {cell: dict(row) for cell, row in known.tokens.items()}
     seen = {release: _run(overlay, cells(release), done, recall=True) for release, overlay in releases.items()}
     for release, overlay in releases.items():
-        failing = [examined.cell for examined in reversed(seen[release]) if examined.verdict.is_failure]
-        again = {examined.cell: examined for examined in _run(overlay, failing, recall=False)}
-        for examined in seen[release]:
-            _keep(found, release, examined, again.get(examined.cell), known)
+        failing = [cell for cell, verdict in reversed(seen[release].items()) if verdict.is_failure]
+        again = _run(overlay, failing, recall=False)
+        for cell, verdict in seen[release].items():
+            _keep(found, (release, cell), verdict, again.get(cell, verdict), known)
     if found.changed and not because:
         found.refused += [f"{line} (--because TEXT changes it)" for line in found.changed]
     if found.refused:
@@ -109,36 +110,40 @@ def record(
 
 
 def _run(
-    overlay: Overlay, cells: Sequence[Cell], done: Callable[[Examined], None] = lambda _: None, *, recall: bool
-) -> list[Examined]:
-    """Examine cells in processes that nothing else has used."""
-    seen = []
+    overlay: Overlay,
+    cells: Sequence[Cell],
+    done: Callable[[str, Observation], None] = lambda *_: None,
+    *,
+    recall: bool,
+) -> dict[Cell, Verdict]:
+    """Judge cells in processes that nothing else has used. Nothing is explained: what would is being recorded."""
+    seen = {}
     with Pool() as pool:
-        for examined in pool.examine(overlay, cells, recall=recall):
-            done(examined)
-            seen.append(examined)
+        for cell, observation in pool.observe(overlay, cells, recall=recall):
+            done(overlay.label, observation)
+            seen[cell] = judge(cell, observation)
     return seen
 
 
 def _keep(
-    found: Recording, release: str, examined: Examined, again: Examined | None, known: Expectations | None
+    found: Recording, where: tuple[str, Cell], verdict: Verdict, again: Verdict, known: Expectations | None
 ) -> None:
-    """Keep a cell's token, or say why not."""
-    cell, verdict = examined.cell, examined.verdict
-    where = f"{release}-{cell.id}: {wording.verdict(verdict)}"
+    """Keep the token of a cell on a release, or say why not."""
+    release, cell = where
+    named = f"{release}-{cell.id}: {wording.verdict(verdict)}"
     before = known.token(cell, release) if known else None
-    if again is not None and (again.verdict.kind, again.verdict.found) != (verdict.kind, verdict.found):
-        found.refused.append(f"{where}: run again it is another: {wording.verdict(again.verdict)}")
+    if (again.kind, again.found) != (verdict.kind, verdict.found):
+        found.refused.append(f"{named}: run again it is another: {wording.verdict(again)}")
         return
     if verdict.kind is Kind.UNTESTABLE:
-        found.refused.append(f"{where}: it cannot be tested")
+        found.refused.append(f"{named}: it cannot be tested")
         return
-    candidates = _explaining(examined, release, before, known) if verdict.is_failure else ()
+    candidates = _explaining(where, verdict, before, known) if verdict.is_failure else ()
     if verdict.is_failure and len(candidates) != 1:
         which = (
             f"{' and '.join(d.id for d in candidates)} match, and none is ranked" if candidates else "no defect matches"
         )
-        found.refused.append(f"{where}: {which}")
+        found.refused.append(f"{named}: {which}")
         return
     token = _token(verdict, candidates[0].id if candidates else "")
     if before is not None and token != before:
@@ -147,10 +152,11 @@ def _keep(
 
 
 def _explaining(
-    examined: Examined, release: str, before: Token | None, known: Expectations | None
+    where: tuple[str, Cell], verdict: Verdict, before: Token | None, known: Expectations | None
 ) -> tuple[Defect, ...]:
     """Return the defects that match a failure. What is recorded of it, of the release or of the one before decides."""
-    found = [defect for defect in DEFECTS if defect.looks_like(examined.cell, examined.verdict)]
+    release, cell = where
+    found = [defect for defect in DEFECTS if defect.looks_like(cell, verdict)]
     same = [defect for defect in found if before is not None and before.defect == defect.id]
     if same:
         return tuple(same)
@@ -178,6 +184,22 @@ def path_of(transformers: str) -> Path:
     return Path(str(FOLDER)) / f"{transformers}.tsv"
 
 
+def known_of(path: Path) -> Expectations | None:
+    """Return what a file records, whichever releases and defects there were when it was written; None if there is none.
+
+    The reader of a run refuses such a file. It is what is recorded all the same, and nothing of it changes unseen.
+    """
+    if not path.is_file():
+        return None
+    head, *lines = path.read_text("utf-8").splitlines()
+    rows = (line.split("\t") for line in lines if not line.startswith(END))
+    releases = head.split("\t")[1:]
+    return Expectations(
+        path.stem,
+        {id_: {r: Token(*word.split(":", 2)) for r, word in zip(releases, row, strict=True)} for id_, *row in rows},
+    )
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Record what is wanted; return the exit code."""
     parser = argparse.ArgumentParser(
@@ -199,21 +221,45 @@ def main(words: Sequence[str] | None = None) -> int:
 def _written(releases: Sequence[str], because: str) -> str:
     """Record these releases, check the catalogue, and say what came of it."""
     transformers = environment()["transformers"]
-    known = recorded(transformers) if transformers in versions() else None
+    path = path_of(transformers)
+    known = without_lost_cells(known_of(path), because)
     overlays = {release: builds.prepare(builds.parse(release), say=say) for release in releases}
     with progress(sum(len(cells_of(release)) for release in releases)) as steps:
 
-        def done(found: Examined) -> None:
-            steps.done(found.build.label, known=found.observation.recalled)
+        def done(label: str, observation: Observation) -> None:
+            steps.done(label, known=observation.recalled)
 
         tokens = record(overlays, known, because=because, done=done)
-    text, path = text_of(tokens), path_of(transformers)
+    text = text_of(tokens)
+    if wrong := list(problems_with(text, path)):
+        raise RefusedError("nothing is written, the catalogue is wrong: " + "; ".join(wrong))
     same = path.is_file() and path.read_text("utf-8") == text
     path.write_text(text, "utf-8")
-    if wrong := list(problems()):
-        raise RefusedError(f"transformers {transformers} is recorded, the catalogue is wrong: " + "; ".join(wrong))
     what = "as recorded" if same else f"written{f': {because}' if because else ''}"
     return f"transformers {transformers}: {len(tokens)} cells on {len(releases)} releases, {what}"
+
+
+def without_lost_cells(known: Expectations | None, because: str) -> Expectations | None:
+    """Return what is recorded of cells that the matrix still has.
+
+    Raises:
+        RefusedError: some are lost, and no reason is given.
+    """
+    lost = known.tokens.keys() - known_cells().keys() if known else set()
+    if known is None or not lost:
+        return known
+    if not because:
+        raise RefusedError(
+            f"{len(lost)} recorded cells are no longer in the matrix, {min(lost)} first (--because TEXT drops them)"
+        )
+    return Expectations(known.transformers, {id_: row for id_, row in known.tokens.items() if id_ not in lost})
+
+
+def problems_with(text: str, path: Path) -> Iterator[str]:
+    """Yield what is wrong with the catalogue, were this text the file's."""
+    new = parse(text, f"expectations/{path.name}", {defect.id for defect in DEFECTS})
+    others = (known_of(other) for other in sorted(path.parent.glob("*.tsv")) if other != path)
+    yield from problems([new, *(known for known in others if known)])
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """`record` refuses what is not understood, and what an oracle with a fault sees."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from record import RefusedError, Tokens, record, text_of
+import record as recording
+from record import RefusedError, Tokens, known_of, record, text_of
 
 from headcount.builds import RELEASES, Overlay
-from headcount.defects.expectations import NOT_RUN, Expectations, Token
+from headcount.defects.expectations import FOLDER, NOT_RUN, Expectations, Token
 from headcount.examine import examine
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion
@@ -126,7 +128,7 @@ def test_a_crash_that_the_oracle_no_longer_sees_is_refused(
 ) -> None:
     cell = Cell(Model(), HEADS)
     known = {cell.id: {RELEASE: Token("crash", "float-heads", "KeyError@step")}}
-    monkeypatch.setattr("headcount.examine.judge", lambda *_: Verdict(Kind.OK))
+    monkeypatch.setattr("record.judge", lambda *_: Verdict(Kind.OK))
     with pytest.raises(RefusedError, match="is recorded, and it is ok"):
         run(miniature("crash-step"), [cell], known)
 
@@ -149,3 +151,33 @@ def test_a_failure_that_does_not_repeat_is_refused(miniature: Miniature) -> None
 def test_a_build_that_cannot_be_tested_is_refused(miniature: Miniature) -> None:
     with pytest.raises(RefusedError, match="it cannot be tested"):
         run(miniature("crash-import"), [Cell(Model(), PLAIN)])
+
+
+def test_what_was_recorded_for_another_matrix_is_known(tmp_path: Path) -> None:
+    """A release is added, and a cell, and a defect has another name: what is recorded stays what it is."""
+    path = tmp_path / "4.0.tsv"
+    assert known_of(path) is None
+    path.write_text("cell\t1.3.0\t1.3.1\nvit-gone\tok\tcrash:old-name:KeyError@a:b\n#end\t1\n")
+    known = known_of(path)
+    assert known is not None
+    assert known.transformers == "4.0"
+    assert known.tokens == {"vit-gone": {"1.3.0": Token("ok"), "1.3.1": Token("crash", "old-name", "KeyError@a:b")}}
+
+
+def test_a_cell_is_lost_only_with_a_reason(tmp_path: Path) -> None:
+    kept = Cell(Model(), HEADS).id
+    known = recorded({"vit-gone": {RELEASE: Token("ok")}, kept: {RELEASE: Token("ok")}})
+    with pytest.raises(RefusedError, match=r"1 recorded cells are no longer in the matrix, vit-gone first \(--because"):
+        recording.without_lost_cells(known, "")
+    assert recording.without_lost_cells(known, "it tested nothing") == recorded({kept: {RELEASE: Token("ok")}})
+    assert recording.without_lost_cells(None, "") is None
+
+
+def test_a_catalogue_that_is_wrong_is_seen_before_anything_is_written(tmp_path: Path) -> None:
+    """What counts is what would be written, not what is there."""
+    (path, *_) = sorted(Path(str(FOLDER)).glob("*.tsv"))
+    text = path.read_text("utf-8")
+    assert list(recording.problems_with(text, path)) == []
+    without = re.sub(r"\t[\w-]+:410-total-heads:[^\t\n]*", "\tok", text)
+    wrong = list(recording.problems_with(without, tmp_path / path.name))
+    assert any("410-total-heads: no cell shows it" in line for line in wrong)
