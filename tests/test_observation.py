@@ -17,6 +17,7 @@ from headcount.observation import (
     ScriptRun,
     SideEffect,
     UnexpectedWeight,
+    without_numbers,
 )
 from headcount.untrusted import checked, encoded, plain
 
@@ -98,3 +99,24 @@ def test_what_is_kept_of_an_exception(tmp_path: Path) -> None:
 )
 def test_what_a_script_says(run: ScriptRun, said: str) -> None:
     assert run.said == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (UnexpectedWeight, ("a.weight", "count")),
+        (UnexpectedWeight, ("a.weight", "moved-values", "q.0{x}")),
+        (SideEffect, ("a", "gone", "", "")),
+        (SideEffect, ("a", "out_channel_groups", "0", "many")),
+    ],
+)
+def test_what_tracing_never_gives_is_no_value(kind: Any, data: tuple[str, ...]) -> None:
+    """It is refused where it comes in, so that nothing later trips over it."""
+    words = dict(zip(kind.__dataclass_fields__, data, strict=False))
+    with pytest.raises(ValueError, match="no "):
+        checked(kind, words, "it")
+
+
+def test_a_long_message_is_known_by_its_beginning() -> None:
+    assert without_numbers("layers.7 has 12 heads") == without_numbers("layers.8 has 6 heads")
+    assert without_numbers("a." * 10**6) == without_numbers("a." * 250)

@@ -15,6 +15,7 @@ from headcount.matrix.cells import EDGE_CASES
 from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
 from headcount.report import table
+from headcount.untrusted import plain
 
 BUILD = Overlay("1.4.1", Path("overlay"), "1.4.1", "abc")
 
@@ -158,6 +159,8 @@ def test_a_row_is_read_back_as_it_was(verdict: Verdict) -> None:
     ("changes", "says"),
     [
         ({"verdict": {"kind": "crash"}}, "contradicts itself: crash, expected, none"),
+        ({"verdict": {"kind": "ok", "finding": plain(COUNT.finding)}}, "contradicts itself: ok, expected, none"),
+        ({"verdict": {"kind": "crash", "finding": plain(COUNT.finding)}}, "contradicts itself: crash"),
         ({"verdict": {"kind": "crush"}}, "'crush' is not a valid Kind"),
         ({"verdict": {"kind": "ok", "mood": "fine"}}, "row.verdict has unknown fields"),
         ({"seconds": "long"}, "row.seconds holds a str where none belongs"),

@@ -18,7 +18,7 @@ from headcount.examine import Examined, examine
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config
 from headcount.models import Model
-from headcount.observation import Ending
+from headcount.observation import Ending, Failure, Phase
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
 from helpers import miniature_wheel
 
@@ -60,10 +60,10 @@ def test_garbage_changes_no_exit_code(tmp_path: Path, name: str, status: int, mo
     monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [Cell(Model(heads=n), HEADS) for n in (3, 6)])
     base = miniature_wheel(tmp_path, "correct", "1.6.1")
     candidate = miniature_wheel(tmp_path, name, "1.6.2")
-    words = ["gate", candidate, "--base", base, "--results", str(tmp_path / "results")]
-    assert main(words) == status
+    words = ["gate", candidate, "--base", base, "--fresh", "--results"]
+    assert main([*words, str(tmp_path / "said")]) == status
     garbled(monkeypatch)
-    assert main([*words, "--fresh"]) == status
+    assert main([*words, str(tmp_path / "garbled")]) == status
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -123,3 +123,10 @@ def test_why(verdict: Verdict, says: str) -> None:
 def test_counts_and_ranges() -> None:
     assert [wording.counts(c) for c in ({4}, {3, 4, 5}, {0, 6})] == ["4", "3 to 5", "0 or 6"]
     assert wording.ranges(["1.3.1", "1.3.2", "1.4.2"]) == "1.3.1 to 1.3.2, 1.4.2"
+
+
+def test_what_a_build_says_is_printable() -> None:
+    """A lone surrogate cannot be encoded: it would end the process that reports it."""
+    failure = Failure("E\x1b[2J", "\ud800 one\ntwo", "pruner.\udfff", Phase.STEP)
+    said = wording.verdict(Verdict(Kind.CRASH, failure=failure))
+    assert said.encode("utf-8").decode().isprintable()

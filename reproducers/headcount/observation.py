@@ -20,6 +20,9 @@ MACHINES_FAULT = re.compile(
     r"|CUDA (out of memory|error)|CU(BLAS|DNN)_STATUS|re-initialize CUDA"
 )
 
+#: How much of a foreign line is looked at: a pattern's time grows with the square of it.
+_LONGEST = 500
+
 #: A warning's first line; and what is indented, as its second and a traceback's lines are.
 _NOISE = re.compile(r"\S+:\d+: \w*Warning: | ")
 
@@ -82,6 +85,10 @@ class Problem(StrEnum):
     OUTPUT = "output"
 
 
+_OF_EFFECTS = (Problem.TRAINING, Problem.REQUIRES_GRAD, Problem.DTYPE, Problem.HOOKS, Problem.CHANNEL_GROUPS)
+_OF_WEIGHTS = tuple(Problem)[: tuple(Problem).index(Problem.TRAINING)]
+
+
 @dataclass(frozen=True)
 class UnexpectedWeight:
     """A weight that is not the dense network's.
@@ -98,6 +105,15 @@ class UnexpectedWeight:
     found: tuple[int, ...] = ()
     expected: tuple[int, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what tracing never gives.
+
+        Raises:
+            ValueError: the problem is none of a weight's, or the dimension is none.
+        """
+        if self.problem not in _OF_WEIGHTS or not re.fullmatch(r"([a-z]+(\.\d{1,4})?)?", self.dimension):
+            raise ValueError(f"no problem of a weight: {self.problem}, {self.dimension[:50]!r}")
+
 
 @dataclass(frozen=True)
 class SideEffect:
@@ -107,6 +123,16 @@ class SideEffect:
     problem: Problem
     before: str
     after: str
+
+    def __post_init__(self) -> None:
+        """Refuse what no comparison gives.
+
+        Raises:
+            ValueError: the problem is no side effect, or a count is no number.
+        """
+        counted = self.problem is Problem.CHANNEL_GROUPS and not re.fullmatch(r"\d{1,9}", self.after)
+        if self.problem not in _OF_EFFECTS or counted:
+            raise ValueError(f"no side effect: {self.problem}, {self.after[:50]!r}")
 
 
 @dataclass(frozen=True)
@@ -218,6 +244,6 @@ class ScriptRun:
 
 def without_numbers(message: str) -> str:
     """A message's first line without what differs from run to run: numbers, addresses, where in the model."""
-    first = message.strip().partition("\n")[0]
+    first = message.strip().partition("\n")[0][:_LONGEST]
     inner = re.sub(r"(?:[A-Za-z_]\w*\.(?:\d+\.)*)+(\w+\.\w+)", r"\1", re.sub(r"0x[0-9a-f]+", "0xN", first))
     return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "N", inner)[:200]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol  # what plugins that run tests again use; there is no public name
 
-from headcount import builds, defects, errors, examine, observation, oracle, reproduce, results, wording
+from headcount import builds, defects, errors, examine, observation, oracle, reproduce, results, untrusted, wording
 from headcount.environment import CPU, DEVICE, environment
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.matrix import Cell, cells
@@ -208,7 +208,8 @@ def report(item: pytest.Item, found: examine.Examined) -> None:
     verdict, explanation = found.verdict, found.explanation
     match explanation.outcome:
         case defects.Outcome.UNEXPECTED_FAILURE:
-            lines = (wording.verdict(verdict), wording.explanation(explanation), str(verdict.signature), _emit(found))
+            signature = untrusted.clean(str(verdict.signature))
+            lines = (wording.verdict(verdict), wording.explanation(explanation), signature, _emit(found))
             pytest.fail("\n".join(lines), pytrace=False)
         case defects.Outcome.UNEXPECTEDLY_FIXED:
             pytest.fail(
@@ -310,7 +311,7 @@ class Recorder:
             self.writer.write(row, line)
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), errors.ExitCode.SETUP)
-        self.unexpected += row.outcome is not defects.Outcome.EXPECTED
+        self.unexpected += row.outcome not in (defects.Outcome.EXPECTED, defects.Outcome.INDETERMINATE)
         self.recalled += row.recalled
         if self._steps is not None:
             self._steps.done(f"{row.build}, {self.unexpected} unexpected", known=row.recalled)

@@ -113,12 +113,26 @@ class Row:
         if short and isinstance(data, dict):
             data.pop("observation", None)
         row = untrusted.checked(cls, data, "row")
-        fine = row.verdict.kind in (oracle.Kind.OK, oracle.Kind.NOT_APPLICABLE)
-        if row.outcome is defects.Outcome.EXPECTED and fine == bool(row.explanation.defect):
-            raise ValueError(
-                f"contradicts itself: {row.verdict.kind}, {row.outcome}, {row.explanation.defect or 'none'}"
-            )
+        if _contradicts_itself(row):
+            facts = (row.verdict.kind, row.outcome, row.explanation.defect or "none")
+            raise ValueError(f"contradicts itself: {', '.join(facts)}")
         return row
+
+
+def _contradicts_itself(row: Row) -> bool:
+    """Return whether a row's outcome is none of its verdict, or its verdict none of its finding."""
+    kind, outcome, known = row.verdict.kind, row.outcome, bool(row.explanation.defect)
+    if row.verdict.finding is not None and row.verdict.finding.kind is not kind:
+        return True
+    if not row.verdict.is_failure:
+        untestable = kind is oracle.Kind.UNTESTABLE
+        fits = outcome is defects.Outcome.INDETERMINATE if untestable else outcome is _FINE[known]
+        return not fits or row.verdict.finding is not None or (row.verdict.failure is not None and not untestable)
+    return outcome is not _FAILING[known]
+
+
+_FINE = {False: defects.Outcome.EXPECTED, True: defects.Outcome.UNEXPECTEDLY_FIXED}
+_FAILING = {False: defects.Outcome.UNEXPECTED_FAILURE, True: defects.Outcome.EXPECTED}
 
 
 @dataclass(frozen=True)

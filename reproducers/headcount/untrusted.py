@@ -1,8 +1,10 @@
 """Data and text that others wrote: decoded JSON is checked against a dataclass, text is made fit for a line."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
@@ -52,7 +54,9 @@ def _rebuilt(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911
             raise ValueError(f"{where} lacks {min(missing)}")
         return kind(**{key: _rebuilt(hints[key], value, f"{where}.{key}") for key, value in data.items()})
     if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
-        return float(data)
+        with suppress(OverflowError):
+            if math.isfinite(float(data)) or data == math.inf:
+                return float(data)
     raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
 
 

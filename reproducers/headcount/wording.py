@@ -5,7 +5,7 @@ Nothing parses what is written here: change any sentence, and no verdict, explan
 
 from collections.abc import Collection, Sequence
 
-from headcount import builds, observation, oracle
+from headcount import builds, observation, oracle, untrusted
 from headcount.defects import Explanation, defect
 
 _CANNOT_RUN = "no pruner can do more: this model's own code has sizes fixed"
@@ -46,17 +46,17 @@ _SENTENCES = {
 
 
 def reason(verdict: oracle.Verdict) -> str:
-    """Say why in one line; "" where it is fine."""
+    """Say why in one printable line; "" where it is fine."""
     if verdict.failure is not None:
         return failure(verdict.failure)
     if verdict.finding is not None:
-        return finding(verdict.finding)
+        return untrusted.clean(finding(verdict.finding))
     if verdict.ending is None:
         return ""
-    if not verdict.detail:
+    if verdict.ending is observation.Ending.FINISHED:
         return _CANNOT_RUN
     said_twice = verdict.ending.value == verdict.kind.value
-    return verdict.detail if said_twice else f"{verdict.ending}: {verdict.detail}"
+    return untrusted.clean(verdict.detail if said_twice else f"{verdict.ending}: {verdict.detail}")
 
 
 def verdict(found: oracle.Verdict) -> str:
@@ -65,9 +65,10 @@ def verdict(found: oracle.Verdict) -> str:
 
 
 def failure(found: observation.Failure) -> str:
-    """Say what was raised, when and where."""
+    """Say what was raised, when and where, in one printable line."""
     where = f" in {found.frame}" if found.frame else ""
-    return f"{found.exception} at {found.phase}{where}: {found.message.strip().partition(chr(10))[0]}"
+    first = found.message.strip().partition("\n")[0]
+    return untrusted.clean(f"{found.exception} at {found.phase}{where}: {first}")
 
 
 def script_run(run: observation.ScriptRun) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from record import path_of, text_of
 
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, Outcome, column, expectations, explain, recorded, versions
@@ -13,7 +14,6 @@ from headcount.matrix.cells import known_cells
 from headcount.models import Model
 from headcount.observation import Failure, Phase
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
-from record import path_of, text_of
 
 IDS = {defect.id for defect in DEFECTS}
 VERSION = versions()[0]
@@ -35,6 +35,12 @@ FREE = Cell(Model(), Config())
         (Verdict(Kind.CRASH, failure=CRASH), CELL, "1.4.3", Outcome.UNEXPECTED_FAILURE),
         (
             Verdict(Kind.CRASH, failure=replace(CRASH, exception="IndexError")),
+            CELL,
+            "1.4.1",
+            Outcome.UNEXPECTED_FAILURE,
+        ),
+        (
+            Verdict(Kind.CRASH, failure=replace(CRASH, message="no attribute 'initial_head_dim'")),
             CELL,
             "1.4.1",
             Outcome.UNEXPECTED_FAILURE,
@@ -110,6 +116,8 @@ def edited(number: int, line: str) -> str:
         (edited(7, LINES[6].replace("\tok", "\tfine", 1)), 7, "'fine' is no token"),
         (edited(7, LINES[6].replace("\tok", "\tcrash:no-such:x", 1)), 7, "there is no defect 'no-such'"),
         (edited(7, LINES[6].replace("\tok", "\tok:410-total-heads:", 1)), 7, "is no token"),
+        (edited(7, LINES[6].replace("\tok", "\tcrash:410-total-heads:", 1)), 7, "is no token"),
+        (edited(7, LINES[6].replace("\tok", "\tcrash:grouped-unknown:x", 1)), 7, "grouped-unknown cannot show in"),
         (edited(7, LINES[6] + "\tok"), 7, "it has 19 tokens for 18 releases"),
         (edited(7, f"no-{LINES[6]}"), 7, "the matrix has no cell 'no-"),
         (edited(7, LINES[7]), 8, "is there twice, or out of order"),

@@ -63,6 +63,19 @@ def test_the_exit_status_depends_on_what_the_failure_is_known_by() -> None:
     assert 'sys.exit(1 if kind is ValueError and "heads are odd" in str(error) else 125)' in text_of()
 
 
+def test_what_an_exception_says_is_only_text() -> None:
+    """A build chooses what its exceptions are called, and what they say. Neither becomes code."""
+    forged = 'X" or __import__("os").abort() or "'
+    for changes in ({"exception": forged}, {"message": forged * 2}, {"frame": f"pruner.{forged}"}):
+        failure = replace(CRASH.failure, **changes)  # type: ignore[type-var]
+        names = {
+            node.id
+            for node in ast.walk(ast.parse(text_of(verdict=replace(CRASH, failure=failure))))
+            if isinstance(node, ast.Name)
+        }
+        assert "__import__" not in names
+
+
 def test_a_short_message_does_not_tell_a_failure_from_others() -> None:
     failure = replace(CRASH.failure, exception="OddError", message="7 odd") if CRASH.failure else None
     text = text_of(verdict=replace(CRASH, failure=failure))

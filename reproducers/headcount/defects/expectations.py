@@ -16,9 +16,13 @@ from headcount import builds, errors, matrix, oracle
 from headcount.defects.catalogue import DEFECTS
 from headcount.matrix.cells import known_cells
 
+_FAILURES = frozenset(kind.value for kind in oracle.Kind if oracle.Verdict(kind).is_failure)
+
 NOT_RUN = "-"
 NOT_APPLICABLE = "n/a"
 FINE = "ok"
+
+_MAY_SHOW = {defect.id: defect.may_show for defect in DEFECTS}
 
 #: The first word of the last line, which counts the cells: a file without it was cut off.
 END = "#end"
@@ -38,7 +42,7 @@ class Token:
         return f"{self.kind}:{self.defect}:{self.found}" if self.defect else self.kind
 
     def matches(self, verdict: oracle.Verdict) -> bool:
-        """Return whether a failure is the recorded one."""
+        """Return whether a failure is the recorded one, in kind and in what was found."""
         return bool(self.defect) and self.kind == verdict.kind and self.found == verdict.found
 
     @classmethod
@@ -52,7 +56,7 @@ class Token:
         defect, colon, found = rest.partition(":")
         if not rest and text in (FINE, NOT_APPLICABLE, NOT_RUN):
             return cls(text)
-        if not colon or kind not in set(oracle.Kind) or not oracle.Verdict(oracle.Kind(kind)).is_failure:
+        if not colon or not found or found != found.strip() or kind not in _FAILURES:
             raise ValueError(f"{text!r} is no token")
         if defect not in defects:
             raise ValueError(f"there is no defect {defect!r}")
@@ -175,7 +179,11 @@ def _row(line: str, defects: Iterable[str], last: str) -> tuple[str, Mapping[str
         raise ValueError(f"{id_} is there twice, or out of order")
     if len(row) != len(builds.RELEASES):
         raise ValueError(f"it has {len(row)} tokens for {len(builds.RELEASES)} releases")
-    return id_, dict(zip(builds.RELEASES, (Token.parse(word, defects) for word in row), strict=True))
+    tokens = dict(zip(builds.RELEASES, (Token.parse(word, defects) for word in row), strict=True))
+    for token in tokens.values():
+        if token.defect in _MAY_SHOW and not _MAY_SHOW[token.defect].holds(known_cells()[id_]):
+            raise ValueError(f"{token.defect} cannot show in {id_}")
+    return id_, tokens
 
 
 def _check_end(line: str, tokens: Mapping[str, Mapping[str, Token]], rest: list[str]) -> None:

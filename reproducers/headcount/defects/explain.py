@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from headcount import matrix, oracle
 from headcount.defects.catalogue import DEFECTS
+from headcount.defects.catalogue import defect as defect_of
 from headcount.defects.defect import Defect
 from headcount.defects.expectations import column, recorded, versions
 
@@ -50,7 +51,8 @@ def explain(cell: matrix.Cell, verdict: oracle.Verdict, version: str, transforme
     defect = token.defect if token else ""
     if verdict.kind is oracle.Kind.OK:
         return Explanation(Outcome.UNEXPECTEDLY_FIXED if defect else Outcome.EXPECTED, defect)
-    if token is not None and token.matches(verdict):
+    # What was found names no message: another exception of the class in the function must not pass for the known one.
+    if defect and token is not None and token.matches(verdict) and defect_of(defect).looks_like(cell, verdict):
         return Explanation(Outcome.EXPECTED, defect)
     return Explanation(Outcome.UNEXPECTED_FAILURE, "", tuple(d.id for d in looks_like(cell, verdict, column(version))))
 

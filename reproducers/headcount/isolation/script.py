@@ -73,6 +73,7 @@ def _hooked(raised: BaseException) -> Any:
         return ended.code
     except BaseException:  # noqa: BLE001 - a hook may raise anything
         traceback.print_exc()
+        return CANNOT_BE_TESTED
     return CANNOT_BE_TESTED if isinstance(raised, KeyboardInterrupt) else 1
 
 

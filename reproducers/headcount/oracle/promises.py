@@ -245,7 +245,7 @@ def _least_important_groups(
 def _least_important_channels(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
     for dimension, importance in expectation.channel_importance.items():
         name, _, block = dimension.partition(".")
-        kept = set(observation.kept.get(dimension, ()))
+        kept = set(observation.kept.get(dimension, ())) & set(range(len(importance)))
         if name == "dims":
             kept = set().union(*heads_left(observation, f"q.{block}", expectation.head_dim).values())
         gone = [value for channel, value in enumerate(importance) if channel not in kept]

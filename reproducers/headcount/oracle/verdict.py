@@ -48,6 +48,16 @@ class Side(StrEnum):
     TOO_MANY = "too many"
 
 
+_COUNTED = (Problem.COUNT, Problem.TOTAL)
+
+#: How many numbers a finding is about, at least.
+_NUMBERS = {
+    **dict.fromkeys((*_COUNTED, Problem.REPORTED, Problem.BLOCKS, Problem.OUTPUT, Problem.CHANNEL_GROUPS), 1),
+    **dict.fromkeys((Problem.MULTIPLE, Problem.GROUP_RANKING), 2),
+    Problem.HEAD_RANKING: 3,
+}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One broken promise.
@@ -76,10 +86,19 @@ class Finding:
     dense: int = 0
     more: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse a finding without the numbers that its problem is about.
+
+        Raises:
+            ValueError: they are missing.
+        """
+        if len(self.found) < _NUMBERS.get(self.problem, 0) or (self.problem in _COUNTED and not self.allowed):
+            raise ValueError(f"{self.problem} without its numbers")
+
     @property
     def side(self) -> Side:
         """On which side a count misses."""
-        if self.problem not in (Problem.COUNT, Problem.TOTAL):
+        if self.problem not in _COUNTED:
             return Side.NONE
         return Side.TOO_FEW if self.found[0] < min(self.allowed) else Side.TOO_MANY
 

@@ -145,8 +145,9 @@ def _known_by(failure: observation.Failure) -> dict[str, str]:
 
 
 def _quoted(text: str) -> str:
+    """Return a text as a literal that holds nothing else: a build chooses what its exceptions are called and say."""
     plain = ascii(text)
-    return f'"{text}"' if plain == f"'{text}'" else plain
+    return f'"{text}"' if plain == f"'{text}'" and '"' not in text else plain
 
 
 def _visible(text: str) -> str:
