@@ -153,7 +153,9 @@ def hostile_results(source: Path, folder: Path) -> Path:
     lines[0]["builds"].append({"label": HOSTILE, "spec": "", "version": "1", "digest": ""})
     failure = {"exception": HOSTILE, "message": HOSTILE, "frame": HOSTILE, "traceback": HOSTILE}
     for row in lines[1:-1]:
-        row["verdict"]["failure"] = row["observation"]["failure"] = failure
+        row["observation"]["failure"] = failure
+        if row["verdict"]["kind"] != "ok":
+            row["verdict"]["failure"] = failure
     forged: dict[str, Any] = {**lines[1], "build": HOSTILE, "cell": HOSTILE, "model": HOSTILE}
     forged |= {"verdict": {"kind": "crash", "failure": failure}, "explanation": {"outcome": "unexpected-failure"}}
     lines.insert(-1, forged)

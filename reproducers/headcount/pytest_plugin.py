@@ -192,7 +192,8 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+def matrix_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
+    """The engine of the command line's options. A suite's own `engine` does not take its place."""
     with Cache() as cache, Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
         yield running
 

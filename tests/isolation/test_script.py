@@ -47,7 +47,7 @@ def overlay(tmp_path: Path, miniature: Callable[[str], Overlay]) -> Overlay:
         (f"{HOOK}print(undefined)", 125, "the script is at fault itself"),
         (f"{HOOK}torch_pruning.exits(1)", 125, "the build ended the process"),
         (f"{HOOK}torch_pruning.exits(0)", 125, "the build ended the process"),
-        ("import sys, torch_pruning\nsys.excepthook = lambda *_: 1 / 0\nassert False", 1, ""),
+        ("import sys, torch_pruning\nsys.excepthook = lambda *_: 1 / 0\nassert False", 125, ""),
         ("import sys, torch_pruning\nsys.excepthook = lambda *_: sys.exit()\nassert False", 0, ""),
         # SystemExit is the script's own, also out of the standard library, and in what the build calls back.
         ("import sys, torch_pruning\nsys.exit(1)", 1, ""),

@@ -22,7 +22,7 @@ ATTRIBUTE = "initial_total_heads"
 
 
 @pytest.fixture
-def observe(engine: Engine, overlays: Sequence[Overlay]) -> Observe:
+def observe(matrix_engine: Engine, overlays: Sequence[Overlay]) -> Observe:
     """Runs the issue's call, with changes, on a release; skips where that release is not among the builds."""
 
     def _observe(release: str, **changes: object) -> Observation:
@@ -30,7 +30,7 @@ def observe(engine: Engine, overlays: Sequence[Overlay]) -> Observe:
         if overlay is None:
             pytest.skip(f"{release} is not among the builds")
         config = replace(ISSUE_410.config, **changes)  # type: ignore[arg-type]
-        return engine.run(overlay, Cell(Model(heads=ISSUE_410.model.heads), config))
+        return matrix_engine.run(overlay, Cell(Model(heads=ISSUE_410.model.heads), config))
 
     return _observe
 

@@ -9,6 +9,6 @@ from headcount.matrix import Cell
 from headcount.pytest_plugin import report
 
 
-def test_cell(request: pytest.FixtureRequest, engine: Engine, overlay: Overlay, cell: Cell) -> None:
+def test_cell(request: pytest.FixtureRequest, matrix_engine: Engine, overlay: Overlay, cell: Cell) -> None:
     """A cell is fine, or shows exactly the failure that is recorded."""
-    report(request.node, examine(engine, overlay, cell))
+    report(request.node, examine(matrix_engine, overlay, cell))
