@@ -94,7 +94,7 @@ class Script:
     Attributes:
         sought: the only label that is searched for; "" for any.
         any_failure: all failures are one.
-        resumed: take what it did before from the cache, though other files that it reads may have changed.
+        resumed: use cached answers, even though other files that the script reads may have changed since.
     """
 
     path: Path

@@ -26,7 +26,7 @@ exceptions are, numbers aside, with the lines of the script and the function of 
 through. What a script prints is shown, and distinguishes no failures."""
 
 _EXIT_CODES = f"""{shared.EXIT_CODES_SAID}
-0 is any answer; 3 is one with a gap: what cannot be tested hides where a change is, or may hide one."""
+0 means that the answer has no gap. 3 means that it has one: a build that cannot be tested hides a change, or may."""
 
 
 def add(commands: Any) -> None:

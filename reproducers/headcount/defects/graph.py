@@ -94,10 +94,7 @@ DEFECTS: tuple[Defect, ...] = (
         title="a split of tokens crashes the tracing",
         severity=Severity.CRASH,
         hits="everyone who prunes DINOv3",
-        cause=(
-            "the sizes of a split along the tokens are left out, and are read all the same where a "
-            "concatenation follows."
-        ),
+        cause="the sizes of a split along the tokens are not recorded. A concatenation that follows reads them.",
         breaks=(
             "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
             "automatically identify dependencies and collect groups for pruning."
