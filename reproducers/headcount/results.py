@@ -97,7 +97,7 @@ class Row:
 
     def to_json(self) -> str:
         """Return it as a line of a results file."""
-        return untrusted.encoded({"kind": self.kind} | untrusted.plain(self))
+        return _line(self)
 
     @classmethod
     def from_json(cls, line: str, *, short: bool = False) -> "Row":
@@ -173,6 +173,11 @@ class Footer:
     kind: str = "footer"
 
 
+def _line(part: Row | Header | Footer) -> str:
+    """Return a part as a line of a results file. Its kind is in it, though a default is left out elsewhere."""
+    return untrusted.encoded({"kind": part.kind} | untrusted.plain(part))
+
+
 def stamp() -> str:
     """Return what tells the files of one run from those of another: its time and its process."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
@@ -218,7 +223,7 @@ class Writer:
             builds=tuple(Build(b.label, b.spec, b.version, b.digest) for b in builds),
             gate=gate,
         )
-        self._write(untrusted.encoded({"kind": header.kind} | untrusted.plain(header)))
+        self._write(_line(header))
 
     def __enter__(self) -> Self:
         return self
@@ -247,7 +252,7 @@ class Writer:
         try:
             if complete:
                 footer = Footer(self.rows, dict(self._verdicts), _now(), self.doubts, self.reproducers)
-                self._write(untrusted.encoded({"kind": footer.kind} | untrusted.plain(footer)))
+                self._write(_line(footer))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()

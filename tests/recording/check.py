@@ -4,15 +4,10 @@ import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from headcount.defects import DEFECTS, REPRODUCERS, recorded, versions
+from headcount.defects import DEFECTS, REPRODUCERS
 from headcount.defects.catalogue import FILES
 from headcount.defects.expectations import Expectations
 from headcount.matrix.cells import known_cells
-
-
-def everything_recorded() -> list[Expectations]:
-    """Return what is recorded, of every transformers version."""
-    return [recorded(version) for version in versions()]
 
 
 def problems(found: Sequence[Expectations]) -> Iterator[str]:
