@@ -10,8 +10,6 @@ from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
 
-_PACKAGES = ("torch", "transformers", "numpy")
-
 #: The variable that names the device that cells run on, for this process and all that it starts.
 DEVICE = "HEADCOUNT_DEVICE"
 CPU = "cpu"
@@ -30,8 +28,9 @@ def environment() -> Mapping[str, str]:
 
 @cache
 def _versions() -> Mapping[str, str]:
-    found = {name: next((d.version for d in distributions(name=name)), "none") for name in _PACKAGES}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version()} | {
+        name: next((d.version for d in distributions(name=name)), "none") for name in ("torch", "transformers", "numpy")
+    }
 
 
 #: What untrusted code may see of the environment: where things are, and how torch and transformers behave.

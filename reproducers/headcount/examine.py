@@ -3,16 +3,12 @@
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Self
 
-from headcount import builds, isolation, matrix
-from headcount.defects import Explanation, explain
-from headcount.environment import environment
+from headcount import builds, defects, environment, isolation, matrix, oracle
 from headcount.observation import Observation
-from headcount.oracle import Verdict, judge
 
 #: Cells that one process runs at a time: few enough that none waits long for another at the end.
 _AT_ONCE = 8
@@ -25,8 +21,8 @@ class Examined:
     build: builds.Overlay
     cell: matrix.Cell
     observation: Observation
-    verdict: Verdict
-    explanation: Explanation
+    verdict: oracle.Verdict
+    explanation: defects.Explanation
 
 
 def examine(
@@ -42,59 +38,47 @@ def examine(
 
 
 def _examined(build: builds.Overlay, cell: matrix.Cell, observation: Observation) -> Examined:
-    verdict = judge(cell, observation)
-    explanation = explain(cell, verdict, build.version, environment()["transformers"])
+    verdict = oracle.judge(cell, observation)
+    explanation = defects.explain(cell, verdict, build.version, environment.environment()["transformers"])
     return Examined(build, cell, observation, verdict, explanation)
 
 
-class Pool:
+class Pool(ExitStack):
     """Engines, one for each core, and threads that wait for their answers. Use it as a context."""
 
-    def __init__(self, cores: int = os.cpu_count() or 1) -> None:
-        self._caches = [isolation.Cache() for _ in range(cores)]
-        self._engines = [isolation.Engine(cache=cache) for cache in self._caches]
+    def __init__(self) -> None:
+        super().__init__()
+        cores = os.cpu_count() or 1
+        caches = [self.enter_context(isolation.Cache()) for _ in range(cores)]
+        self._threads = self.enter_context(ThreadPoolExecutor(cores))
         self._free: SimpleQueue[isolation.Engine] = SimpleQueue()
-        for engine in self._engines:
-            self._free.put(engine)
-        self._threads = ThreadPoolExecutor(cores)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for engine in self._engines:
-            engine.close()
-        self._threads.shutdown()
-        for cache in self._caches:
-            cache.close()
+        for cache in caches:
+            self._free.put(self.enter_context(isolation.Engine(cache=cache)))
+        # It all ends in the opposite order: no cell is begun any more, engines close, threads return, caches close.
+        self.callback(self._threads.shutdown, wait=False, cancel_futures=True)
 
     def examine(self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool) -> Iterator[Examined]:
         """Yield what a build does with these cells, and what that comes to, in their order."""
         for cell, observation in self.observe(build, cells, recall=recall):
             yield _examined(build, cell, observation)
 
+    def again(self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool) -> Iterator[Examined]:
+        """Yield what a build does with each cell in a process that has run nothing else."""
+        for cell, observation in self.observe(build, cells, recall=recall, alone=True):
+            yield _examined(build, cell, observation)
+
     def observe(
-        self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool
+        self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool, alone: bool = False
     ) -> Iterator[tuple[matrix.Cell, Observation]]:
-        """Yield what a build does with these cells, in their order."""
+        """Yield what a build does with these cells, in their order; `alone` is as in `examine`."""
 
         def run(part: Sequence[matrix.Cell]) -> list[tuple[matrix.Cell, Observation]]:
             with self.engine() as engine:
-                return [(cell, engine.run(build, cell, recall=recall)) for cell in part]
+                return [(cell, engine.run(build, cell, alone=alone, recall=recall)) for cell in part]
 
-        parts = [cells[start : start + _AT_ONCE] for start in range(0, len(cells), _AT_ONCE)]
-        for part in self._threads.map(run, parts):
+        size = 1 if alone else _AT_ONCE
+        for part in self._threads.map(run, [cells[start : start + size] for start in range(0, len(cells), size)]):
             yield from part
-
-    def again(self, build: builds.Overlay, cells: Sequence[matrix.Cell], *, recall: bool) -> Iterator[Examined]:
-        """Yield what a build does with each cell in a process that has run nothing else."""
-
-        def run(cell: matrix.Cell) -> Examined:
-            with self.engine() as engine:
-                return examine(engine, build, cell, alone=True, recall=recall)
-
-        yield from self._threads.map(run, cells)
 
     @contextmanager
     def engine(self) -> Iterator[isolation.Engine]:

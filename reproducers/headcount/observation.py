@@ -20,12 +20,6 @@ MACHINES_FAULT = re.compile(
     r"|CUDA (out of memory|error)|CU(BLAS|DNN)_STATUS|re-initialize CUDA"
 )
 
-#: How much of a foreign line is looked at: a pattern's time grows with the square of it.
-_LONGEST = 500
-
-#: A warning's first line; and what is indented, as its second and a traceback's lines are.
-_NOISE = re.compile(r"\S+:\d+: \w*Warning: | ")
-
 
 class Phase(StrEnum):
     """What the isolated process was doing. A failure belongs to the last phase that it reached."""
@@ -130,8 +124,9 @@ class SideEffect:
         Raises:
             ValueError: the problem is no side effect, or a count is no number.
         """
-        counted = self.problem is Problem.CHANNEL_GROUPS and not re.fullmatch(r"\d{1,9}", self.after)
-        if self.problem not in _OF_EFFECTS or counted:
+        if self.problem not in _OF_EFFECTS or (
+            self.problem is Problem.CHANNEL_GROUPS and not re.fullmatch(r"\d{1,9}", self.after)
+        ):
             raise ValueError(f"no side effect: {self.problem}, {self.after[:50]!r}")
 
 
@@ -160,8 +155,13 @@ class Failure:
         for entry in traceback.extract_tb(error.__traceback__):
             _, package, inside = entry.filename.replace(os.sep, "/").rpartition("/torch_pruning/")
             frame = f"{inside.removesuffix('.py').replace('/', '.')}.{entry.name}" if package else frame
-        lines = "".join(traceback.format_exception(error)).splitlines()
-        return cls(type(error).__name__, str(error)[:500], frame, phase, "\n".join(lines[-12:]))
+        return cls(
+            exception=type(error).__name__,
+            message=str(error)[:500],
+            frame=frame,
+            phase=phase,
+            traceback="\n".join("".join(traceback.format_exception(error)).splitlines()[-12:]),
+        )
 
     @property
     def text(self) -> str:
@@ -238,12 +238,13 @@ class ScriptRun:
     @property
     def said(self) -> str:
         """Why it tells nothing, the exception that ended it, or the last line that it printed, warnings aside."""
-        lines = [line for line in self.printed.splitlines() if line.strip() and not _NOISE.match(line)]
+        # Left out are a warning's first line, and what is indented, as its second and a traceback's lines are.
+        lines = [s for s in self.printed.splitlines() if s.strip() and not re.match(r"\S+:\d+: \w*Warning: | ", s)]
         return ": ".join(filter(None, (self.raised, self.why))) or (lines or ["nothing printed"])[-1]
 
 
 def without_numbers(message: str) -> str:
     """A message's first line without what differs from run to run: numbers, addresses, where in the model."""
-    first = message.strip().partition("\n")[0][:_LONGEST]
+    first = message.strip().partition("\n")[0][:500]  # a pattern's time grows with the square of it
     inner = re.sub(r"(?:[A-Za-z_]\w*\.(?:\d+\.)*)+(\w+\.\w+)", r"\1", re.sub(r"0x[0-9a-f]+", "0xN", first))
     return re.sub(r"-?\d+(\.\d+)?(e[+-]?\d+)?", "N", inner)[:200]

@@ -10,39 +10,46 @@ import shlex
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import astuple
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from _pytest.runner import runtestprotocol  # what plugins that run tests again use; there is no public name
 
-from headcount import builds, defects, errors, examine, observation, oracle, reproduce, results, untrusted, wording
-from headcount.environment import CPU, DEVICE, environment
+from headcount import (
+    builds,
+    defects,
+    environment,
+    errors,
+    examine,
+    observation,
+    oracle,
+    reproduce,
+    results,
+    untrusted,
+    wording,
+)
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.matrix import Cell, cells
-from headcount.report import table
-from headcount.report.console import Steps, progress
+from headcount.report import console, table
 
 OVERLAYS: pytest.StashKey[list[builds.Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[results.Row]()
 SERVER: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
 LACKING: pytest.StashKey[str] = pytest.StashKey()
 
-_FINE = ("passed", "skipped")
-
-
-_SEVERAL: dict[str, Any] = {"action": "append", "default": []}
-
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "--build": _SEVERAL
-    | {
+    "--build": {
+        "action": "append",
+        "default": [],
         "metavar": "BUILD",
         "help": "a build to test: a release, a wheel, an sdist, a checkout, CLONE@REF or a URL; may be given several "
         f"times (default: the {len(builds.RELEASES)} releases with head pruning)",
     },
-    "--model": _SEVERAL
-    | {
+    "--model": {
+        "action": "append",
+        "default": [],
         "metavar": "MODEL",
         "help": "only cells of this family, or this model as in the test ids: dinov2, vit12h, ...; may be given "
         "several times",
@@ -57,7 +64,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "observe every cell anew, though the same build was observed with it before",
     },
     "--device": {
-        "default": CPU,
+        "default": environment.CPU,
         "metavar": "DEVICE",
         "help": "where cells run: cpu, cuda where there is a GPU, or another device that torch knows; what is left is "
         "compared on the CPU (default: cpu)",
@@ -80,11 +87,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Set where cells run, and name the JUnit file after the transformers version: nox runs both with one path."""
-    os.environ[DEVICE] = config.option.device
+    os.environ[environment.DEVICE] = config.option.device
     wanted = config.getoption("xmlpath", None)
     if wanted and not hasattr(config, "workerinput"):
         path = Path(wanted)
-        config.option.xmlpath = str(path.with_stem(f"{path.stem}-transformers-{environment()['transformers']}"))
+        config.option.xmlpath = str(
+            path.with_stem(f"{path.stem}-transformers-{environment.environment()['transformers']}")
+        )
 
 
 # --- builds: installed once, by the process that was called ---------------------------------------
@@ -113,8 +122,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     stash = node.config.stash
-    overlays = [(label, str(path), *rest) for label, path, *rest in map(astuple, stash[OVERLAYS])]
-    node.workerinput |= {"server": stash[SERVER], "lacking": stash[LACKING], "overlays": overlays}
+    node.workerinput |= {
+        "server": stash[SERVER],
+        "lacking": stash[LACKING],
+        "overlays": [(label, str(path), *rest) for label, path, *rest in map(astuple, stash[OVERLAYS])],
+    }
 
 
 def _prepare(config: pytest.Config) -> list[builds.Overlay]:
@@ -124,19 +136,17 @@ def _prepare(config: pytest.Config) -> list[builds.Overlay]:
             f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}"
         )
     wanted = builds.parse_all(config.option.build or builds.RELEASES)
-    terminal = config.get_terminal_writer()
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda build: builds.prepare(build, say=terminal.line), wanted))
+        return list(pool.map(lambda build: builds.prepare(build, say=config.get_terminal_writer().line), wanted))
 
 
 def _server(config: pytest.Config) -> Mapping[str, Any]:
     """Start one server for all workers, which imports while these start; none if everything seems to be observed."""
     if config.option.collectonly or config.stash[LACKING] or not getattr(config.option, "numprocesses", None):
         return {}
-    first = cells.default_cells()[0]
     with Cache() as cache:
         known = not config.option.fresh and all(
-            cache.get(observation.Observation, overlay, first) for overlay in config.stash[OVERLAYS]
+            cache.get(observation.Observation, overlay, cells.default_cells()[0]) for overlay in config.stash[OVERLAYS]
         )
     return {} if known else forkserver.warm_up(many=True)
 
@@ -146,7 +156,7 @@ def _open_results(config: pytest.Config) -> results.Writer:
     overlays = config.stash[OVERLAYS]
     try:
         return results.Writer(
-            folder / f"transformers-{environment()['transformers']}-{results.stamp()}.jsonl", overlays
+            folder / f"transformers-{environment.environment()['transformers']}-{results.stamp()}.jsonl", overlays
         )
     except OSError as error:
         pytest.exit(_cannot_write(folder, error), errors.ExitCode.SETUP)
@@ -165,10 +175,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     pairs = [(o, cell) for o in metafunc.config.stash[OVERLAYS] for cell in _cells(metafunc.config, o)]
     # The full-size cells first: at the end, one of them would keep a core waiting for the other.
     pairs.sort(key=lambda pair: not pair[1].model.full_size)
-    marks = {False: [], True: [pytest.mark.full_size]}
     metafunc.parametrize(
         ("overlay", "cell"),
-        [pytest.param(o, c, id=f"{o.label}-{c.id}", marks=marks[c.model.full_size]) for o, c in pairs],
+        [
+            pytest.param(o, c, id=f"{o.label}-{c.id}", marks=pytest.mark.full_size if c.model.full_size else ())
+            for o, c in pairs
+        ],
     )
 
 
@@ -209,9 +221,11 @@ def report(item: pytest.Item, found: examine.Examined) -> None:
     verdict, explanation = found.verdict, found.explanation
     match explanation.outcome:
         case defects.Outcome.UNEXPECTED_FAILURE:
-            signature = untrusted.clean(str(verdict.signature))
-            lines = (wording.verdict(verdict), wording.explanation(explanation), signature, _emit(found))
-            pytest.fail("\n".join(lines), pytrace=False)
+            pytest.fail(
+                f"{wording.verdict(verdict)}\n{wording.explanation(explanation)}\n"
+                f"{untrusted.clean(str(verdict.signature))}\n{_emit(found)}",
+                pytrace=False,
+            )
         case defects.Outcome.UNEXPECTEDLY_FIXED:
             pytest.fail(
                 f"fine, but a defect should show: {wording.explanation(explanation)}\n"
@@ -228,9 +242,8 @@ def _emit(found: examine.Examined) -> str:
     """Return the command that writes a cell as a file that stands alone, if one can be written."""
     if not reproduce.is_writable(found.cell):
         return f"on {found.cell.model.family}, of which no file can be written"
-    session = f"headcount(transformers='{environment()['transformers']}')"
-    build = shlex.quote(found.build.spec or found.build.label)
-    return f'nox -s "{session}" -- emit {found.cell.id} --build {build}'
+    session = f"headcount(transformers='{environment.environment()['transformers']}')"
+    return f'nox -s "{session}" -- emit {found.cell.id} --build {shlex.quote(found.build.spec or found.build.label)}'
 
 
 # --- rows ----------------------------------------------------------------------------------------
@@ -266,27 +279,24 @@ def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -
 
     With -v, or -vv where there is a -q, pytest has its way.
     """
-    quiet = hasattr(report, "headcount_row") and report.outcome in _FINE
-    if not quiet or config.option.verbose > 0:
+    if not hasattr(report, "headcount_row") or report.failed or config.option.verbose > 0:
         return None
-    known = hasattr(report, "wasxfail")
-    return ("xfailed", "", "XFAIL") if known else (report.outcome, "", report.outcome.upper())
+    return ("xfailed", "", "XFAIL") if hasattr(report, "wasxfail") else (report.outcome, "", report.outcome.upper())
 
 
+@dataclass(eq=False)
 class Recorder:
     """Writes the rows as they come in, in the process that was called, and says at the end what they amount to."""
 
-    def __init__(self, config: pytest.Config, writer: results.Writer) -> None:
-        self.config = config
-        self.writer = writer
-        self.rows: list[results.Row] = []
-        self.recalled = 0
-        self.claims_failed = False
-        self.unexpected = 0
-        self.wanted = 0
-        self.cut_off = False
-        self._shown = ExitStack()
-        self._steps: Steps | None = None
+    config: pytest.Config
+    writer: results.Writer
+    rows: list[results.Row] = field(default_factory=list)
+    claims_failed: bool = False
+    unexpected: int = 0
+    wanted: int = 0
+    ran_all: bool = False
+    _shown: ExitStack = field(default_factory=ExitStack)
+    _steps: console.Steps | None = None
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._begin([item.nodeid for item in session.items])
@@ -297,9 +307,9 @@ class Recorder:
 
     def _begin(self, ids: list[str]) -> None:
         self.wanted = sum("::test_cell[" in id_ for id_ in ids)
-        if self._steps is None and self.wanted and not self.config.option.collectonly:
+        if self._steps is None and self.wanted:
             stream = self.config.get_terminal_writer()._file  # noqa: SLF001 - stderr is captured
-            self._steps = self._shown.enter_context(progress(self.wanted, stream))
+            self._steps = self._shown.enter_context(console.progress(self.wanted, stream))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         line = getattr(report, "headcount_row", None)
@@ -313,7 +323,6 @@ class Recorder:
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), errors.ExitCode.SETUP)
         self.unexpected += row.outcome not in (defects.Outcome.EXPECTED, defects.Outcome.INDETERMINATE)
-        self.recalled += row.recalled
         if self._steps is not None:
             self._steps.done(f"{row.build}, {self.unexpected} unexpected", known=row.recalled)
         self.rows.append(row)
@@ -322,15 +331,14 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         self._shown.close()
         stopped = session.shouldstop or session.shouldfail
-        ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
-        self.cut_off = not ran_all
+        self.ran_all = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not stopped
         try:
-            self.writer.close(complete=ran_all)
+            self.writer.close(complete=self.ran_all)
             if not self.writer.rows:
                 self.writer.path.unlink()
         except OSError as error:
             pytest.exit(_cannot_write(self.writer.path, error), errors.ExitCode.SETUP)
-        if ran_all:
+        if self.ran_all:
             session.exitstatus = self._status(exitstatus)
         elif self.unexpected:
             session.exitstatus = errors.ExitCode.REGRESSION  # -x, say: what was found is found
@@ -341,13 +349,11 @@ class Recorder:
         return bool(self.rows) and all(row.verdict.kind is oracle.Kind.NOT_APPLICABLE for row in self.rows)
 
     def _status(self, exitstatus: int) -> errors.ExitCode:
-        """Return the exit status of a run that came to its end."""
         if self.config.stash[LACKING] or self.tested_nothing:
             return errors.ExitCode.INDETERMINATE
-        outcomes = {row.outcome for row in self.rows}
-        if outcomes & {defects.Outcome.UNEXPECTED_FAILURE, defects.Outcome.UNEXPECTEDLY_FIXED} or self.claims_failed:
+        if self.unexpected or self.claims_failed:
             return errors.ExitCode.REGRESSION
-        if defects.Outcome.INDETERMINATE in outcomes:
+        if any(row.outcome is defects.Outcome.INDETERMINATE for row in self.rows):
             return errors.ExitCode.INDETERMINATE
         return errors.ExitCode.CLEAN if exitstatus == pytest.ExitCode.OK else errors.ExitCode.SETUP
 
@@ -360,16 +366,18 @@ class Recorder:
         if self.tested_nothing:
             reasons = ", ".join(sorted({wording.reason(row.verdict) for row in self.rows}))
             write(f"nothing was tested: {reasons}", red=True)
-        overlays = self.config.stash[OVERLAYS]
-        order = [overlay.label for overlay in overlays]
+        order = [overlay.label for overlay in self.config.stash[OVERLAYS]]
         rows = sorted(self.rows, key=lambda row: order.index(row.build))
-        versions = ", ".join(f"{name} {number}" for name, number in environment().items())
+        versions = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
         terminalreporter.section(f"headcount: {versions}")
         write(table.render(rows))
         write(table.totals(rows))
-        if self.recalled:
-            write(f"{self.recalled} of them were observed before (--fresh observes all anew)")
+        if recalled := sum(row.recalled for row in self.rows):
+            write(f"{recalled} of them were observed before (--fresh observes all anew)")
         write(f"results: {self.writer.path}")
-        if self.cut_off:
-            judged = f"{len(self.rows)} of {self.wanted} cells were judged"
-            write(f"cut off: {judged}; what the others show, nobody knows: run it again", red=True)
+        if not self.ran_all:
+            write(
+                f"cut off: {len(self.rows)} of {self.wanted} cells were judged; "
+                "what the others show, nobody knows: run it again",
+                red=True,
+            )

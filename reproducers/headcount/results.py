@@ -8,26 +8,32 @@ import os
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
-from headcount import defects, errors, examine, oracle, untrusted
+from headcount import defects, environment, errors, examine, oracle, untrusted
 from headcount.builds import Overlay
-from headcount.environment import environment, harness_digest
 from headcount.observation import Observation
 
 #: Raised when a reader of older files would misread newer ones.
 FORMAT = 2
 
 _HINT = "read it with the Headcount that wrote it"
+_GIVE = "give a results file of nox -s matrix"
+
+#: By whether the verdict is a failure, and whether a defect is recorded: what it comes to.
+_OUTCOMES = {
+    (False, False): defects.Outcome.EXPECTED,
+    (False, True): defects.Outcome.UNEXPECTEDLY_FIXED,
+    (True, False): defects.Outcome.UNEXPECTED_FAILURE,
+    (True, True): defects.Outcome.EXPECTED,
+}
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,8 @@ class Row:
             model=found.cell.model.id,
             config=found.cell.config.to_json(),
             cell=found.cell.id,
-            transformers=environment()["transformers"],
-            torch=environment()["torch"],
+            transformers=environment.environment()["transformers"],
+            torch=environment.environment()["torch"],
             verdict=found.verdict,
             explanation=found.explanation,
             seconds=round(sum(found.observation.seconds.values()), 6),
@@ -114,25 +120,22 @@ class Row:
             data.pop("observation", None)
         row = untrusted.checked(cls, data, "row")
         if _contradicts_itself(row):
-            facts = (row.verdict.kind, row.outcome, row.explanation.defect or "none")
-            raise ValueError(f"contradicts itself: {', '.join(facts)}")
+            raise ValueError(
+                f"contradicts itself: {row.verdict.kind}, {row.outcome}, {row.explanation.defect or 'none'}"
+            )
         return row
 
 
 def _contradicts_itself(row: Row) -> bool:
-    """Return whether a row's outcome is none of its verdict, or its verdict none of its finding."""
-    kind, outcome, known = row.verdict.kind, row.outcome, bool(row.explanation.defect)
-    if row.verdict.finding is not None and row.verdict.finding.kind is not kind:
-        return True
-    if not row.verdict.is_failure:
-        untestable = kind is oracle.Kind.UNTESTABLE
-        fits = outcome is defects.Outcome.INDETERMINATE if untestable else outcome is _FINE[known]
-        return not fits or row.verdict.finding is not None or (row.verdict.failure is not None and not untestable)
-    return outcome is not _FAILING[known]
-
-
-_FINE = {False: defects.Outcome.EXPECTED, True: defects.Outcome.UNEXPECTEDLY_FIXED}
-_FAILING = {False: defects.Outcome.UNEXPECTED_FAILURE, True: defects.Outcome.EXPECTED}
+    """Return whether a row's outcome is none of its verdict, or its verdict none of its finding or failure."""
+    verdict, failed = row.verdict, row.verdict.is_failure
+    untestable = verdict.kind is oracle.Kind.UNTESTABLE
+    known = _OUTCOMES[failed, bool(row.explanation.defect)]
+    return (
+        row.outcome is not (defects.Outcome.INDETERMINATE if untestable else known)
+        or (verdict.finding is not None and not (failed and verdict.finding.kind is verdict.kind))
+        or (verdict.failure is not None and not (failed or untestable))
+    )
 
 
 @dataclass(frozen=True)
@@ -183,11 +186,7 @@ def stamp() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-class Writer:
+class Writer(AbstractContextManager["Writer"]):
     """Writes one results file; each line is on disk before the next cell runs.
 
     Used as a context, it writes the footer only if nothing was raised.
@@ -198,7 +197,7 @@ class Writer:
         path: Path,
         builds: Iterable[Overlay],
         command: Iterable[str] = sys.argv,
-        gate: Mapping[str, Any] | None = None,
+        gate: Mapping[str, object] | None = None,
     ) -> None:
         """Open the file and write its header.
 
@@ -211,24 +210,21 @@ class Writer:
         self.doubts: tuple[str, ...] = ()
         self.reproducers: Mapping[str, str] = {}
         self._verdicts: Counter[str] = Counter()
-        self._file: TextIO = path.open("x", encoding="utf-8")
+        self._file = path.open("x", encoding="utf-8")
         header = Header(
             format=FORMAT,
             headcount=version("headcount"),
-            harness=harness_digest(),
-            environment=dict(environment()),
+            harness=environment.harness_digest(),
+            environment=dict(environment.environment()),
             machine={"system": platform.system(), "machine": platform.machine(), "cores": os.cpu_count()},
             command=tuple(command),
-            started=_now(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
             builds=tuple(Build(b.label, b.spec, b.version, b.digest) for b in builds),
             gate=gate,
         )
         self._write(_line(header))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close(complete=kind is None)
 
     @property
@@ -247,12 +243,10 @@ class Writer:
         Raises:
             OSError: the footer cannot be written; the file is then as if it was cut off.
         """
-        if self._file.closed:
-            return
         try:
-            if complete:
-                footer = Footer(self.rows, dict(self._verdicts), _now(), self.doubts, self.reproducers)
-                self._write(_line(footer))
+            if complete and not self._file.closed:
+                finished = datetime.now(UTC).isoformat(timespec="seconds")
+                self._write(_line(Footer(self.rows, dict(self._verdicts), finished, self.doubts, self.reproducers)))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()
@@ -273,9 +267,13 @@ class Results:
     @property
     def complete(self) -> bool:
         """Whether the run came to its end, and every row it counted is there."""
-        if self.footer is None or self.footer.rows != len(self.rows):
-            return False
-        return not self.footer.verdicts or self.footer.verdicts == Counter(row.verdict.kind.value for row in self.rows)
+        return (
+            self.footer is not None
+            and self.footer.rows == len(self.rows)
+            and (
+                not self.footer.verdicts or self.footer.verdicts == Counter(row.verdict.kind.value for row in self.rows)
+            )
+        )
 
 
 def read(path: Path) -> Results:
@@ -287,52 +285,39 @@ def read(path: Path) -> Results:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.UsageError(f"cannot read {path}: {error}", "give a results file of nox -s matrix") from error
-    header = _header(path, lines[:1])
+        raise errors.UsageError(f"cannot read {path}: {error}", _GIVE) from error
     rows: list[Row] = []
-    footer = None
-    for number, line in enumerate(lines[1:], 2):
-        try:
+    footer: Footer | None = None
+    number = 1
+    try:
+        header = _header(path, lines)
+        for number, line in enumerate(lines[1:], 2):
             if number == len(lines) and (data := json.loads(line)).get("kind") == "footer":
                 footer = untrusted.checked(Footer, data, "footer")
             else:
                 rows.append(_row(line, header))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise errors.UsageError(
-                f"{path}, line {number} is no JSON", "give a results file of nox -s matrix"
-            ) from error
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise errors.UsageError(f"{path}, line {number}: {error}", _HINT) from error
+    except json.JSONDecodeError as error:
+        if number == 1 or number < len(lines):
+            raise errors.UsageError(f"{path}, line {number} is no JSON", _GIVE) from error
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise errors.UsageError(f"{path}, line {number}: {error}", _HINT) from error
     return Results(header, tuple(rows), footer)
 
 
 def _header(path: Path, lines: list[str]) -> Header:
-    try:
-        data = json.loads(lines[0]) if lines else None
-    except (ValueError, RecursionError) as error:
-        raise errors.UsageError(f"{path}, line 1 is no JSON", "give a results file of nox -s matrix") from error
+    data = json.loads(lines[0]) if lines else None
     if not isinstance(data, dict) or data.get("kind") != "header":
         raise errors.UsageError(
             f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one"
         )
     if data.get("format") != FORMAT:
         raise errors.UsageError(f"{path} has format {data.get('format')!r}, not {FORMAT}", _HINT)
-    try:
-        header = untrusted.checked(Header, data, "header")
-        Version(header.environment.get("transformers", ""))
-    except (ValueError, InvalidVersion) as error:
-        raise errors.UsageError(f"{path}, line 1: {error}", _HINT) from error
+    header = untrusted.checked(Header, data, "header")
+    Version(header.environment.get("transformers", ""))
     return header
 
 
 def _row(line: str, header: Header) -> Row:
-    """Return a row of this file.
-
-    Raises:
-        ValueError: it is none.
-    """
     row = Row.from_json(line)
     if row.kind != "row":
         raise ValueError(f"it is a {row.kind!r} where a row belongs")
@@ -343,28 +328,26 @@ def _row(line: str, header: Header) -> Row:
     return row
 
 
-def merge(parts: Iterable[Results]) -> Results:
+def merge(parts: Sequence[Results]) -> Results:
     """Return several files as one: shards of a run, or runs of several builds.
 
     Raises:
         UsageError: there are none, one is cut off, a cell is in two, or the environments differ.
     """
-    parts = list(parts)
     if not parts:
         raise errors.UsageError("there are no results to merge")
     if cut_off := [part.header.started for part in parts if not part.complete]:
         raise errors.UsageError(f"the results started at {cut_off[0]} are cut off", "run that part again")
     first, seen = parts[0].header, set()
-    for part in parts:
-        for name in ("environment", "harness"):
-            if getattr(part.header, name) != getattr(first, name):
-                raise errors.UsageError(
-                    f"the results come from different environments: {name} differs", "merge runs of one environment"
-                )
-        for row in part.rows:
-            if row.key in seen:
-                raise errors.UsageError(f"{row.build}-{row.cell} is in two of the results", "merge each part once")
-            seen.add(row.key)
+    for name in ("environment", "harness"):
+        if any(getattr(part.header, name) != getattr(first, name) for part in parts):
+            raise errors.UsageError(
+                f"the results come from different environments: {name} differs", "merge runs of one environment"
+            )
     rows = tuple(row for part in parts for row in part.rows)
+    for row in rows:
+        if row.key in seen:
+            raise errors.UsageError(f"{row.build}-{row.cell} is in two of the results", "merge each part once")
+        seen.add(row.key)
     builds = tuple(dict.fromkeys(build for part in parts for build in part.header.builds))
     return Results(replace(first, builds=builds), rows, Footer(len(rows)))

@@ -3,13 +3,13 @@
 import json
 import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from functools import cache
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -20,24 +20,22 @@ def checked(kind: type[T], data: object, where: str) -> T:
     """Return `data` as a `kind`, rebuilt from scratch.
 
     Args:
-        kind: a dataclass of numbers, texts, enums, tuples, mappings and other such; `object` takes anything.
+        kind: a dataclass of numbers, texts, enums, tuples, mappings and other such, each of which may be `| None`;
+            `object` takes anything.
         where: what the data is, for messages.
 
     Raises:
         ValueError: it is no such value: a field is missing or unknown, or holds a value of another type.
     """
-    found: T = _rebuilt(kind, data, where)
-    return found
+    return cast("T", _rebuilt(kind, data, where))
 
 
 def _rebuilt(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911 - a case per kind of type
     if kind is object or (kind in (int, str, bool) and type(data) is kind):
         return data
     origin, args = get_origin(kind), get_args(kind)
-    if origin in (UnionType, Union):
-        if data is None and NoneType in args:
-            return None
-        return _rebuilt(next(arg for arg in args if arg is not NoneType), data, where)
+    if NoneType in args:
+        return None if data is None else _rebuilt(next(arg for arg in args if arg is not NoneType), data, where)
     if origin is tuple and isinstance(data, list | tuple):
         if args[0] in (int, str) and set(map(type, data)) == {args[0]}:
             return tuple(data)  # by far the most of it
@@ -53,10 +51,13 @@ def _rebuilt(kind: Any, data: object, where: str) -> Any:  # noqa: C901, PLR0911
         if missing := hints.keys() - _defaults(kind).keys() - data.keys():
             raise ValueError(f"{where} lacks {min(missing)}")
         return kind(**{key: _rebuilt(hints[key], value, f"{where}.{key}") for key, value in data.items()})
-    if kind is float and isinstance(data, int | float) and not isinstance(data, bool):
-        with suppress(OverflowError):
-            if math.isfinite(float(data)) or data == math.inf:
-                return float(data)
+    if (
+        kind is float
+        and isinstance(data, int | float)
+        and not isinstance(data, bool)
+        and (abs(data) <= sys.float_info.max or data == math.inf)  # no nan, and no integer beyond all floats
+    ):
+        return float(data)
     raise ValueError(f"{where} holds a {type(data).__name__} where none belongs")
 
 
@@ -79,8 +80,7 @@ def encoded(value: object) -> str:
 
 def plain(value: Any) -> dict[str, Any]:
     """Return a dataclass's fields that differ from their defaults; their values stay as they are."""
-    kind: Any = type(value)
-    defaults = _defaults(kind)
+    defaults = _defaults(value.__class__)
     return {name: item for name, item in vars(value).items() if name not in defaults or item != defaults[name]}
 
 

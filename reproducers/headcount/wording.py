@@ -3,14 +3,11 @@
 Nothing parses what is written here: change any sentence, and no verdict, explanation or exit code changes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
 
-from headcount import builds, observation, oracle, untrusted
-from headcount.defects import Explanation, defect
-
-_CANNOT_RUN = "no pruner can do more: this model's own code has sizes fixed"
-
-_PAIRS = {"qk": "q and k", "vo": "v and o", "qv": "q and v"}
+from headcount import builds, defects, observation, oracle, untrusted
 
 _WEIGHTS = {
     oracle.Problem.GONE: "{where} is gone",
@@ -26,7 +23,7 @@ _WEIGHTS = {
     oracle.Problem.ORDER: "{place} is out of order",
 }
 
-_SENTENCES = {
+_SENTENCES = _WEIGHTS | {
     oracle.Problem.BLOCKS: "the pruner reports heads of {found} blocks, not {allowed}",
     oracle.Problem.FORGOTTEN: "the pruner no longer has a head count for {dimension}",
     oracle.Problem.REPORTED: "the pruner reports {found} heads of {dimension}, its {dense} channels are of {allowed}",
@@ -47,16 +44,19 @@ _SENTENCES = {
 
 def reason(verdict: oracle.Verdict) -> str:
     """Say why in one printable line; "" where it is fine."""
-    if verdict.failure is not None:
-        return failure(verdict.failure)
-    if verdict.finding is not None:
-        return untrusted.clean(finding(verdict.finding))
-    if verdict.ending is None:
-        return ""
-    if verdict.ending is observation.Ending.FINISHED:
-        return _CANNOT_RUN
-    said_twice = verdict.ending.value == verdict.kind.value
-    return untrusted.clean(verdict.detail if said_twice else f"{verdict.ending}: {verdict.detail}")
+    match verdict:
+        case oracle.Verdict(failure=observation.Failure() as raised):
+            return failure(raised)
+        case oracle.Verdict(finding=oracle.Finding() as broken):
+            return untrusted.clean(finding(broken))
+        case oracle.Verdict(ending=observation.Ending.FINISHED):
+            return "no pruner can do more: this model's own code has sizes fixed"
+        case oracle.Verdict(ending=observation.Ending() as ending) if ending.value != verdict.kind.value:
+            return untrusted.clean(f"{ending}: {verdict.detail}")
+        case oracle.Verdict(ending=observation.Ending()):  # the kind says it already
+            return untrusted.clean(verdict.detail)
+        case _:
+            return ""
 
 
 def verdict(found: oracle.Verdict) -> str:
@@ -73,86 +73,83 @@ def failure(found: observation.Failure) -> str:
 
 def script_run(run: observation.ScriptRun) -> str:
     """Say how a script ended, and what it said last; of a failure, also where it arose."""
-    if run.status == 1 and observation.MACHINES_FAULT.search(run.raised):
-        return f"the machine failed it: {run.raised}"
-    if run.status == 1:
-        function = f" in {run.frame.rpartition('.')[2]}" if run.frame else ""
-        return f"{run.said}{function}" + (f" at line {', '.join(map(str, run.lines))}" if run.lines else "")
-    if run.status == 0:
-        return run.said
-    nothing = "" if run.status == observation.CANNOT_BE_TESTED else ", which says nothing"
-    return f"{'killed' if run.status is None else f'exits with {run.status}{nothing}'}: {run.said}"
+    match run.status:
+        case 0:
+            return run.said
+        case 1 if observation.MACHINES_FAULT.search(run.raised):
+            return f"the machine failed it: {run.raised}"
+        case 1:
+            function = f" in {run.frame.rpartition('.')[2]}" if run.frame else ""
+            return f"{run.said}{function}" + (f" at line {', '.join(map(str, run.lines))}" if run.lines else "")
+        case None:
+            return f"killed: {run.said}"
+        case observation.CANNOT_BE_TESTED:
+            return f"exits with {run.status}: {run.said}"
+        case _:
+            return f"exits with {run.status}, which says nothing: {run.said}"
 
 
 def finding(found: oracle.Finding) -> str:
     """Say what is broken, where, and what should be."""
     block = f"block {found.block}: " if found.block is not None else ""
     place = found.dimension if found.block is None else f"{found.dimension}.{found.block}"
-    if found.problem in _WEIGHTS:
-        more = f" and {found.more} more" if found.more else ""
-        words = _WEIGHTS[found.problem].format(
-            where=found.where, place=place, found=_listed(found.found), allowed=_listed(found.allowed)
-        )
-        return f"weights do not fit together: {words}{more}"
     if found.problem is oracle.Problem.OUTPUT:
         return f"the output differs from the masked dense model's by {found.found[0] / 1e6:.1e} of its size"
     if found.problem in (oracle.Problem.COUNT, oracle.Problem.TOTAL):
-        return _miscount(found, block, place)
+        return f"{_left(found, block, place)}, {counts(found.allowed)} should be: {found.side}"
     before, _, after = found.dimension.partition(">")
-    return block + _SENTENCES[found.problem].format(
+    words = _SENTENCES[found.problem].format(
         where=found.where,
-        dimension=_PAIRS.get(found.dimension, found.dimension),
-        found=list(found.found) if len(found.found) > 1 else _listed(found.found),
+        place=place,
+        dimension={"qk": "q and k", "vo": "v and o", "qv": "q and v"}.get(found.dimension, found.dimension),
+        found=_listed(found.found),
         allowed=_listed(found.allowed),
         dense=found.dense,
         before=before,
         after=after,
     )
+    more = f" and {found.more} more" if found.more else ""
+    return f"weights do not fit together: {words}{more}" if found.problem in _WEIGHTS else block + words
 
 
-def _miscount(found: oracle.Finding, block: str, place: str) -> str:
-    count, should = found.found[0], f"{counts(found.allowed)} should be: {found.side}"
-    if found.problem is oracle.Problem.TOTAL and found.dimension.startswith("heads"):
-        return f"{count} heads are left in all, {should}"
+def _left(found: oracle.Finding, block: str, place: str) -> str:
+    count, dimension = found.found[0], found.dimension
     if found.problem is oracle.Problem.TOTAL:
-        return f"{found.dimension.replace('+', ' + ')}: {count} are left in all, {should}"
-    if found.dimension == "heads":
-        return f"{block}{count} heads are left, {should}"
-    if found.dimension == "dims":
-        return f"{block}heads have {count} dims, {should}"
-    return f"{place}: {count} channels are left, {should}"
+        what = dimension.replace("+", " + ")
+        return f"{count} heads are left in all" if what.startswith("heads") else f"{what}: {count} are left in all"
+    counted = {"heads": f"{block}{count} heads are left", "dims": f"{block}heads have {count} dims"}
+    return counted.get(dimension, f"{place}: {count} channels are left")
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return str(numbers[0]) if len(numbers) == 1 else str(list(numbers))
+def _listed(numbers: Sequence[int]) -> int | list[int]:
+    return numbers[0] if len(numbers) == 1 else list(numbers)
 
 
 def counts(allowed: Collection[int]) -> str:
     """Say which counts are allowed: `4`, `3 to 5`, `0 or 6`."""
     low, high = min(allowed), max(allowed)
-    if low == high:
-        return str(low)
-    return f"{low} to {high}" if len(allowed) == high - low + 1 else " or ".join(map(str, sorted(allowed)))
+    is_range = 1 < len(allowed) == high - low + 1
+    return f"{low} to {high}" if is_range else " or ".join(map(str, sorted(allowed)))
 
 
 def count_name(count: oracle.Count) -> str:
     """Name a count: `heads, block 0`, `width`, `mlp.0 + mlp.1 in all`."""
     if count.scope:
-        return f"{' + '.join(_spans(count.dimensions))} in all"
+        return f"{' + '.join(_spans(sorted(count.dimensions, key=_place), _place))} in all"
     named = {"heads": "heads", "dims": "head dim"}.get(count.dimension)
     return f"{named}, block {count.block}" if named else count.dimensions[0]
 
 
-def _spans(dimensions: Sequence[str]) -> list[str]:
-    """Return dimensions with those of neighbouring blocks as one: `heads.0 to heads.11`."""
-    runs: list[list[str]] = []
-    for dimension in sorted(dimensions, key=_place):
-        (kind, block), last = _place(dimension), _place(runs[-1][-1]) if runs else ("", 0)
-        if last == (kind, block - 1):
-            runs[-1].append(dimension)
-        else:
-            runs.append([dimension])
-    return [run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
+def _spans(names: Sequence[str], place: Callable[[str], tuple[str, int]]) -> list[str]:
+    """Return names, neighbours of one kind as one: `heads.0 to heads.11`.
+
+    Args:
+        place: returns a name's kind, and its number in that kind.
+    """
+    # In a run of neighbours, the number grows as the index does.
+    offsets = [(kind, number - index) for index, (kind, number) in enumerate(map(place, names))]
+    runs = [[*run] for _, run in groupby(zip(names, offsets, strict=True), itemgetter(1))]
+    return [run[0][0] if len(run) == 1 else f"{run[0][0]} to {run[-1][0]}" for run in runs]
 
 
 def _place(dimension: str) -> tuple[str, int]:
@@ -160,10 +157,10 @@ def _place(dimension: str) -> tuple[str, int]:
     return kind, int(block or 0)
 
 
-def explanation(found: Explanation) -> str:
+def explanation(found: defects.Explanation) -> str:
     """Say which known defect it is, or looks like."""
     if found.defect:
-        return f"{found.defect}: {defect(found.defect).title}"
+        return f"{found.defect}: {defects.defect(found.defect).title}"
     if found.looks_like:
         return f"looks like {' or '.join(found.looks_like)}"
     return "no known defect explains it"
@@ -171,10 +168,4 @@ def explanation(found: Explanation) -> str:
 
 def ranges(releases: Sequence[str]) -> str:
     """Say which releases: `1.3.1 to 1.4.0, 1.4.2`."""
-    runs: list[list[str]] = []
-    for release in releases:
-        if runs and builds.RELEASES.index(runs[-1][-1]) == builds.RELEASES.index(release) - 1:
-            runs[-1].append(release)
-        else:
-            runs.append([release])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    return ", ".join(_spans(releases, lambda release: ("", builds.RELEASES.index(release))))

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from headcount import builds, defects, isolation, matrix, models, observation, oracle, wording
+from headcount import builds, defects, environment, isolation, matrix, models, observation, oracle, wording
 from headcount.bisect.search import State
-from headcount.defects.expectations import FINE
-from headcount.environment import environment
 from headcount.examine import Examined, examine
 from headcount.matrix.cells import every_cell, known_cells
 
@@ -24,6 +22,7 @@ class Answer:
         evidence: the verdict on a cell, or how the script ended.
         looks_like: the known defects that a failing cell looks like.
         cell: the cell's id, where there are several.
+        doubtful: whether an exception arose outside the build, so that it may be the script's own mistake.
     """
 
     state: State
@@ -31,23 +30,14 @@ class Answer:
     evidence: oracle.Verdict | observation.ScriptRun
     looks_like: tuple[str, ...] = ()
     cell: str = ""
+    doubtful: bool = False
 
     @property
     def what(self) -> str:
         """The evidence in one line."""
-        found = self.evidence
-        said = wording.script_run(found) if isinstance(found, observation.ScriptRun) else wording.verdict(found)
-        return f"{said} ({self.cell})" if self.cell else said
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether an exception arose outside the build, so that it may be the script's own mistake."""
-        return (
-            isinstance(self.evidence, observation.ScriptRun)
-            and self.label != ""
-            and self.evidence.frame == ""
-            and self.evidence.raised.partition(":")[0] not in ("", "AssertionError")
-        )
+        if isinstance(self.evidence, observation.ScriptRun):
+            return wording.script_run(self.evidence)
+        return wording.verdict(self.evidence) + (f" ({self.cell})" if self.cell else "")
 
     def likeness(self, *, roughly: bool) -> Hashable:
         """Return what this answer shares with neighbours that are reported as one."""
@@ -110,12 +100,13 @@ class Script:
     def answer(self, engine: isolation.Engine, build: builds.Overlay) -> Answer:
         """Run the script with a build."""
         run = engine.run_script(build, self.path, recall=self.resumed, environment=os.environ, confined=False)
+        doubtful = not run.frame and run.raised.partition(":")[0] not in ("", "AssertionError")
         if run.status == 0:
-            return Answer(State.GOOD, State.GOOD, run)
+            return Answer(State.GOOD, State.GOOD, run, doubtful=doubtful)
         if run.status != 1 or observation.MACHINES_FAULT.search(run.raised):
             return Answer(State.SKIP, "", run)
         label = State.BAD if self.any_failure else script_failure(run)
-        return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, run)
+        return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, run, doubtful=doubtful)
 
 
 #: What is searched for.
@@ -160,10 +151,12 @@ def telling_cells(defect: defects.Defect) -> tuple[matrix.Cell, ...]:
 
     A cell in which another defect shows on some release says nothing about this one there.
     """
-    known = defects.recorded(environment()["transformers"])
+    known = defects.recorded(environment.environment()["transformers"])
 
     def rank(cell: matrix.Cell) -> tuple[int, int, str]:
-        others = sum(token.kind != FINE and token.defect != defect.id for token in known.tokens[cell.id].values())
+        others = sum(
+            token.kind != oracle.Kind.OK and token.defect != defect.id for token in known.tokens[cell.id].values()
+        )
         # Not every transformers version runs all pruned models: the plainest comes first.
         is_plain = cell.model.family == models.Model.family and cell.model.labels
         return others, 0 if is_plain else 1 + cell.config.prune_num_heads + cell.config.global_pruning, cell.id

@@ -120,23 +120,29 @@ def commits(clone: builds.Clone, older: str, newer: str, *, first_parent: bool =
         UsageError: a ref does not exist, or the one is not an ancestor of the other.
     """
     start, end = clone.commit(older), clone.commit(newer)
-    if start.sha == end.sha:
-        raise errors.UsageError(f"{older} and {newer} are the same commit", "name two ends")
-    if not clone.is_ancestor(start.sha, end.sha):
-        if clone.is_ancestor(end.sha, start.sha):
-            raise errors.UsageError(f"{older} is newer than {newer}", _SWAPPED)
-        raise errors.UsageError(f"{older} is not an ancestor of {newer}", "git merge-base finds one that is")
+    for is_wrong, problem, hint in (
+        (start.sha == end.sha, f"{older} and {newer} are the same commit", "name two ends"),
+        (clone.is_ancestor(end.sha, start.sha), f"{older} is newer than {newer}", _SWAPPED),
+        (
+            not clone.is_ancestor(start.sha, end.sha),
+            f"{older} is not an ancestor of {newer}",
+            "git merge-base finds one that is",
+        ),
+    ):
+        if is_wrong:
+            raise errors.UsageError(problem, hint)
     inside = (start, *clone.commits(start.sha, end.sha, first_parent=first_parent))
     if first_parent and inside[1].parents[0] != start.sha:
         raise errors.UsageError(f"{older} is not on the line of {newer}'s first parents", "leave out --first-parent")
     before = [] if first_parent else [commit for commit in clone.boundary(inside[1:]) if commit.sha != start.sha]
     found = {commit.sha: commit for commit in (*before, *inside)}
-    parents = {sha: commit.parents[:1] if first_parent else commit.parents for sha, commit in found.items()}
-    parents |= {commit.sha: () for commit in (*before, start)}
-    titles = {sha: commit.short for sha, commit in found.items()}
-    titles |= {c.sha: f"{ref} ({c.short})" for ref, c in ((older, start), (newer, end)) if not c.sha.startswith(ref)}
+    starts = {commit.sha: () for commit in (*before, start)}
+    parents = {commit.sha: commit.parents[:1] if first_parent else commit.parents for commit in inside[1:]}
+    titles = {sha: commit.short for sha, commit in found.items()} | {
+        c.sha: f"{ref} ({c.short})" for ref, c in ((older, start), (newer, end)) if not c.sha.startswith(ref)
+    }
     return Span(
-        History(tuple(found), parents),
+        History(tuple(found), {**starts, **parents}),
         tuple(commit.sha for commit in inside),
         tuple(commit.sha for commit in before),
         # The tree alone is not enough: a build is not given what its version never promised.
@@ -172,10 +178,11 @@ class Prober:
             try:
                 self.known[key] = self.subject.answer(self.engine, self.span.prepare(point))
             except errors.UsageError as error:  # no package, or one that does not install: no reason to end a search
-                verdict = oracle.Verdict(
-                    oracle.Kind.UNTESTABLE, ending=observation.Ending.NOT_RUN, detail=error.problem
+                self.known[key] = Answer(
+                    State.SKIP,
+                    oracle.Kind.UNTESTABLE,
+                    oracle.Verdict(oracle.Kind.UNTESTABLE, ending=observation.Ending.NOT_RUN, detail=error.problem),
                 )
-                self.known[key] = Answer(State.SKIP, verdict.kind, verdict)
             self.report(title, self.known[key])
         return self.answers.setdefault(point, self.known[key])
 
@@ -237,8 +244,7 @@ def scan(prober: Prober, find: Find) -> Bisection:
         # What was before these is out of range.
         if point not in (span.points[0], *span.boundary) and answers[point].state in after
     ]
-    newest = span.points[-1]
-    last = pasts(span.history, states)[newest].nearest if states[newest] == State.SKIP else ()
+    last = pasts(span.history, states)[span.points[-1]].nearest if states[span.points[-1]] == State.SKIP else ()
     ends = [point for point in span.points if point in last and answers[point].state.opposite in after]
     return Bisection(name, span, answers, found, begins, ends, scanned=True)
 
@@ -279,6 +285,5 @@ def runs(bisection: Bisection) -> list[list[str]]:
     found: list[list[str]] = []
     for same in split(bisection.span.points, lambda answer: (answer.state, answer.label)):
         parts = split(same, lambda answer: answer.likeness(roughly=False))
-        if same[0] in answers:
-            found += parts if len(parts) <= _WORDINGS else split(same, lambda answer: answer.likeness(roughly=True))
-    return found
+        found += parts if len(parts) <= _WORDINGS else split(same, lambda answer: answer.likeness(roughly=True))
+    return [run for run in found if run[0] in answers]

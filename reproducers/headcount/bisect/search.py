@@ -63,15 +63,14 @@ def search(history: History, state: Callable[[str], State], sought: State = Stat
         The culprit; or, where skipped points hide which it is, all suspects.
     """
     ancestors = history.ancestors()
-    tested = {history.points[-1]}
+    known = {history.points[-1]: sought}
     suspects = ancestors[history.points[-1]]
-    while untested := history.ordered(suspects - tested):
+    while untested := history.ordered(suspects - known.keys()):
         middle = max(untested, key=lambda point: min(n := len(ancestors[point] & suspects), len(suspects) - n))
-        tested.add(middle)
-        found = state(middle)
-        if found is sought:
+        known[middle] = state(middle)
+        if known[middle] is sought:
             suspects &= ancestors[middle]
-        elif found is not State.SKIP:
+        elif known[middle] is not State.SKIP:
             suspects -= ancestors[middle]
     return history.ordered(suspects)
 
@@ -124,13 +123,10 @@ def pasts(history: History, states: Mapping[str, str]) -> dict[str, Past]:
 
 def beginnings(history: History, states: Mapping[str, str]) -> list[str]:
     """Return the points that may have been so before anything is known of their lines."""
-    past = pasts(history, states)
     return [
         point
-        for point in history.points
-        if states[point] != State.SKIP
-        and past[point].unknown
-        and not any(states[p] == states[point] for p in past[point].nearest)
+        for point, past in pasts(history, states).items()
+        if states[point] != State.SKIP and past.unknown and not any(states[p] == states[point] for p in past.nearest)
     ]
 
 
@@ -147,12 +143,10 @@ def changes(history: History, states: Mapping[str, str]) -> list[Change]:
     found: list[Change] = []
     for point, past in pasts(history, states).items():
         alike = {p for p in past.nearest if states[p] == states[point]}
-        unlike = {p for p in past.nearest if p not in alike}
-        if alike:
-            # A line that became so after they parted has its own change already.
-            same = {c.point for c in found if states[c.point] == states[point]} & ancestors[point]
-            unlike = {p for p in unlike if same <= ancestors[p]}
+        # A line that became so after they parted has its own change already.
+        same = {c.point for c in found if alike and states[c.point] == states[point]} & ancestors[point]
+        unlike = {p for p in past.nearest - alike if same <= ancestors[p]}
         if states[point] != State.SKIP and unlike and (alike or not past.unknown):
-            hidden = () if alike else history.ordered(past.hidden)
-            found.append(Change(point, (*hidden, point), history.ordered(unlike), bool(alike)))
+            suspects = history.ordered({point} if alike else {point, *past.hidden})
+            found.append(Change(point, suspects, history.ordered(unlike), bool(alike)))
     return found

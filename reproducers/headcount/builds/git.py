@@ -16,9 +16,6 @@ from packaging.version import InvalidVersion, Version
 
 from headcount import environment, errors, untrusted
 
-#: What git says of a commit. The subject is last: it may hold any character.
-_FORMAT = "%H%x1f%P%x1f%cs%x1f%as%x1f%an%x1f%s"
-
 
 @dataclass(frozen=True)
 class Commit:
@@ -76,16 +73,19 @@ class Clone:
         if sha := self._named(ref):
             return sha
         release = ref.removeprefix("v") if ref.startswith("v") else f"v{ref}"
-        hint = f"did you mean {release}?" if self.has(release) else "git log and git tag list what there is"
-        raise errors.UsageError(f"there is no commit {ref!r} in {self.path}", hint)
+        raise errors.UsageError(
+            f"there is no commit {ref!r} in {self.path}",
+            f"did you mean {release}?" if self.has(release) else "git log and git tag list what there is",
+        )
 
     def has(self, ref: str) -> bool:
         """Return whether a ref names a commit."""
         return bool(self._named(ref))
 
     def _named(self, ref: str) -> str:
-        named = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}")
-        return _run(self.path, *named).stdout.strip()
+        return _run(
+            self.path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
+        ).stdout.strip()
 
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Return whether `newer` was made on top of `older`, or is the same."""
@@ -106,9 +106,8 @@ class Clone:
     @cache  # noqa: B019 - a clone lives as long as the process; a report needs this several times for each change
     def released(self, sha: str) -> str:
         """Return the first tag that contains a commit; "" if none does."""
-        tags = self._git("tag", "--contains", sha).split()
-        versions = [tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)+", tag)]
-        return min(versions, key=Version, default="")
+        tags = re.findall(r"^v?\d+(?:\.\d+)+$", self._git("tag", "--contains", sha), re.MULTILINE)
+        return min(tags, key=Version, default="")
 
     def boundary(self, commits: Sequence[Commit]) -> list[Commit]:
         """Return the parents of these commits that are not among them."""
@@ -117,26 +116,27 @@ class Clone:
         return self._commits(["--no-walk=unsorted", *outside]) if outside else []
 
     def _commits(self, arguments: Iterable[str]) -> list[Commit]:
-        lines = _lines(self._git("-c", "log.showSignature=false", "log", f"--format={_FORMAT}", *arguments))
-        rows = [line.split("\x1f", 5) for line in lines]
-        shas = [row[0] for row in rows]
-        stated = [self._objects("blob", shas, name) for name in ("pyproject.toml", "setup.py")]
-        versions = [self._version(blobs) for blobs in zip(*stated, strict=True)]
+        # The subject is last: it may hold any character, also those that Python takes for a line's end.
+        log = self._git(
+            "-c", "log.showSignature=false", "log", "--format=%H%x1f%P%x1f%cs%x1f%as%x1f%an%x1f%s", *arguments
+        )
+        rows = [line.split("\x1f", 5) for line in log.split("\n") if line]
+        paths = (("tree", "torch_pruning"), ("blob", "pyproject.toml"), ("blob", "setup.py"))
+        objects = [self._objects(kind, [row[0] for row in rows], path) for kind, path in paths]
         return [
-            Commit(sha, tuple(parents.split()), date, author_date, author, subject, tree, version)
-            for (sha, parents, date, author_date, author, subject), tree, version in zip(
-                rows, self._objects("tree", shas, "torch_pruning"), versions, strict=True
-            )
+            Commit(sha, tuple(parents.split()), date, author_date, author, subject, tree, self._version(*blobs))
+            for (sha, parents, date, author_date, author, subject), tree, *blobs in zip(rows, *objects, strict=True)
         ]
 
     def _objects(self, kind: str, shas: list[str], path: str) -> list[str]:
         """Return the object at a path in each commit, by one process for all; "" where there is none of this kind."""
-        paths = "".join(f"{sha}:{path}\n" for sha in shas)
-        answers = _lines(self._git("cat-file", "--batch-check=%(objecttype) %(objectname)", given=paths))
-        return [answer.split()[1] if answer.startswith(f"{kind} ") else "" for answer in answers]
+        answers = self._git(
+            "cat-file", "--batch-check=%(objecttype) %(objectname)", given="".join(f"{sha}:{path}\n" for sha in shas)
+        )
+        return [line.split()[1] if line.startswith(f"{kind} ") else "" for line in answers.splitlines()]
 
     @cache  # noqa: B019 - as above; most commits share their metadata
-    def _version(self, blobs: tuple[str, ...]) -> str:
+    def _version(self, *blobs: str) -> str:
         """Return the version in the first of these files that states one."""
         for blob in filter(None, blobs):
             found = re.search(r"""\bversion\s*=\s*["']([^"']*)["']""", self._git("cat-file", "blob", blob))
@@ -189,8 +189,3 @@ def _run(path: Path, *arguments: str, given: str | None = None) -> "subprocess.C
         env=environment.git_environment(),
         check=False,
     )
-
-
-def _lines(text: str) -> list[str]:
-    """Return git's lines: a subject may hold other characters that Python takes for a line's end."""
-    return text.removesuffix("\n").split("\n") if text else []

@@ -7,8 +7,6 @@ each time it is used. Two runs may share one cache.
 import compileall
 import errno
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import os
 import re
@@ -19,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from importlib import metadata, util
 from pathlib import Path
 
 import platformdirs
@@ -33,11 +31,6 @@ from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source
 
 _MANIFEST = "headcount-overlay.json"
 _LOCK_SECONDS = 600
-_NEVER_PART_OF_A_BUILD = shutil.ignore_patterns(".git", "__pycache__", "*.egg-info")
-_BESIDE_A_BUILD = ("build", "dist", ".nox", ".venv")
-
-#: Seconds that an installer may take.
-_PATIENCE = 900
 
 _VARIABLES = re.compile(
     r"(UV_(?!PUBLISH)|PIP_|SSL_|REQUESTS_CA_|CURL_CA_|XDG_|(HTTPS?|ALL|NO)_PROXY$|HOME$|USERPROFILE$|APPDATA$|LOCALAPPDATA$)",
@@ -55,8 +48,6 @@ _NO_NETWORK = re.compile(
     r"|network was disabled",
     re.IGNORECASE,
 )
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("HEADCOUNT_CACHE") or platformdirs.user_cache_path("headcount"))
 
 
-def prepare(build: Build, cache: Path | None = None, say: Say = lambda _: None) -> Overlay:
+def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Overlay:
     """Install a build into an overlay, or find the overlay made before.
 
     Args:
@@ -93,7 +84,7 @@ def prepare(build: Build, cache: Path | None = None, say: Say = lambda _: None) 
         SetupError: no network, no space, no installer.
     """
     with _overlays(build, cache) as folder, _sources(build) as (requirement, key):
-        overlay = _obtain(build, folder / key, partial(_install, build, requirement), say)
+        overlay = _obtain(build, folder / key, lambda target: _install(build, requirement, target), say)
     if Version(overlay.version) < Version(RELEASES[0]):
         raise errors.UsageError(
             f"{overlay.label} is {DISTRIBUTION} {overlay.version}", f"head pruning came with {RELEASES[0]}"
@@ -134,7 +125,6 @@ def _overlays(build: Build, cache: Path | None) -> Iterator[Path]:
         SetupError: another run holds it, or the disk fails.
     """
     folder = (cache or cache_folder()) / "overlays"
-    problem = f"cannot install {build.label}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
@@ -144,40 +134,45 @@ def _overlays(build: Build, cache: Path | None) -> Iterator[Path]:
         ) from None
     except (OSError, subprocess.SubprocessError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            way = "free some, or point HEADCOUNT_CACHE elsewhere"
-            raise errors.SetupError(f"{problem}: no space left for {folder}", way) from error
-        raise errors.SetupError(f"{problem}: {error}", "HEADCOUNT_CACHE names the folder for overlays") from error
+            raise errors.SetupError(
+                f"cannot install {build.label}: no space left for {folder}",
+                "free some, or point HEADCOUNT_CACHE elsewhere",
+            ) from error
+        raise errors.SetupError(
+            f"cannot install {build.label}: {error}", "HEADCOUNT_CACHE names the folder for overlays"
+        ) from error
 
 
 @contextmanager
 def _sources(build: Build) -> Iterator[tuple[str, str]]:
     """Give what to install, and the key of its content. Checkouts are copied first: building one writes into it."""
-    if build.source is Source.RELEASE:
-        yield build.requirement, build.requirement.replace("==", "-")
-    elif build.source is Source.FILE:
-        yield build.requirement, f"file-{_digest([Path(build.requirement)], Path(build.requirement).parent)[:16]}"
-    elif build.source is Source.URL:
-        # What a URL points at may change: the key is new each time, and the overlay's digest is compared.
-        yield f"{DISTRIBUTION} @ {build.requirement}", f"url-{os.urandom(8).hex()}"
-    else:
-        with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
-            copy = Path(scratch) / "source"
-            if build.source is Source.FOLDER:
-                # What a link leads to is copied: the key must know its content.
-                shutil.copytree(build.requirement, copy, ignore=_left_out, ignore_dangling_symlinks=True)
-            else:
-                export(Path(build.requirement), build.ref, copy)
-            files = sorted(path for path in copy.rglob("*") if path.is_file() and path.suffix != ".pyc")
-            yield str(copy), f"tree-{_digest(files, copy)[:16]}"
+    match build.source:
+        case Source.RELEASE:
+            yield build.requirement, build.requirement.replace("==", "-")
+        case Source.FILE:
+            yield build.requirement, f"file-{_digest([Path(build.requirement)], Path(build.requirement).parent)[:16]}"
+        case Source.URL:
+            # What a URL points at may change: the key is new each time, and the overlay's digest is compared.
+            yield f"{DISTRIBUTION} @ {build.requirement}", f"url-{os.urandom(8).hex()}"
+        case Source.FOLDER | Source.REF:
+            with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
+                copy = Path(scratch) / "source"
+                if build.source is Source.FOLDER:
+                    # What a link leads to is copied: the key must know its content.
+                    shutil.copytree(build.requirement, copy, ignore=_left_out, ignore_dangling_symlinks=True)
+                else:
+                    export(Path(build.requirement), build.ref, copy)
+                files = sorted(path for path in copy.rglob("*") if path.is_file() and path.suffix != ".pyc")
+                yield str(copy), f"tree-{_digest(files, copy)[:16]}"
 
 
 def _left_out(folder: str, names: list[str]) -> set[str]:
     """Return what of a checkout's folder is no part of the build; at its top, where other things lie, more."""
-    top = "setup.py" in names or "pyproject.toml" in names
-    return set(_NEVER_PART_OF_A_BUILD(folder, names)) | (set(_BESIDE_A_BUILD) & set(names) if top else set())
+    beside = ("build", "dist", ".nox", ".venv") if {"setup.py", "pyproject.toml"} & set(names) else ()
+    return shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", *beside)(folder, names)
 
 
-def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Say) -> Overlay:
+def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> Overlay:
     """Return the overlay at `path`, made by `fill` if there is none that is whole, under a lock."""
     with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS):
         if path.exists():
@@ -211,28 +206,29 @@ def is_whole(overlay: Overlay) -> bool:
 
 def package_digest(overlay: Path) -> str:
     """Return SHA-256 over all that can be imported. Metadata is the installer's, and byte code is made here."""
-
-    def counts(path: Path) -> bool:
-        top = path.relative_to(overlay).parts[0]
-        return not (top.endswith(".dist-info") or top in (".lock", _MANIFEST) or "__pycache__" in path.parts)
-
-    return _digest(sorted(path for path in overlay.rglob("*") if path.is_file() and counts(path)), overlay)
+    aside = (*overlay.glob("*.dist-info"), overlay / ".lock", overlay / _MANIFEST)
+    files = sorted(path for path in overlay.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return _digest((path for path in files if not any(path.is_relative_to(other) for other in aside)), overlay)
 
 
 def _digest(files: Iterable[Path], root: Path) -> str:
-    total = hashlib.sha256()
-    for path in files:
-        total.update(str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()
+    entries = (
+        str(path.relative_to(root)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest() for path in files
+    )
+    return hashlib.sha256(b"".join(entries)).hexdigest()
 
 
 # --- the installer -----------------------------------------------------------------------------
 
 
 def _install(build: Build, requirement: str, target: Path) -> None:
-    command = [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement]
     done = subprocess.run(  # noqa: S603 - an installer, and no shell
-        command, capture_output=True, text=True, env=installer_environment(), timeout=_PATIENCE, check=False
+        [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement],
+        capture_output=True,
+        text=True,
+        env=installer_environment(),
+        timeout=900,  # seconds
+        check=False,
     )
     if done.returncode:
         raise _failed(build, done.stdout + done.stderr)
@@ -244,9 +240,8 @@ def installer_environment() -> dict[str, str]:
     uv finds the wheels that pip finds: it does not read pip's variable itself.
     """
     needed = {name: value for name, value in os.environ.items() if _VARIABLES.match(name)}
-    if "PIP_FIND_LINKS" in needed:
-        needed.setdefault("UV_FIND_LINKS", needed["PIP_FIND_LINKS"])
-    return environment.harmless_environment() | needed
+    for_uv = {"UV_FIND_LINKS": needed["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in needed else {}
+    return environment.harmless_environment() | for_uv | needed
 
 
 def find_uv() -> str | None:
@@ -255,20 +250,20 @@ def find_uv() -> str | None:
 
 
 def _installer() -> list[str]:
-    """Return uv's command if there is one, else pip's."""
     if uv := find_uv():
         # Copied, not linked: a build that writes to its own files must not write to uv's cache.
         return [uv, "pip", "install", "--python", sys.executable, "--link-mode", "copy"]
-    if importlib.util.find_spec("pip"):
+    if util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
     raise errors.SetupError("there is neither uv nor pip to install builds with", 'python -m pip install "nox[uv]"')
 
 
 def _failed(build: Build, output: str) -> errors.HeadcountError | OSError:
-    """Return what an installer's output means."""
     if "No space left on device" in output or "Disk quota" in output:
         return OSError(errno.ENOSPC, "No space left on device")
-    reason = _last_line(output)
+    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["the installer gave no reason"]
+    telling = [line for line in lines if "error" in line.lower() or "no version" in line.lower() or "╰─▶" in line]
+    reason = untrusted.clean((telling or lines)[-1].removeprefix("╰─▶ "))[:300]
     if _NO_REF.search(output):
         return errors.UsageError(f"cannot install {build.label}: {reason}", "does it have that commit or branch?")
     if _NO_NETWORK.search(output):
@@ -277,15 +272,11 @@ def _failed(build: Build, output: str) -> errors.HeadcountError | OSError:
             "go online once, or name a folder of wheels in PIP_FIND_LINKS; builds installed before work offline",
         )
     if build.source is Source.RELEASE:
-        hint = f"releases with head pruning are {RELEASES[0]} to {RELEASES[-1]}"
-        return errors.UsageError(f"cannot install {build.requirement}: {reason}", hint)
+        return errors.UsageError(
+            f"cannot install {build.requirement}: {reason}",
+            f"releases with head pruning are {RELEASES[0]} to {RELEASES[-1]}",
+        )
     return errors.UsageError(f"cannot install {build.label}: {reason}", f"try pip install {build.requirement}")
-
-
-def _last_line(output: str) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower() or "no version" in line.lower() or "╰─▶" in line]
-    return untrusted.clean((errors or lines or ["the installer gave no reason"])[-1].removeprefix("╰─▶ "))[:300]
 
 
 def _installed_version(build: Build, path: Path) -> str:
@@ -294,7 +285,7 @@ def _installed_version(build: Build, path: Path) -> str:
     Raises:
         UsageError: the folder holds another package, or another version than the build names.
     """
-    found = {canonicalize_name(d.name): d.version for d in importlib.metadata.distributions(path=[str(path)])}
+    found: dict[str, str] = {canonicalize_name(d.name): d.version for d in metadata.distributions(path=[str(path)])}
     if DISTRIBUTION not in found:
         raise errors.UsageError(
             f"{build.label} is {', '.join(found) or 'nothing'}, not {DISTRIBUTION}", "name a build of torch-pruning"

@@ -4,15 +4,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from itertools import chain, count
 from pathlib import Path
 
-from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from headcount.errors import UsageError
 
-DISTRIBUTION = canonicalize_name("torch-pruning")
+DISTRIBUTION = "torch-pruning"
 
 #: Every release with head pruning, oldest first.
 RELEASES = (
@@ -61,10 +59,15 @@ def parse(spec: str) -> Build:
     path = Path(spec).expanduser()
     clone, at, ref = spec.rpartition("@")
     if path.is_file():
-        name = path.name.removesuffix(".whl").removesuffix(".tar.gz")
-        return Build(_label(name), Source.FILE, str(path.resolve()), spec=spec)
+        label = _label(path.name.removesuffix(".whl").removesuffix(".tar.gz"))
+        return Build(label, Source.FILE, str(path.resolve()), spec=spec)
     if path.is_dir():
-        return _checkout(path.resolve(), spec)
+        if not any((path / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
+            raise UsageError(
+                f"{path.resolve()} is no build: it has no pyproject.toml, setup.py or setup.cfg",
+                "name the folder that you would give to pip install",
+            )
+        return Build(_label(path.resolve().name), Source.FOLDER, str(path.resolve()), spec=spec)
     if "://" in spec:
         return Build(_label(spec.rpartition("/")[2]), Source.URL, spec, spec=spec)
     if at and Path(clone).expanduser().is_dir():
@@ -79,15 +82,6 @@ def parse(spec: str) -> Build:
         ) from None
 
 
-def _checkout(path: Path, spec: str) -> Build:
-    if not any((path / name).is_file() for name in ("pyproject.toml", "setup.py", "setup.cfg")):
-        raise UsageError(
-            f"{path} is no build: it has no pyproject.toml, setup.py or setup.cfg",
-            "name the folder that you would give to pip install",
-        )
-    return Build(_label(path.name), Source.FOLDER, str(path), spec=spec)
-
-
 def _label(text: str) -> str:
     """Return `text` fit for a test id: printable ASCII without brackets, colons or spaces."""
     return re.sub(r"[^A-Za-z0-9._@+-]+", "_", text) or "build"
@@ -99,9 +93,10 @@ def parse_all(specs: Iterable[str]) -> list[Build]:
     Raises:
         UsageError: a spec names no build.
     """
-    builds: dict[str, Build] = {}
-    for build in dict.fromkeys(map(parse, specs)):
-        labels = chain([build.label], (f"{build.label}~{number}" for number in count(2)))
-        label = next(label for label in labels if label not in builds)
-        builds[label] = replace(build, label=label)
-    return list(builds.values())
+    builds = list(dict.fromkeys(map(parse, specs)))
+    labels = [build.label for build in builds]
+    numbers = [labels[: index + 1].count(label) for index, label in enumerate(labels)]
+    return [
+        build if number == 1 else replace(build, label=f"{build.label}~{number}")
+        for build, number in zip(builds, numbers, strict=True)
+    ]

@@ -1,20 +1,50 @@
 """`headcount bisect`: where a failure was introduced and fixed."""
 
-import argparse
 import ast
 import difflib
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from headcount import bisect, builds, defects, errors, isolation, reproduce
 from headcount.cli import shared
 from headcount.isolation.engine import SCRIPT_TIMEOUT
-from headcount.report import bisection
-from headcount.report.console import progress, say
+from headcount.report import bisection, console
 
-_MORE = """
+add = shared.command(
+    "bisect",
+    "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
+    shared.option(
+        "what",
+        metavar="CELL|DEFECT|SCRIPT",
+        help="a cell's id (with a release before it: what it shows there), a known defect (410), or a Python file",
+    ),
+    shared.option("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched"),
+    shared.option("--good", type=shared.ref, metavar="REF", help="a release, or with --repo a ref, that is fine"),
+    shared.option("--bad", type=shared.ref, metavar="REF", help="one that shows the failure that is searched for"),
+    shared.option("--first-parent", action="store_true", help="follow only the first parent of merges"),
+    shared.option(
+        "--find",
+        type=bisect.Find,
+        choices=list(bisect.Find),
+        help="which changes (default: all, of a search: introduced); to find a fix, the bad end is the older",
+    ),
+    shared.option("--any-failure", action="store_true", help="all failures are one: none is skipped"),
+    shared.option("--fresh", action="store_true", help="test every build anew, though a cell was run before"),
+    shared.option("--resume", action="store_true", help="take what the same script did with a build before"),
+    shared.option(
+        "--timeout",
+        type=shared.seconds,
+        metavar="S",
+        help=f"seconds a script may take on one build before it cannot be tested (default: {SCRIPT_TIMEOUT:g})",
+    ),
+    shared.either(
+        shared.option(
+            "--scan", action="store_true", help="test every build: right on any history, and finds all changes"
+        ),
+        shared.option("--search", action="store_true", help="test few: a binary search for one change, ends verified"),
+    ),
+    shared.JSON,
+    more="""
 Without --good and --bad, all releases are tested, or all commits from v1.3.0 to HEAD, and every change of the
 verdict is reported. With --bad, or --search, one failure is searched for: the one that the bad end shows. A build
 that fails in another way is skipped, and so is one that cannot be tested.
@@ -23,52 +53,13 @@ A script is run with each build's torch_pruning first on its path. It exits with
 for "cannot be tested". An uncaught exception is bad, but cannot be tested while torch_pruning is being imported,
 or if it is an ImportError, NameError or SyntaxError of the script itself. Two failures are the same if the
 exceptions are, numbers aside, with the lines of the script and the function of torch_pruning that they came
-through. What a script prints is shown, and distinguishes no failures."""
-
-_EXIT_CODES = f"""{shared.EXIT_CODES_SAID}
-0 means that the answer has no gap. 3 means that it has one: a build that cannot be tested hides a change, or may."""
-
-
-def add(commands: Any) -> None:
-    made = shared.command(
-        commands,
-        "bisect",
-        run,
-        "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
-        shared.option(
-            "what",
-            metavar="CELL|DEFECT|SCRIPT",
-            help="a cell's id (with a release before it: what it shows there), a known defect (410), or a Python file",
-        ),
-        shared.option("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched"),
-        shared.option("--good", type=_ref, metavar="REF", help="a release, or with --repo a ref, that is fine"),
-        shared.option("--bad", type=_ref, metavar="REF", help="one that shows the failure that is searched for"),
-        shared.option("--first-parent", action="store_true", help="follow only the first parent of merges"),
-        shared.option(
-            "--find",
-            type=bisect.Find,
-            choices=list(bisect.Find),
-            help="which changes (default: all, of a search: introduced); to find a fix, the bad end is the older",
-        ),
-        shared.option("--any-failure", action="store_true", help="all failures are one: none is skipped"),
-        shared.option("--fresh", action="store_true", help="test every build anew, though a cell was run before"),
-        shared.option("--resume", action="store_true", help="take what the same script did with a build before"),
-        shared.option(
-            "--timeout",
-            type=shared.seconds,
-            metavar="S",
-            help=f"seconds a script may take on one build before it cannot be tested (default: {SCRIPT_TIMEOUT:g})",
-        ),
-        more=_MORE,
-        exit_codes=_EXIT_CODES,
-    )
-    how = made.add_mutually_exclusive_group().add_argument
-    how("--scan", action="store_true", help="test every build: right on any history, and finds all changes")
-    how("--search", action="store_true", help="test few: a binary search for one change, ends verified")
-    shared.add_json(made)
+through. What a script prints is shown, and distinguishes no failures.""",
+    exit_codes=f"""{shared.EXIT_CODES_SAID}
+0 means that the answer has no gap. 3 means that it has one: a build that cannot be tested hides a change, or may.""",
+)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: shared.Options) -> int:
     subject, build = _subject(options)
     _check(options, subject)
     clone = builds.Clone(options.repo) if options.repo else None
@@ -78,11 +69,10 @@ def run(options: argparse.Namespace) -> int:
         not options.search and (kind is bisect.Find.ALL or span.distinct_builds < bisect.SCANNED_BELOW)
     )
     good, bad = (span.points[-1], span.points[0]) if kind is bisect.Find.FIXED else (span.points[0], span.points[-1])
-    named = ((good, bisect.State.GOOD, options.good), (bad, bisect.State.BAD, options.bad))
     with (
         isolation.Cache() as cache,
         isolation.Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
-        progress(span.distinct_builds) as steps,
+        console.progress(span.distinct_builds) as steps,
     ):
         prober = bisect.Prober(
             engine,
@@ -94,12 +84,13 @@ def run(options: argparse.Namespace) -> int:
             prober.narrow(_shown(engine, subject, build))
         elif options.bad or not scanned:
             prober.narrow(prober.answer(bad))
-        bisect.verify(prober, {point: state for point, state, name in named if name})
+        ends = ((good, bisect.State.GOOD, options.good), (bad, bisect.State.BAD, options.bad))
+        bisect.verify(prober, {point: state for point, state, named in ends if named})
         result = (bisect.scan if scanned else bisect.seek)(prober, kind)
     again = _repeatable(options.words)
-    if options.json:
-        shared.write_new(options.json, json.dumps(bisection.to_json(result, clone, again), indent=2) + "\n")
-    shared.out(bisection.markdown(result, clone, again))
+    shared.answer(
+        options.json, bisection.markdown(result, clone, again), lambda: bisection.to_json(result, clone, again)
+    )
     return result.exit_code
 
 
@@ -109,12 +100,12 @@ def _shown(engine: isolation.Engine, cells: bisect.Cells, build: str) -> bisect.
     Raises:
         UsageError: they are fine there.
     """
-    overlay = builds.prepare(builds.parse(build), say=say)
+    overlay = builds.prepare(builds.parse(build), say=console.say)
     reproduce.failing(engine, overlay, *cells.cells)
     return cells.answer(engine, overlay)
 
 
-def _subject(options: argparse.Namespace) -> tuple[bisect.Subject, str]:
+def _subject(options: shared.Options) -> tuple[bisect.Subject, str]:
     """Return what is searched for, and the build that a cell's id names; "" if none.
 
     Raises:
@@ -139,7 +130,7 @@ def _subject(options: argparse.Namespace) -> tuple[bisect.Subject, str]:
     return bisect.by_cell(cell, any_failure=options.any_failure), shared.build_named(what, cell)
 
 
-def _check(options: argparse.Namespace, subject: bisect.Subject) -> None:
+def _check(options: shared.Options, subject: bisect.Subject) -> None:
     """Check before long work that the options fit together.
 
     Raises:
@@ -147,7 +138,7 @@ def _check(options: argparse.Namespace, subject: bisect.Subject) -> None:
     """
     is_script = isinstance(subject, bisect.Script)
     kept = "what cells did is always kept, and each has its own limit"
-    for is_wrong, problem, hint in (
+    shared.refuse(
         (options.first_parent and not options.repo, "--first-parent is for commits", "name a clone with --repo"),
         (
             options.search and options.find is bisect.Find.ALL,
@@ -156,13 +147,10 @@ def _check(options: argparse.Namespace, subject: bisect.Subject) -> None:
         ),
         (options.resume and not is_script, "--resume is for scripts", kept),
         (options.timeout and not is_script, "--timeout is for scripts", kept),
-    ):
-        if is_wrong:
-            raise errors.UsageError(problem, hint)
-    shared.check_new(options.json)
+    )
 
 
-def _span(options: argparse.Namespace, clone: builds.Clone | None, find: bisect.Find) -> bisect.Span:
+def _span(options: shared.Options, clone: builds.Clone | None, find: bisect.Find) -> bisect.Span:
     """Return the range from --good and --bad: which of them is the older depends on what is searched for.
 
     Raises:
@@ -193,8 +181,9 @@ def _program(path: Path) -> Path:
     except OSError as error:
         raise errors.UsageError(f"{path} cannot be read: {error.strerror}", "name a Python file") from error
     except (SyntaxError, ValueError) as error:
-        hint = "a script is a Python file that exits with 0, 1 or 125"
-        raise errors.UsageError(f"{path} is not Python: {error}", hint) from error
+        raise errors.UsageError(
+            f"{path} is not Python: {error}", "a script is a Python file that exits with 0, 1 or 125"
+        ) from error
     if _only_defines_tests(tree):
         raise errors.UsageError(
             f"{path} defines tests, and calls none of them",
@@ -216,11 +205,8 @@ def _only_defines_tests(tree: ast.Module) -> bool:
 
 def _repeatable(words: list[str]) -> list[str]:
     """Return the words of the call, without the file that it has written."""
-    pairs = zip(words, ["", *words], strict=False)
-    return [word for word, before in pairs if "--json" not in (word, before) and not word.startswith("--json=")]
-
-
-def _ref(text: str) -> str:
-    if text.strip():
-        return text
-    raise argparse.ArgumentTypeError("it is empty")
+    return [
+        word
+        for word, before in zip(words, ["", *words], strict=False)
+        if "--json" not in (word, before) and not word.startswith("--json=")
+    ]

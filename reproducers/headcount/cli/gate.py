@@ -1,15 +1,11 @@
 """`headcount gate`: run both builds or merge shards, and write all that there is to say about it."""
 
-import argparse
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from headcount import builds, environment, gate, matrix, reproduce, results
+from headcount import builds, environment, errors, gate, matrix, reproduce, results
 from headcount.cli import shared
-from headcount.errors import ExitCode, HeadcountError, SetupError, UsageError
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.report import gate as report
 from headcount.report.console import progress, say
@@ -17,76 +13,66 @@ from headcount.report.console import progress, say
 #: Files that show a regression, each another failure, in one report.
 _REPRODUCERS = 5
 
-_MORE = """Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
-if it fails so again in a fresh process; a public name that is gone is one too."""
-
-_EXIT_CODES = """exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
+add = shared.command(
+    "gate",
+    "is a build fit for release? what got worse against the last",
+    shared.option(
+        "candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL"
+    ),
+    shared.option("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone"),
+    shared.option("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)"),
+    shared.option(
+        "--base", default=builds.RELEASES[-1], metavar="BUILD", help="the build before it (default: %(default)s)"
+    ),
+    shared.option("--strict", action="store_true", help="a cell that only changed fails too"),
+    shared.option(
+        "--allow-api",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that is meant to go; it may hold a *",
+    ),
+    shared.option("--same-version", action="store_true", help="it may have the base's version: a pull request"),
+    shared.option("--shard", type=shared.part, default=(1, 1), metavar="K/N", help="only part K of N of the cells"),
+    shared.option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards"),
+    shared.option("--seed", type=int, metavar="N", help="run in another order, each N in its own"),
+    shared.option("--fresh", action="store_true", help="run again what was observed before"),
+    shared.option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
+    more="""Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
+if it fails so again in a fresh process; a public name that is gone is one too.""",
+    exit_codes="""exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
 a failure does not repeat, a version is taken), 4 the set-up failed, 130 interrupted. A shard alone exits with 0
-once it has run; the verdict is --merge's."""
-
-#: What --merge takes beside files.
-_MERGING = ("--merge", "--strict", "--results")
+once it has run; the verdict is --merge's.""",
+)
 
 
-def add(commands: Any) -> None:
-    option = shared.option
-    shared.command(
-        commands,
-        "gate",
-        run,
-        "is a build fit for release? what got worse against the last",
-        option("candidate", nargs="?", metavar="CANDIDATE", help="a release, wheel, sdist, checkout, CLONE@REF or URL"),
-        option("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone"),
-        option("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)"),
-        option(
-            "--base", default=builds.RELEASES[-1], metavar="BUILD", help="the build before it (default: %(default)s)"
-        ),
-        option("--strict", action="store_true", help="a cell that only changed fails too"),
-        option(
-            "--allow-api",
-            action="append",
-            default=[],
-            metavar="NAME",
-            help="a name that is meant to go; it may hold a *",
-        ),
-        option("--same-version", action="store_true", help="it may have the base's version: a pull request"),
-        option("--shard", type=_shard, default=(1, 1), metavar="K/N", help="only part K of N of the cells"),
-        option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards"),
-        option("--seed", type=int, metavar="N", help="run in another order, each N in its own"),
-        option("--fresh", action="store_true", help="run again what was observed before"),
-        option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
-        more=_MORE,
-        exit_codes=_EXIT_CODES,
-    )
-
-
-def run(options: argparse.Namespace) -> ExitCode:
+def run(options: shared.Options) -> errors.ExitCode:
     environment.harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
         return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")
     wanted = _request(options)
     path = options.results / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
     written = _observed(wanted, Path(f"{path}.jsonl"))
-    number, shards = wanted.shard
-    if shards == 1:
+    if wanted.shard == (1, 1):
         return _reported(gate.summed_up([written]), path)
-    shared.out(f"part {number} of {shards}: {path}.jsonl")
-    return ExitCode.CLEAN if written.complete else ExitCode.INDETERMINATE
+    shared.out(f"part {wanted.shard[0]} of {wanted.shard[1]}: {path}.jsonl")
+    return errors.ExitCode.CLEAN if written.complete else errors.ExitCode.INDETERMINATE
 
 
-def _merged(options: argparse.Namespace) -> gate.GateVerdict:
-    others = [name for word in options.words if (name := word.partition("=")[0])[:2] == "--" and name not in _MERGING]
+def _merged(options: shared.Options) -> gate.GateVerdict:
+    names = [word.partition("=")[0] for word in options.words if word.startswith("--")]
+    others = [name for name in names if name not in ("--merge", "--strict", "--results")]
     if others or options.candidate:
-        raise UsageError(
+        raise errors.UsageError(
             f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
             "the shards were run with their own options; --strict may be added",
         )
     return gate.summed_up([results.read(path) for path in options.merge], strict=options.strict)
 
 
-def _request(options: argparse.Namespace) -> gate.Request:
+def _request(options: shared.Options) -> gate.Request:
     clone, candidate = options.repo, options.candidate
-    for is_wrong, problem, hint in (
+    shared.refuse(
         (clone and candidate, "a candidate and --repo", "name one of them"),
         (options.ref and not clone, "--ref is of a clone", "name it with --repo"),
         (
@@ -94,15 +80,12 @@ def _request(options: argparse.Namespace) -> gate.Request:
             "there is no candidate",
             "name a release, wheel, sdist, checkout, CLONE@REF or URL",
         ),
-    ):
-        if is_wrong:
-            raise UsageError(problem, hint)
+    )
     if clone and not options.ref and builds.has_changes(Path(clone)):
         say(f"{clone} has changes that are not committed, and not run: name the folder to have them run")
     specs = (options.base, candidate or f"{clone}@{options.ref or 'HEAD'}")
-    overlays = [builds.prepare(builds.parse(spec), say=_installing) for spec in specs]
     return gate.request(
-        *overlays,
+        *(builds.prepare(builds.parse(spec), say=_installing) for spec in specs),
         allow_api=tuple(options.allow_api),
         strict=options.strict,
         same_version=options.same_version,
@@ -131,7 +114,9 @@ def _observed(wanted: gate.Request, path: Path) -> results.Results:
             )
             writer.reproducers = _reproducers(wanted, worse)
     except OSError as error:
-        raise SetupError(f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder") from error
+        raise errors.SetupError(
+            f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder"
+        ) from error
     return results.read(path)
 
 
@@ -142,12 +127,12 @@ def _reproducers(wanted: gate.Request, worse: Mapping[str, matrix.Cell]) -> dict
         for failure, cell in list(worse.items())[:_REPRODUCERS]:
             try:
                 found[failure] = reproduce.emit(engine, wanted.candidate, cell, lambda _: None)
-            except HeadcountError as error:  # the command beside it shows the failure too
+            except errors.HeadcountError as error:  # the command beside it shows the failure too
                 found[failure] = f"# no file: {error}"
     return found
 
 
-def _reported(verdict: gate.GateVerdict, path: Path) -> ExitCode:
+def _reported(verdict: gate.GateVerdict, path: Path) -> errors.ExitCode:
     """Print the verdict, write it for all who read it, and return its exit code."""
     page = report.markdown(verdict)
     try:
@@ -158,14 +143,9 @@ def _reported(verdict: gate.GateVerdict, path: Path) -> ExitCode:
             with Path(summary).open("a", encoding="utf-8") as file:
                 file.write(page)
     except OSError as error:
-        raise SetupError(f"cannot write beside {path}: {error.strerror}", "--results DIR names a folder") from error
+        raise errors.SetupError(
+            f"cannot write beside {path}: {error.strerror}", "--results DIR names a folder"
+        ) from error
     annotations = report.annotations(verdict) if os.environ.get("GITHUB_ACTIONS") else []
     shared.out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
     return verdict.exit_code
-
-
-def _shard(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)/(\d+)", text)
-    if found and 1 <= int(found[1]) <= int(found[2]):
-        return int(found[1]), int(found[2])
-    raise argparse.ArgumentTypeError(f"{text!r} is no part: 1/3 is the first of three")

@@ -1,23 +1,14 @@
 """`headcount report`: results files in, one page, Markdown or JSON out."""
 
-import argparse
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from headcount import errors, gate, untrusted
 from headcount.cli import shared
-from headcount.report import document, formats, sources
-from headcount.report.console import say
-
-_MORE = """The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
-expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better."""
-
-_EXIT_CODES = """exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
-something is missing (the page says what), 4 the set-up failed, 130 interrupted."""
+from headcount.report import console, document, formats, sources
 
 #: Format -> the ending of a file's name, and what makes the text.
 _FORMATS: Mapping[str, tuple[str, Callable[[document.Document], str]]] = {
@@ -26,37 +17,43 @@ _FORMATS: Mapping[str, tuple[str, Callable[[document.Document], str]]] = {
     "markdown": ("md", formats.markdown),
 }
 
+add = shared.command(
+    "report",
+    "the whole matrix on one page: a heatmap, the defects over the releases, every cell",
+    shared.option(
+        "results", nargs="*", type=Path, metavar="RESULTS", help="default: the newest of each version in results/"
+    ),
+    shared.option(
+        "--compare", nargs=2, type=Path, metavar=("BASE", "CANDIDATE"), help="two results files, cell by cell"
+    ),
+    shared.option("--format", choices=sorted(_FORMATS), default="html", help="default: %(default)s"),
+    shared.option(
+        "-o", "--output", type=Path, metavar="FILE", help="default: results/report.html, .md or .json; - prints it"
+    ),
+    more="""The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
+expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better.""",
+    exit_codes="""exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
+something is missing (the page says what), 4 the set-up failed, 130 interrupted.""",
+)
 
-def add(commands: Any) -> None:
-    option = shared.option
-    shared.command(
-        commands,
-        "report",
-        run,
-        "the whole matrix on one page: a heatmap, the defects over the releases, every cell",
-        option(
-            "results", nargs="*", type=Path, metavar="RESULTS", help="default: the newest of each version in results/"
-        ),
-        option("--compare", nargs=2, type=Path, metavar=("BASE", "CANDIDATE"), help="two results files, cell by cell"),
-        option("--format", choices=sorted(_FORMATS), default="html", help="default: %(default)s"),
-        option(
-            "-o", "--output", type=Path, metavar="FILE", help="default: results/report.html, .md or .json; - prints it"
-        ),
-        more=_MORE,
-        exit_codes=_EXIT_CODES,
-    )
 
-
-def run(options: argparse.Namespace) -> int:
-    if options.compare and options.results:
-        raise errors.UsageError("--compare takes two files, and there are others", "give only these two")
+def run(options: shared.Options) -> int:
     paths = options.compare or options.results or _newest(Path("results"))
     ending, write = _FORMATS[options.format]
     output = options.output or Path("results", f"report.{ending}")
-    if output.is_dir() or not output.name:
-        raise errors.UsageError(f"{output} is a folder", "-o FILE names a file in it")
-    if output.resolve() in {path.resolve() for path in paths}:
-        raise errors.UsageError(f"{output} is one of the results", "-o FILE names another")
+    shared.refuse(
+        (
+            options.compare and options.results,
+            "--compare takes two files, and there are others",
+            "give only these two",
+        ),
+        (output.is_dir() or not output.name, f"{output} is a folder", "-o FILE names a file in it"),
+        (
+            output.resolve() in {path.resolve() for path in paths},
+            f"{output} is one of the results",
+            "-o FILE names another",
+        ),
+    )
     found = sources.load(paths)
     if options.compare:
         found, comparison = sources.compare(*found)
@@ -66,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         made = document.make(found, *_of_gates(found))
     _write(output, write(made))
     for line in (*formats.counts(made), *(f"NOT COMPLETE: {problem}" for problem in made.problems)):
-        say(untrusted.clean(line))
+        console.say(untrusted.clean(line))
     return made.exit_code
 
 
@@ -76,8 +73,8 @@ def _newest(folder: Path) -> list[Path]:
     Raises:
         UsageError: there are none.
     """
-    files = sorted(folder.glob("transformers-*.jsonl"), key=lambda path: path.stat().st_mtime)
-    newest = {path.name.split("-")[1]: path for path in files}
+    oldest_first = sorted(folder.glob("transformers-*.jsonl"), key=lambda path: path.stat().st_mtime)
+    newest = {path.name.split("-")[1]: path for path in oldest_first}
     if not newest:
         raise errors.UsageError(
             f"there are no results in {folder.absolute()}", "nox -s matrix makes some, or name the files"
@@ -95,8 +92,9 @@ def _of_gates(found: Sequence[sources.Source]) -> tuple[list[sources.Comparison]
         except errors.UsageError as error:
             problems.append(f"the gate's answer, transformers {version}, cannot be given: {error}")
         else:
-            labels = (verdict.base.label, verdict.candidate.label)
-            comparisons.append(sources.Comparison(*labels, verdict.differences, verdict))
+            comparisons.append(
+                sources.Comparison(verdict.base.label, verdict.candidate.label, verdict.differences, verdict)
+            )
     return comparisons, problems
 
 
@@ -122,4 +120,4 @@ def _write(path: Path, text: str) -> None:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
         raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "-o FILE names another") from error
-    say(f"written: {path}")
+    console.say(f"written: {path}")

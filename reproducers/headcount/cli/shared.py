@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import json
 import os
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +17,9 @@ from packaging.version import InvalidVersion, Version
 from headcount import defects, errors, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
 
+#: What a command is called with.
+Options = argparse.Namespace
+
 #: The most heads, layers or steps of a call: more is no ViT, and takes minutes.
 _MOST = 64
 
@@ -26,8 +31,6 @@ EXIT_CODES = f"exit codes: 0 clean, 1 the defect is there, {_OTHERS}"
 EXIT_CODES_WRITTEN = f"exit codes: 0 written, {_OTHERS}"
 EXIT_CODES_SAID = f"exit codes: 0 said, {_OTHERS}"
 BY_NOX = """Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
-
-Run = Callable[[argparse.Namespace], int]
 
 
 class Once(argparse.Action):
@@ -42,40 +45,44 @@ class Once(argparse.Action):
         setattr(names, self.dest, values)
 
 
-Option = tuple[tuple[str, ...], dict[str, Any]]
+#: What `ArgumentParser.add_argument` takes: of one option, or of several that exclude each other.
+Option = list[tuple[tuple[str, ...], dict[str, Any]]]
 
 
 def option(*names: str, **settings: Any) -> Option:
-    """Return an option, as `ArgumentParser.add_argument` takes it."""
-    return names, settings
+    """Return an option, from what `ArgumentParser.add_argument` takes."""
+    return [(names, settings)]
 
 
-def command(  # noqa: PLR0913 - what a command is declared with
-    commands: Any,
-    name: str,
-    run: Run,
-    help_: str,
-    *options: Option,
-    more: str = "",
-    exit_codes: str = EXIT_CODES,
-) -> argparse.ArgumentParser:
-    """Declare a command, and return its parser."""
-    made: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=help_,
-        description=f"{help_}\n{more}".strip(),
-        epilog=f"{exit_codes}\n{BY_NOX}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.set_defaults(run=run)
-    for names, settings in options:
-        made.add_argument(*names, **settings)
-    return made
+def either(*options: Option) -> Option:
+    """Return options that exclude each other."""
+    return [one for (one,) in options]
 
 
-def add_json(made: argparse.ArgumentParser) -> None:
-    """Add the option that writes the answer as JSON."""
-    made.add_argument("--json", type=Path, metavar="FILE", help="write it there too")
+#: Of a command that can `answer` in JSON too.
+JSON = option("--json", type=Path, metavar="FILE", help="write it there too")
+
+
+def command(
+    name: str, help_: str, *options: Option, more: str = "", exit_codes: str = EXIT_CODES
+) -> Callable[[Any], argparse.ArgumentParser]:
+    """Declare a command. What is returned adds it to a parser's commands, and returns its own parser."""
+
+    def add(commands: Any) -> argparse.ArgumentParser:
+        made: argparse.ArgumentParser = commands.add_parser(
+            name,
+            help=help_,
+            description=f"{help_}\n{more}".strip(),
+            epilog=f"{exit_codes}\n{BY_NOX}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for choices in options:
+            group = made.add_mutually_exclusive_group() if len(choices) > 1 else made
+            for names, settings in choices:
+                group.add_argument(*names, **settings)
+        return made
+
+    return add
 
 
 # --- what a person names -------------------------------------------------------------------------
@@ -156,6 +163,32 @@ def seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds: 60, 0.5")
 
 
+def ref(text: str) -> str:
+    """Return what names a release or a commit."""
+    if text.strip():
+        return text
+    raise argparse.ArgumentTypeError("it is empty")
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return which part of how many."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if found and 1 <= int(found[1]) <= int(found[2]):
+        return int(found[1]), int(found[2])
+    raise argparse.ArgumentTypeError(f"{text!r} is no part: 1/3 is the first of three")
+
+
+def refuse(*checks: tuple[object, str, str]) -> None:
+    """Refuse a call for the first reason that holds: each is whether it does, the problem, and a hint.
+
+    Raises:
+        UsageError: one holds.
+    """
+    for holds, problem, hint in checks:
+        if holds:
+            raise errors.UsageError(problem, hint)
+
+
 # --- output --------------------------------------------------------------------------------------
 
 
@@ -165,14 +198,13 @@ def check_new(path: Path | None) -> None:
     Raises:
         UsageError: it is there already, or its folder is not.
     """
-    if path is None:
-        return
-    if os.path.lexists(path):
-        raise errors.UsageError(f"{path} exists, and is left as it is", "name a new file")
-    if not path.parent.is_dir():
-        raise errors.UsageError(f"there is no folder {path.parent}", "make it, or name another")
-    if not os.access(path.parent, os.W_OK):
-        raise errors.UsageError(f"nothing can be written in {path.parent}", "name another folder")
+    if path is not None:
+        folder = path.parent
+        refuse(
+            (os.path.lexists(path), f"{path} exists, and is left as it is", "name a new file"),
+            (not folder.is_dir(), f"there is no folder {folder}", "make it, or name another"),
+            (not os.access(folder, os.W_OK), f"nothing can be written in {folder}", "name another folder"),
+        )
 
 
 def write_new(path: Path, text: str) -> None:
@@ -188,6 +220,13 @@ def write_new(path: Path, text: str) -> None:
         raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "name another file") from error
 
 
-def out(line: str) -> None:
-    """Print a line of a command's answer."""
-    print(line, flush=True)  # noqa: T201 - a command's output
+def answer(path: Path | None, text: str, data: Callable[[], object]) -> None:
+    """Print a command's answer; where a file is named, write it there too, as JSON."""
+    if path:
+        write_new(path, json.dumps(data(), indent=2) + "\n")
+    out(text)
+
+
+def out(text: str, end: str = "\n") -> None:
+    """Print a command's answer, or a line of it."""
+    print(text, end=end, flush=True)  # noqa: T201 - a command's output

@@ -8,8 +8,18 @@ Public names: `DEFECTS`, `Defect`, `Explanation`, `Outcome`, `defect`, `explain`
 
 from headcount.defects.catalogue import DEFECTS, REPRODUCERS, defect
 from headcount.defects.defect import Defect, Severity
-from headcount.defects.expectations import Expectations, column, recorded, versions
-from headcount.defects.explain import Explanation, Outcome, explain, looks_like, ranked, releases_of
+from headcount.defects.expectations import (
+    Expectations,
+    Explanation,
+    Outcome,
+    column,
+    explain,
+    looks_like,
+    ranked,
+    recorded,
+    releases_of,
+    versions,
+)
 
 __all__ = [
     "DEFECTS",

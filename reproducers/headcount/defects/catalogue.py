@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from headcount.defects import channels, criteria, effects, graph, grouped, heads, multihead, tables, weights
+from headcount.defects import attention, channels, criteria, effects, graph, heads
 from headcount.defects.defect import Defect
 
-FILES = (heads, channels, weights, criteria, effects, graph, multihead, grouped, tables)
+FILES = (heads, channels, criteria, effects, graph, attention)
 
 DEFECTS: tuple[Defect, ...] = tuple(defect for file in FILES for defect in file.DEFECTS)
 

@@ -1,18 +1,19 @@
-"""Known defects: ratios, bounds and rounding of channels."""
+"""Known defects: ratios, bounds and rounding of channels, and weights that end up in another place."""
 
-from headcount.defects.conditions import (
+from headcount.defects.defect import (
     GLOBAL,
-    ISOMORPHIC,
     KEEPS_HEAD_DIMS,
     LOCAL,
     MAXIMUM,
-    NO_CHANNELS,
-    ONE_SHOT,
     PRUNES_CHANNELS,
-    RATIO_DICT,
-    ROUNDS,
+    PRUNES_WIDTH,
+    Breaks,
+    Condition,
+    Defect,
+    Raises,
+    Reproducer,
+    Severity,
 )
-from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
 from headcount.oracle import Problem, Side
 
 DEFECTS: tuple[Defect, ...] = (
@@ -63,7 +64,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, "mlp"),),
-        may_show=GLOBAL & RATIO_DICT,
+        may_show=GLOBAL & Condition("pruning_ratio_dict", lambda cell: bool(cell.config.pruning_ratio_dict)),
         examples=("vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-chandict_mlp0_1of4",),
         reproducer=Reproducer("channel_dict_global.py", "1.4.0", "1.4.1"),
     ),
@@ -79,7 +80,7 @@ DEFECTS: tuple[Defect, ...] = (
             Raises("AssertionError", "Internal Error: local pruning should only contain"),
             Breaks(Problem.TOTAL, side=Side.TOO_MANY),
         ),
-        may_show=LOCAL & ISOMORPHIC,
+        may_show=LOCAL & Condition("isomorphic", lambda cell: cell.config.isomorphic),
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-isomorphic",),
         reproducer=Reproducer("isomorphic_local.py", "1.6.1"),
     ),
@@ -92,7 +93,11 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="pruning_ratio (float): global channel sparisty.",
         source="MetaPruner's docstring",
         signature=(Raises("UnboundLocalError", "'thres'", "prune_global"),),
-        may_show=GLOBAL & (NO_CHANNELS | ONE_SHOT),
+        may_show=GLOBAL
+        & Condition(
+            "pruning_ratio is 0 or a scheduler that takes all in one step",
+            lambda cell: cell.config.pruning_ratio == 0 or cell.config.one_shot,
+        ),
         examples=(
             "vit-global-keepnum-keepdims-heads0-chan0-steps1",
             "vit-global-keepnum-keepdims-heads0-chan0-steps3",
@@ -124,8 +129,30 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="round_to (int): round channels to the nearest multiple of round_to.",
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, side=Side.TOO_MANY),),
-        may_show=LOCAL & ROUNDS & PRUNES_CHANNELS,
+        may_show=LOCAL & Condition("round_to", lambda cell: cell.config.round_to is not None) & PRUNES_CHANNELS,
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-round4",),
         reproducer=Reproducer("rounds_up_always.py", "1.3.0", "1.3.1"),
+    ),
+    Defect(
+        id="layernorm-order",
+        title="LayerNorm's surviving gains and biases are shuffled: its indices are left in the order of a set",
+        severity=Severity.SILENT_WEIGHTS,
+        hits="everyone who prunes more than about 3/5 of the width: accuracy is lost, and nothing says so",
+        cause="`keep_idxs.sort()` gives a sorted copy, which is dropped; a set's order decides which gain goes where.",
+        breaks=(
+            "In Torch-Pruning, we provide a series of low-level pruning functions that only prune a single layer "
+            "or module."
+        ),
+        source=(
+            "README, low-level pruning functions: prune_layernorm_out_channels is one, and this one does more "
+            "than prune"
+        ),
+        signature=(Breaks(Problem.OTHER_INDICES, "width", where="norm"),),
+        may_show=PRUNES_WIDTH,
+        examples=(
+            "vit-local-prunenum-keepdims-heads1of2-chan3of4-steps1",
+            "vit-global-prunenum-keepdims-heads1of2-chan3of4-steps1",
+        ),
+        reproducer=Reproducer("layernorm_order.py", "1.6.1"),
     ),
 )

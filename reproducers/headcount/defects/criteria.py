@@ -1,8 +1,7 @@
 """Known defects: criteria of importance."""
 
 from headcount import matrix, oracle
-from headcount.defects.conditions import PRUNES_HEADS, criterion
-from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
+from headcount.defects.defect import PRUNES_HEADS, Breaks, Defect, Raises, Reproducer, Severity, criterion
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(

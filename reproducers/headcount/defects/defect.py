@@ -1,10 +1,14 @@
-"""A known defect of Torch-Pruning: what it is, what it looks like, and on which calls it may show."""
+"""A known defect of Torch-Pruning: what it is, what it looks like, and on which calls it may show.
 
+Conditions on a call that several defects share are at the end, by name. Each is one plain fact, to be read aloud.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
 from headcount import matrix, oracle
-from headcount.defects.conditions import Condition
+from headcount.oracle.expectation import keeps_width, prunes_heads
 
 
 class Severity(IntEnum):
@@ -14,6 +18,17 @@ class Severity(IntEnum):
     SILENT_COUNTS = 2
     CRASH = 3
     SIDE_EFFECT = 4
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A fact about a call, with its name."""
+
+    name: str
+    holds: Callable[[matrix.Cell], bool]
+
+    def __and__(self, other: "Condition") -> "Condition":
+        return Condition(f"{self.name}, {other.name}", lambda cell: self.holds(cell) and other.holds(cell))
 
 
 @dataclass(frozen=True)
@@ -115,3 +130,35 @@ class Defect:
     def looks_like(self, cell: matrix.Cell, verdict: oracle.Verdict) -> bool:
         """Return whether a cell's failure may be this defect, on whatever build."""
         return self.may_show.holds(cell) and any(pattern.matches(verdict) for pattern in self.signature)
+
+
+# --- conditions on a call ----------------------------------------------------------------------
+
+
+def criterion(*criteria: matrix.Criterion) -> Condition:
+    """Return whether importance is one of these."""
+    return Condition(f"importance {' or '.join(criteria)}", lambda cell: cell.config.importance in criteria)
+
+
+def families(name: str, *members: str) -> Condition:
+    """Return whether the model is of one of these families; the name says what they have in common."""
+    return Condition(name, lambda cell: cell.model.family in members)
+
+
+LOCAL = Condition("local pruning", lambda cell: not cell.config.global_pruning)
+GLOBAL = Condition("global pruning", lambda cell: cell.config.global_pruning)
+PRUNES_HEADS = Condition("heads are pruned", lambda cell: prunes_heads(cell.config))
+PRUNES_HEAD_DIMS = Condition("head dims are pruned", lambda cell: cell.config.prune_head_dims)
+KEEPS_HEAD_DIMS = Condition("head dims are kept", lambda cell: not cell.config.prune_head_dims)
+PRUNES_CHANNELS = Condition("channels are pruned", lambda cell: cell.config.pruning_ratio > 0)
+PRUNES_WIDTH = Condition(
+    "the width is pruned", lambda cell: cell.config.pruning_ratio > 0 and not keeps_width(cell.config)
+)
+KEEPS_WIDTH = Condition("what writes the width is ignored", lambda cell: keeps_width(cell.config))
+SEVERAL_STEPS = Condition("several steps", lambda cell: cell.config.iterative_steps > 1)
+HEAD_RATIO_DICT = Condition("head_pruning_ratio_dict", lambda cell: bool(cell.config.head_pruning_ratio_dict))
+MAXIMUM = Condition("a maximum below the ratio", lambda cell: cell.config.max_pruning_ratio < cell.config.pruning_ratio)
+GROUPED_QUERIES = Condition("grouped queries", lambda cell: cell.model.traits.queries_per_kv > 1)
+MULTIHEAD = Condition("nn.MultiheadAttention", lambda cell: cell.model.traits.uses_multihead_attention)
+TABLES = Condition("a table for each head", lambda cell: cell.model.traits.relative_position_bias)
+CLASSIFIER = Condition("a classifier", lambda cell: cell.model.labels > 0)

@@ -1,8 +1,7 @@
 """Known defects: side effects."""
 
-from headcount.defects.conditions import FROZEN, SECOND_MODEL, TRAINING
-from headcount.defects.defect import Breaks, Defect, Reproducer, Severity
-from headcount.oracle import Problem
+from headcount import matrix, oracle
+from headcount.defects.defect import Breaks, Condition, Defect, Reproducer, Severity
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -13,8 +12,8 @@ DEFECTS: tuple[Defect, ...] = (
         cause="tracing the model calls `model.eval()`, and nothing puts the mode back.",
         breaks="You can fine-tune the remaining weights using your own training code.",
         source="README, high-level pruners",
-        signature=(Breaks(Problem.TRAINING),),
-        may_show=TRAINING,
+        signature=(Breaks(oracle.Problem.TRAINING),),
+        may_show=Condition("a model in training mode", lambda cell: cell.config.training),
         examples=(
             "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-training",
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-training",
@@ -29,8 +28,8 @@ DEFECTS: tuple[Defect, ...] = (
         cause="a pruned parameter is made anew by `nn.Parameter(…)`, which requires gradients by default.",
         breaks="You can fine-tune the remaining weights using your own training code.",
         source="README, high-level pruners",
-        signature=(Breaks(Problem.REQUIRES_GRAD),),
-        may_show=FROZEN,
+        signature=(Breaks(oracle.Problem.REQUIRES_GRAD),),
+        may_show=Condition("frozen weights", lambda cell: cell.config.frozen),
         examples=(
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-frozen",
             "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-frozen",
@@ -47,8 +46,8 @@ DEFECTS: tuple[Defect, ...] = (
             "out_channel_groups (Dict[nn.Module, int]): The number of channel groups for layer output. Default: dict()."
         ),
         source="MetaPruner's docstring",
-        signature=(Breaks(Problem.CHANNEL_GROUPS),),
-        may_show=SECOND_MODEL,
+        signature=(Breaks(oracle.Problem.CHANNEL_GROUPS),),
+        may_show=Condition("a second pruner on another model", lambda cell: cell.config.second is matrix.Second.OTHER),
         examples=(
             "vit-local-keepnum-prunedims-heads1of3-chan0-steps3-second_other",
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-second_other",

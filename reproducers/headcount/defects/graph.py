@@ -1,7 +1,17 @@
 """Known defects: what the graph of the network misses."""
 
-from headcount.defects.conditions import CLASSIFIER, KEEPS_WIDTH, PRUNES_WIDTH, SPATIAL_REDUCTION, families
-from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
+from headcount.defects.defect import (
+    CLASSIFIER,
+    KEEPS_WIDTH,
+    PRUNES_WIDTH,
+    Breaks,
+    Condition,
+    Defect,
+    Raises,
+    Reproducer,
+    Severity,
+    families,
+)
 from headcount.oracle import Kind, Problem
 
 DEFECTS: tuple[Defect, ...] = (
@@ -189,7 +199,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         source="README, Why Torch-Pruning?",
         signature=(Raises("RuntimeError", "normalized_shape", "", Kind.BROKEN_FORWARD),),
-        may_show=SPATIAL_REDUCTION & KEEPS_WIDTH,
+        may_show=Condition("keys read through a convolution", lambda cell: bool(cell.model.reduced)) & KEEPS_WIDTH,
         examples=(
             "pvt_stages-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs",
             "pvt_stages-global-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs",

@@ -1,20 +1,32 @@
 """Known defects: how many heads go, and when."""
 
+from math import ceil, floor
+
 from headcount import matrix, oracle
-from headcount.defects.conditions import (
-    FLOATS_MISS,
+from headcount.defects.defect import (
     GLOBAL,
     HEAD_RATIO_DICT,
     KEEPS_HEAD_DIMS,
-    LESS_THAN_A_HEAD,
     LOCAL,
-    NO_CHANNELS,
     PRUNES_HEADS,
     SEVERAL_STEPS,
-    SPARSE,
+    Breaks,
+    Condition,
+    Defect,
+    Raises,
+    Reproducer,
+    Severity,
     criterion,
 )
-from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
+
+
+def _floats_miss(cell: matrix.Cell) -> bool:
+    """Return whether a count of heads times the ratio is rounded to another whole number in floats."""
+    ratio, counts = cell.config.head_pruning_ratio, (*cell.model.block_heads, sum(cell.model.block_heads))
+    shares = ((ratio, float(ratio)), (1 - ratio, float(1 - ratio)), (1 - ratio, 1 - float(ratio)))
+    products = ((count * exact, count * close) for count in counts for exact, close in shares)
+    return any(rounding(exact) != rounding(close) for exact, close in products for rounding in (floor, ceil))
+
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -87,7 +99,7 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.COUNT, "heads", untouched=True),
             Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
-        may_show=PRUNES_HEADS & NO_CHANNELS,
+        may_show=PRUNES_HEADS & Condition("pruning_ratio is 0", lambda cell: cell.config.pruning_ratio == 0),
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan0-steps1",
             "vit-local-prunenum-keepdims-heads1of2-chan0-steps3",
@@ -163,7 +175,12 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(Breaks(oracle.Problem.COUNT, "heads", untouched=True),),
-        may_show=LOCAL & PRUNES_HEADS & LESS_THAN_A_HEAD,
+        may_show=LOCAL
+        & PRUNES_HEADS
+        & Condition(
+            "less than one head should be left",
+            lambda cell: cell.model.heads * (1 - cell.config.head_pruning_ratio) < 1,
+        ),
         examples=(
             "vit-local-prunenum-keepdims-heads9of10-chan0-steps1",
             "vit-local-prunenum-prunedims-heads9of10-chan0-steps1",
@@ -187,7 +204,7 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.TOTAL, "heads", side=oracle.Side.TOO_FEW),
             Breaks(oracle.Problem.REPORTED, "q"),
         ),
-        may_show=PRUNES_HEADS & FLOATS_MISS,
+        may_show=PRUNES_HEADS & Condition("a number of heads that floats get wrong", _floats_miss),
         examples=(
             "vit10h-global-prunenum-keepdims-heads4of5-chan1of2-steps1",
             "vit25h-local-prunenum-keepdims-heads7of25-chan1of2-steps1",
@@ -262,7 +279,10 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.COUNT, "heads", untouched=True),
             Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
-        may_show=SPARSE & PRUNES_HEADS,
+        may_show=Condition(
+            "a pruner that makes weights sparse", lambda cell: cell.config.pruner is not matrix.Pruner.META
+        )
+        & PRUNES_HEADS,
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
             "vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",

@@ -1,10 +1,7 @@
 """The public names of two builds, compared: in their source, which griffe reads, and as they are once imported."""
 
 import json
-import logging
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +17,7 @@ _LISTING = Path(__file__).with_name("listing.py")
 #: Stands for a parameter that takes any name.
 _ANY = "**"
 
-logging.getLogger("griffe").setLevel(logging.CRITICAL)  # a source that it cannot read is reported by this module
+griffe.logger.setLevel("CRITICAL")  # a source that it cannot read is reported by this module
 
 
 @dataclass(frozen=True)
@@ -56,8 +53,10 @@ def api_breaks(
         now = _Offers({**now.at, **more.at}, {**now.takes, **more.takes})
     in_source = _in_source(base, candidate, now)
     found = [*_once_imported(before, now, {each.path for each in in_source if each.removed}), *in_source]
-    unknown = tuple(build.label for build, offers in ((base, before), (candidate, now)) if not offers.at)
-    return tuple(replace(each, allowed=_is_allowed(each.path, allowed)) for each in found), unknown
+    return (
+        tuple(replace(each, allowed=_is_allowed(each.path, allowed)) for each in found),
+        tuple(build.label for build, offers in ((base, before), (candidate, now)) if not offers.at),
+    )
 
 
 def _imported(engine: isolation.Engine, build: builds.Overlay, names: Iterable[str] = ()) -> _Offers:
@@ -66,26 +65,29 @@ def _imported(engine: isolation.Engine, build: builds.Overlay, names: Iterable[s
     Args:
         names: look for these only, though the build may list them nowhere.
     """
-    more = {"HEADCOUNT_NAMES": json.dumps(sorted(names))} if names else None
-    with suppress(ValueError, RecursionError):
-        answer = engine.run_script(build, _LISTING, recall=True, environment=more).answer
-        return untrusted.checked(_Offers, json.loads(answer), "the listing")
-    return _Offers()
+    wanted = {"HEADCOUNT_NAMES": json.dumps(sorted(names))} if names else None
+    try:
+        run = engine.run_script(build, _LISTING, recall=True, environment=wanted)
+        return untrusted.checked(_Offers, json.loads(run.answer), "the listing")
+    except (ValueError, RecursionError):
+        return _Offers()
 
 
-def _once_imported(before: _Offers, now: _Offers, known: set[str]) -> Iterator[ApiBreak]:
-    """Yield what is gone without a trace in the source; nothing if what is offered now is unknown.
+def _once_imported(before: _Offers, now: _Offers, known: set[str]) -> list[ApiBreak]:
+    """Return what is gone without a trace in the source; nothing if what is offered now is unknown.
 
     Args:
         known: what is gone from the source. A member that its class lost is lost to the class's heirs, too.
     """
     gone = before.at.keys() - now.at.keys() if now.at else set()
     members = {path.rpartition(".")[2] for path in known}
-    for path in sorted(gone):
-        if path.rpartition(".")[2] not in members and not any(path.startswith(f"{outer}.") for outer in gone):
-            yield ApiBreak(path, removed=True, what="no longer there once it is imported")
-    for path in sorted(_untaken(before, now) - known):
-        yield ApiBreak(path, removed=True, what="parameter no longer taken")
+    found = {
+        path: "no longer there once it is imported"
+        for path in sorted(gone)
+        if path.rpartition(".")[2] not in members and not any(path.startswith(f"{outer}.") for outer in gone)
+    }
+    found |= dict.fromkeys(sorted(_untaken(before, now) - known), "parameter no longer taken")
+    return [ApiBreak(path, removed=True, what=what) for path, what in found.items()]
 
 
 def _untaken(before: _Offers, now: _Offers) -> set[str]:
@@ -110,8 +112,7 @@ def _in_source(base: builds.Overlay, candidate: builds.Overlay, now: _Offers) ->
             path = f"{path}({parameter})"
         inherited = breakage.obj.is_alias and getattr(breakage.obj, "inherited", False)  # its own class is reported
         if not inherited and not (kind is griffe.BreakageKind.OBJECT_REMOVED and path in now.at):
-            what = kind.value[0].lower() + kind.value[1:]
-            found[path, kind] = ApiBreak(path, kind.name.endswith("REMOVED"), what)
+            found[path, kind] = ApiBreak(path, kind.name.endswith("REMOVED"), kind.value[0].lower() + kind.value[1:])
     return found.values()
 
 
@@ -134,13 +135,13 @@ def _opened(module: griffe.Object | griffe.Alias) -> griffe.Object | griffe.Alia
     """Count a module's own functions and classes as public, though its `__all__` forgets them: people use them."""
     if not isinstance(module, griffe.Alias):
         if module.exports is not None:
-            own = [*module.classes.values(), *module.functions.values()]
-            module.exports = [*module.exports, *(o.name for o in own if not o.is_alias and not o.name.startswith("_"))]
+            own = module.classes | module.functions
+            module.exports += [name for name, each in own.items() if not each.is_alias and not name.startswith("_")]
         for inner in module.modules.values():
             _opened(inner)
     return module
 
 
 def _is_allowed(path: str, allowed: tuple[str, ...]) -> bool:
-    names = {path, path.partition("(")[0].rpartition(".")[2], *re.findall(r"\((\w+)\)", path)}
+    names = {path, path.partition("(")[0].rpartition(".")[2], path.rpartition("(")[2].removesuffix(")")}
     return any(fnmatchcase(name, pattern) for name in names for pattern in allowed)

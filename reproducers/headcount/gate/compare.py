@@ -8,13 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
-from types import MappingProxyType
 
-from headcount.errors import ExitCode
+from headcount import errors, observation, oracle, results
 from headcount.matrix.cells import known_cells
-from headcount.observation import MACHINES_FAULT, Ending
-from headcount.oracle import Kind, Signature, kinds_broken
-from headcount.results import Build, Row
 
 #: What is left, and what the pruner and the model report: two runs that are both fine may differ in these.
 _SURVIVORS = attrgetter("kept", "reported", "output_shape", "unexpected_weights")
@@ -38,17 +34,17 @@ class Difference:
     """One cell on both builds; a side is None where it was not run."""
 
     cell: str
-    base: Row | None
-    candidate: Row | None
+    base: results.Row | None
+    candidate: results.Row | None
     change: Change
 
     @property
-    def sides(self) -> tuple[Row | None, ...]:
+    def sides(self) -> tuple[results.Row | None, ...]:
         """The rows to show: both, or only the one that was not run or cannot be tested; the candidate's first."""
-        for row in (self.candidate, self.base):
-            if row is None or row.verdict.kind is Kind.UNTESTABLE:
-                return (row,)
-        return (self.base, self.candidate)
+        untested = [
+            row for row in (self.candidate, self.base) if row is None or row.verdict.kind is oracle.Kind.UNTESTABLE
+        ]
+        return tuple(untested[:1]) or (self.base, self.candidate)
 
 
 @dataclass(frozen=True)
@@ -83,8 +79,8 @@ class GateVerdict:
         reproducers: the candidate's failure -> a file that shows it, for the first few.
     """
 
-    base: Build
-    candidate: Build
+    base: results.Build
+    candidate: results.Build
     environment: Mapping[str, str]
     differences: tuple[Difference, ...]
     api_breaks: tuple[ApiBreak, ...] = ()
@@ -102,12 +98,12 @@ class GateVerdict:
         return tuple(api_break for api_break in self.api_breaks if api_break.lost)
 
     @property
-    def exit_code(self) -> ExitCode:
+    def exit_code(self) -> errors.ExitCode:
         """A regression is one whatever else is in doubt; nothing that is in doubt is green."""
         if self.of(Change.REGRESSED) or self.lost or (self.strict and self.of(Change.CHANGED)):
-            return ExitCode.REGRESSION
+            return errors.ExitCode.REGRESSION
         unsure = self.of(Change.INDETERMINATE) or self.of(Change.FLAKY) or self.doubts or not self.differences
-        return ExitCode.INDETERMINATE if unsure else ExitCode.CLEAN
+        return errors.ExitCode.INDETERMINATE if unsure else errors.ExitCode.CLEAN
 
 
 def counted(differences: Iterable[Difference]) -> dict[Change, int]:
@@ -117,10 +113,10 @@ def counted(differences: Iterable[Difference]) -> dict[Change, int]:
 
 
 def compare(
-    base: Iterable[Row],
-    candidate: Iterable[Row],
-    cells: Mapping[str, Collection[str]] = MappingProxyType({}),
-    key: Callable[[Row], str] = attrgetter("cell"),
+    base: Iterable[results.Row],
+    candidate: Iterable[results.Row],
+    cells: Mapping[str, Collection[str]] = {},
+    key: Callable[[results.Row], str] = attrgetter("cell"),
 ) -> tuple[Difference, ...]:
     """Return what became of each cell that either build ran: in the order of `cells`, then of the candidate's.
 
@@ -135,15 +131,15 @@ def compare(
 
 
 def change_between(  # noqa: PLR0911 - one for each change
-    base: Row | None, candidate: Row | None, meant: Collection[str] = ()
+    base: results.Row | None, candidate: results.Row | None, meant: Collection[str] = ()
 ) -> Change:
     """Return what became of a cell. To fail for want of a name that is meant to go is no regression."""
-    if base is None or candidate is None or Kind.UNTESTABLE in (base.verdict.kind, candidate.verdict.kind):
+    if base is None or candidate is None or oracle.Kind.UNTESTABLE in (base.verdict.kind, candidate.verdict.kind):
         return Change.INDETERMINATE
     was_fine, fine = is_fine(base), is_fine(candidate)
-    if base.verdict.kind is Kind.NOT_APPLICABLE and not was_fine:
+    if base.verdict.kind is oracle.Kind.NOT_APPLICABLE and not was_fine:
         return Change.NOT_COMPARED
-    if candidate.verdict.kind is Kind.NOT_APPLICABLE and not fine:
+    if candidate.verdict.kind is oracle.Kind.NOT_APPLICABLE and not fine:
         return Change.INDETERMINATE  # by its version it is older than the base
     if not base.repeats:
         return Change.FLAKY
@@ -159,39 +155,39 @@ def change_between(  # noqa: PLR0911 - one for each change
     return Change.STILL_OK if fine else Change.STILL_FAILING
 
 
-def is_fine(row: Row) -> bool:
+def is_fine(row: results.Row) -> bool:
     """Return whether a build did all that it can, though the model's own code may then not run."""
-    return row.verdict.kind is Kind.OK or (row.seen.cannot_run and row.verdict.kind is Kind.NOT_APPLICABLE)
+    return row.verdict.kind is oracle.Kind.OK or (
+        row.seen.cannot_run and row.verdict.kind is oracle.Kind.NOT_APPLICABLE
+    )
 
 
-def is_unexplained(row: Row) -> bool:
+def is_unexplained(row: results.Row) -> bool:
     """Return whether a build failed, and no recorded defect says why."""
     return not is_fine(row) and not row.explanation.defect
 
 
-def failure_of(row: Row) -> Signature:
+def failure_of(row: results.Row) -> oracle.Signature:
     """Return a row's failure without its module: functions move between files."""
     return row.verdict.signature.unplaced
 
 
-def _breaks_more(base: Row, candidate: Row) -> bool:
+def _breaks_more(base: results.Row, candidate: results.Row) -> bool:
     """Return whether a cell that failed breaks another promise now. What a crash hid is not known."""
     cell = known_cells().get(candidate.cell)
     return (
         cell is not None
-        and base.seen.ending is Ending.FINISHED
-        and not kinds_broken(cell, candidate.seen) <= kinds_broken(cell, base.seen)
+        and base.seen.ending is observation.Ending.FINISHED
+        and not oracle.kinds_broken(cell, candidate.seen) <= oracle.kinds_broken(cell, base.seen)
     )
 
 
-def _may_be_the_machines(row: Row) -> bool:
+def _may_be_the_machines(row: results.Row) -> bool:
     """Return whether the machine may have failed: no known defect explains it, and memory, disk or time was short."""
     failure = row.verdict.failure
-    short = failure is not None and MACHINES_FAULT.search(f"{failure.exception}: {failure.message}")
-    return is_unexplained(row) and (bool(short) or row.verdict.kind in (Kind.TIMEOUT, Kind.KILLED))
+    short = failure is not None and observation.MACHINES_FAULT.search(f"{failure.exception}: {failure.message}")
+    return is_unexplained(row) and (bool(short) or row.verdict.kind in (oracle.Kind.TIMEOUT, oracle.Kind.KILLED))
 
 
-def _lacks(row: Row, names: Collection[str]) -> bool:
-    """Return whether the exception's message says that one of these names is missing."""
-    failure = row.verdict.failure
-    return failure is not None and any(f"'{name}'" in failure.message for name in names)
+def _lacks(row: results.Row, names: Collection[str]) -> bool:
+    return row.verdict.failure is not None and any(f"'{name}'" in row.verdict.failure.message for name in names)

@@ -38,9 +38,11 @@ def _listed() -> dict[str, object]:
         # A module is offered where it is, and not also where `import *` has left it.
         and (not isinstance(value, ModuleType) or sys.modules.get(f"{path}.{name}") is value)
     }
-    classes = {path: value for path, value in offered.items() if isinstance(value, type)}
     return offered | {
-        f"{path}.{name}": getattr(value, name, None) for path, value in classes.items() for name in _members(value)
+        f"{path}.{name}": getattr(value, name, None)
+        for path, value in offered.items()
+        if isinstance(value, type)
+        for name in _members(value)
     }
 
 
@@ -69,8 +71,11 @@ def _taken(value: object) -> list[str]:
         parameters = inspect.signature(value).parameters.values() if callable(value) else ()
     except (ValueError, TypeError):
         return ["**"]
-    own = [p for p in parameters if p.kind is not p.VAR_POSITIONAL and p.name not in ("self", "cls")]
-    return ["**" if p.kind is p.VAR_KEYWORD else p.name for p in own]
+    return [
+        "**" if p.kind is p.VAR_KEYWORD else p.name
+        for p in parameters
+        if p.kind is not p.VAR_POSITIONAL and p.name not in ("self", "cls")
+    ]
 
 
 _wanted = json.loads(os.environ.get("HEADCOUNT_NAMES", "[]"))

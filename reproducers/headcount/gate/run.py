@@ -15,7 +15,6 @@ from headcount.gate.api import api_breaks
 from headcount.gate.compare import ApiBreak, Change, GateVerdict, change_between, compare, failure_of, is_unexplained
 from headcount.isolation import Cache, Engine, landlock
 from headcount.matrix.cells import ISSUE_410, default_cells
-from headcount.results import Row
 
 #: Cell -> seconds of a build's own work, as `nox -s bench -- --record` has written them.
 _DURATIONS: Mapping[str, float] = json.loads(Path(__file__).with_name("durations.json").read_text("utf-8"))
@@ -67,9 +66,8 @@ class Request:
 
 def request(base: builds.Overlay, candidate: builds.Overlay, **options: Any) -> Request:
     """Return a request in which the two builds have two names, though they may be one."""
-    if base.label == candidate.label:
-        base = replace(base, label=f"{base.label}~base")
-    return Request(base, candidate, **options)
+    label = f"{base.label}~base" if base.label == candidate.label else base.label
+    return Request(replace(base, label=label), candidate, **options)
 
 
 # --- cells ---------------------------------------------------------------------------------------
@@ -115,18 +113,23 @@ def header(wanted: Request) -> Header:
     """
     with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
         broken, unlisted = api_breaks(engine, wanted.base, wanted.candidate, wanted.allow_api)
-    unknown = (f"what {label} offers once it is imported cannot be listed" for label in unlisted)
-    return Header(*wanted.shard, wanted.strict, broken, (*_version_doubts(wanted), *unknown))
+    doubts = [
+        _version_doubt(wanted),
+        *(f"what {label} offers once it is imported cannot be listed" for label in unlisted),
+    ]
+    return Header(*wanted.shard, wanted.strict, broken, tuple(filter(None, doubts)))
 
 
-def _version_doubts(wanted: Request) -> tuple[str, ...]:
+def _version_doubt(wanted: Request) -> str:
     base, candidate = wanted.base, wanted.candidate
     before, now = Version(base.version), Version(candidate.version)
     if wanted.same_version or now > before or (now == before and candidate.digest == base.digest):
-        return ()
+        return ""
     why = f"which is older than {before}" if now < before else f"as {base.label} does, and has other code"
-    hint = "a release needs a new version; --same-version for a pull request"
-    return (f"{candidate.label} says that it is {candidate.version}, {why} ({hint})",)
+    return (
+        f"{candidate.label} says that it is {candidate.version}, {why}"
+        " (a release needs a new version; --same-version for a pull request)"
+    )
 
 
 def opened(wanted: Request, path: Path) -> results.Writer:
@@ -143,7 +146,10 @@ def opened(wanted: Request, path: Path) -> results.Writer:
 
 
 def run_both(
-    wanted: Request, writer: results.Writer, tell: Callable[[Row], None], more: Callable[[int], None] = lambda _: None
+    wanted: Request,
+    writer: results.Writer,
+    tell: Callable[[results.Row], None],
+    more: Callable[[int], None] = lambda _: None,
 ) -> dict[str, matrix.Cell]:
     """Run every cell on both builds, then once more what may not repeat; write the rows, and what is doubtful.
 
@@ -164,25 +170,28 @@ def run_both(
         # A build against itself would be compared with what was seen before.
         recall = wanted.recalls and wanted.candidate.digest != wanted.base.digest
         found = run.rows(wanted.candidate, recall=recall)
-        compared = [d for d in compare(base.values(), found.values()) if d.change is not Change.NOT_COMPARED]
-        worse = {d.cell for d in compared if d.change is Change.REGRESSED}
-        # The machine may be at fault for what fails on the base unexplained: it must hide nothing.
-        odd = {d.cell for d in compared if is_unexplained(base[d.cell])}
 
-        def is_worse(row: Row) -> bool:
+        def is_worse(row: results.Row) -> bool:
             return change_between(base[row.cell], row) is Change.REGRESSED
 
-        def fails_alike(row: Row) -> bool:
+        def is_odd(row: results.Row) -> bool:
+            return is_unexplained(row) and change_between(row, found[row.cell]) is not Change.NOT_COMPARED
+
+        def fails_alike(row: results.Row) -> bool:
             return failure_of(base[row.cell]) == failure_of(row)
 
-        found |= run.again(wanted.candidate, found, worse, is_worse, recall=recall)
+        run.again(wanted.candidate, found, is_worse, is_worse, recall=recall)
+        # The machine may be at fault for what fails on the base unexplained: it must hide nothing.
         # It must fail as it did, and nothing is looked up: to fail in some way may be the machine's doing, twice.
-        base |= run.again(wanted.base, base, odd, fails_alike, recall=False)
+        run.again(wanted.base, base, is_odd, fails_alike, recall=False)
     for row in (*base.values(), *found.values()):
         writer.write(row)
-    edited = [build.label for build in (wanted.base, wanted.candidate) if not builds.is_whole(build)]
-    edited += ["headcount itself"] if environment.source_digest() != environment.harness_digest() else []
-    writer.doubts = tuple(f"{name} was edited while it ran" for name in edited)
+    whole = {
+        wanted.base.label: builds.is_whole(wanted.base),
+        wanted.candidate.label: builds.is_whole(wanted.candidate),
+        "headcount itself": environment.source_digest() == environment.harness_digest(),
+    }
+    writer.doubts = tuple(f"{name} was edited while it ran" for name, is_whole in whole.items() if not is_whole)
     firsts: dict[str, matrix.Cell] = {}
     for cell in run.cells:
         if is_worse(row := found[cell.id]):  # still, now that it is known which failures repeat
@@ -196,35 +205,33 @@ class _Run:
 
     pool: examine.Pool
     cells: Sequence[matrix.Cell]
-    tell: Callable[[Row], None]
+    tell: Callable[[results.Row], None]
     more: Callable[[int], None]
 
-    def rows(self, build: builds.Overlay, *, recall: bool) -> dict[str, Row]:
-        """Return what a build does with every cell."""
+    def rows(self, build: builds.Overlay, *, recall: bool) -> dict[str, results.Row]:
         return {row.cell: row for row in map(self._row, self.pool.examine(build, self.cells, recall=recall))}
 
     def again(
         self,
         build: builds.Overlay,
-        rows: Mapping[str, Row],
-        ids: set[str],
-        holds: Callable[[Row], bool],
+        rows: dict[str, results.Row],
+        needs: Callable[[results.Row], bool],
+        holds: Callable[[results.Row], bool],
         *,
         recall: bool,
-    ) -> dict[str, Row]:
-        """Run some cells again, each in a fresh process, and return their rows with whether they repeat."""
-        self.more(len(ids))
-        found = {}
-        for examined in self.pool.again(build, [cell for cell in self.cells if cell.id in ids], recall=recall):
+    ) -> None:
+        """Run the cells that need it again, each in a fresh process, and note in their rows whether they repeat."""
+        cells = [cell for cell in self.cells if needs(rows[cell.id])]
+        self.more(len(cells))
+        for examined in self.pool.again(build, cells, recall=recall):
             repeats, id_ = holds(self._row(examined)), examined.cell.id
-            found[id_] = replace(rows[id_], repeats=repeats)
+            rows[id_] = replace(rows[id_], repeats=repeats)
             if not repeats:
                 with self.pool.engine() as engine:
                     engine.forget(build, examined.cell)  # no later run may look it up
-        return found
 
-    def _row(self, examined: examine.Examined) -> Row:
-        self.tell(row := Row.of(examined))
+    def _row(self, examined: examine.Examined) -> results.Row:
+        self.tell(row := results.Row.of(examined))
         return row
 
 
@@ -245,20 +252,18 @@ def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> Gat
     footers = [shard.footer for shard in shards if shard.footer]
     base, candidate = whole.header.builds
     before, after = ([row for row in whole.rows if row.build == build.label] for build in (base, candidate))
-    broken = headers[0].api_breaks
     meant = {
         re.findall(r"\w+", each.path)[-1]
-        for each in broken
+        for each in headers[0].api_breaks
         if each.removed and each.allowed and _USED.search(each.path)
     }
-    uses = {cell.id: cell.config.uses(meant) for cell in every_cell()}
     doubts = [header.doubts for header in headers] + [footer.doubts for footer in footers]
     return GateVerdict(
         base,
         candidate,
         whole.header.environment,
-        compare(before, after, uses),
-        broken,
+        compare(before, after, {cell.id: cell.config.uses(meant) for cell in every_cell()}),
+        headers[0].api_breaks,
         tuple(dict.fromkeys(doubt for found in doubts for doubt in found)),
         strict or headers[0].strict,
         {failure: text for footer in footers for failure, text in footer.reproducers.items()},

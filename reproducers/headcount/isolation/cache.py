@@ -15,9 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
-from headcount import environment, untrusted
-from headcount.builds import Overlay, cache_folder
-from headcount.matrix import Cell
+from headcount import builds, environment, matrix, untrusted
 from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, ScriptRun
 
 #: Seconds after which an observation is removed if no run used it.
@@ -38,7 +36,7 @@ class Cache(AbstractContextManager["Cache"]):
 
     def __init__(self, path: Path | None = None) -> None:
         """Open the file at `path`, or the one beside the overlays. One that is damaged is replaced."""
-        self.path = path or cache_folder() / "kept.sqlite"
+        self.path = path or builds.cache_folder() / "kept.sqlite"
         self._now = int(time.time())
         try:
             try:
@@ -52,9 +50,11 @@ class Cache(AbstractContextManager["Cache"]):
             self._database = sqlite3.connect(":memory:")  # it has no table, so nothing is kept or found
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._database.close()
 
-    def get(self, kind: type[T], overlay: Overlay, subject: Cell | bytes, *, alone: bool = False) -> T | None:
+    def get(
+        self, kind: type[T], overlay: builds.Overlay, subject: matrix.Cell | bytes, *, alone: bool = False
+    ) -> T | None:
         """Return what this build did with a cell, or a script, in this environment, if it is known.
 
         Args:
@@ -70,7 +70,12 @@ class Cache(AbstractContextManager["Cache"]):
         return None
 
     def put(
-        self, overlay: Overlay, subject: Cell | bytes, value: Observation | ScriptRun, *, alone: bool = False
+        self,
+        overlay: builds.Overlay,
+        subject: matrix.Cell | bytes,
+        value: Observation | ScriptRun,
+        *,
+        alone: bool = False,
     ) -> None:
         """Keep an observation, or a script's run, if it is one that would come out the same again."""
         if _repeats(value):
@@ -78,15 +83,11 @@ class Cache(AbstractContextManager["Cache"]):
             with suppress(sqlite3.Error):
                 self._database.execute("insert or replace into kept values (?, ?, ?)", row)
 
-    def forget(self, overlay: Overlay, cell: Cell) -> None:
+    def forget(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
         """Remove an observation, from a process of its own or not."""
         keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
         with suppress(sqlite3.Error):
             self._database.execute("delete from kept where key in (?, ?)", keys)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._database.close()
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +105,14 @@ def _repeats(value: Observation | ScriptRun) -> bool:
     return value.ending in (Ending.FINISHED, Ending.RAISED) and not MACHINES_FAULT.search(text)
 
 
-def _key(overlay: Overlay, subject: Cell | bytes, *, alone: bool = False) -> str:
-    place = (sorted(environment.environment().items()), (platform.system(), platform.machine()))
-    parts = (overlay.version, overlay.digest, subject, alone, *place, environment.observing_digest())
+def _key(overlay: builds.Overlay, subject: matrix.Cell | bytes, *, alone: bool = False) -> str:
+    parts = (
+        overlay.version,
+        overlay.digest,
+        subject,
+        alone,
+        sorted(environment.environment().items()),
+        (platform.system(), platform.machine()),
+        environment.observing_digest(),
+    )
     return sha256(repr(parts).encode()).hexdigest()

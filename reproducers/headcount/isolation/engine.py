@@ -15,18 +15,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from threading import Timer
 
 from packaging.version import Version
 
-from headcount import environment, errors, untrusted
-from headcount.builds import Overlay
-from headcount.isolation import forkserver, landlock, shared
-from headcount.isolation.cache import Cache
-from headcount.matrix import Cell
+from headcount import builds, environment, errors, matrix, untrusted
+from headcount.isolation import Cache, forkserver, landlock, shared
 from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, Phase, ScriptRun
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
@@ -75,7 +71,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             fresh: look nothing up.
             many: many cells are to come, of all families: their networks are made once, before the first.
         """
-        self._cache, self._fresh = cache, fresh
+        self._cache, self._known = cache, None if fresh else cache
         self._cell_timeout, self._script_timeout = cell_timeout, script_timeout
         self._child: _Child | None = None
         self._failed: dict[Path, Observation] = {}
@@ -87,7 +83,9 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, overlay: Overlay, cell: Cell, *, alone: bool = False, recall: bool = True) -> Observation:
+    def run(
+        self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool = False, recall: bool = True
+    ) -> Observation:
         """Return what a build does with a cell. Whatever happens to the process, an observation comes back.
 
         Args:
@@ -96,16 +94,15 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         """
         if missing := unpromised(overlay.version, cell):
             return Observation(Ending.NOT_APPLICABLE, detail=missing)
-        if self._cache is None:
-            return self._observe(overlay, cell, alone=alone)
-        known = self._cache.get(Observation, overlay, cell, alone=alone) if recall and not self._fresh else None
+        known = self._known.get(Observation, overlay, cell, alone=alone) if self._known and recall else None
         if known:
             return replace(known, recalled=True)
         observation = self._observe(overlay, cell, alone=alone)
-        self._cache.put(overlay, cell, observation, alone=alone)
+        if self._cache is not None:
+            self._cache.put(overlay, cell, observation, alone=alone)
         return observation
 
-    def _observe(self, overlay: Overlay, cell: Cell, *, alone: bool) -> Observation:
+    def _observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
         """Run a cell; once more if the server was lost, which another build may have killed."""
         self._server_lost = False
         observation = self._run(overlay, cell, alone=alone)
@@ -114,7 +111,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         self._failed.pop(overlay.path, None)
         return self._run(overlay, cell, alone=True)
 
-    def _run(self, overlay: Overlay, cell: Cell, *, alone: bool) -> Observation:
+    def _run(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
         if overlay.path in self._failed:
             return self._failed[overlay.path]
         if self._hung[overlay.path] >= HANGS and not alone:
@@ -132,19 +129,18 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         timeout = FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout
         observation = self._receive(self._child, timeout, Phase.CELL, cell)
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if observation.ending is Ending.TIMEOUT else 0
-        failed = observation.failure is not None and MACHINES_FAULT.search(observation.failure.message)
-        if cell.model.full_size or failed:
+        if cell.model.full_size or (observation.failure and MACHINES_FAULT.search(observation.failure.message)):
             self.close()  # only so does its memory come back, and a GPU's state
         return observation
 
-    def forget(self, overlay: Overlay, cell: Cell) -> None:
+    def forget(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
         """Remove what a build did with a cell from the cache."""
         if self._cache is not None:
             self._cache.forget(overlay, cell)
 
     def run_script(
         self,
-        overlay: Overlay,
+        overlay: builds.Overlay,
         script: Path,
         *,
         recall: bool = False,
@@ -158,19 +154,17 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             confined: it may write to a temporary folder only, if the system can enforce that.
             recall: look it up in the cache first, though what the script reads may have changed.
         """
-        if self._cache is None:
-            return self._run_script(overlay, script, environment, confined=confined)
         content = script.read_bytes()
         if confined and environment:  # what is not confined may depend on more, which `recall` disregards as well
             content += json.dumps(dict(environment), sort_keys=True).encode()
-        known = self._cache.get(ScriptRun, overlay, content) if recall and not self._fresh else None
+        known = self._known.get(ScriptRun, overlay, content) if self._known and recall else None
         run = known or self._run_script(overlay, script, environment, confined=confined)
-        if known is None:
+        if self._cache is not None and known is None:
             self._cache.put(overlay, content, run)
         return run
 
     def _run_script(
-        self, overlay: Overlay, script: Path, environment: Mapping[str, str] | None, *, confined: bool
+        self, overlay: builds.Overlay, script: Path, environment: Mapping[str, str] | None, *, confined: bool
     ) -> ScriptRun:
         self.close()
         arguments = (str(overlay.path), str(script), dict(environment or {}), confined)
@@ -192,14 +186,13 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         if child is not None:
             child.close()
 
-    def _receive(self, child: "_Child", timeout: float, phase: Phase, cell: Cell | None = None) -> Observation:
+    def _receive(self, child: "_Child", timeout: float, phase: Phase, cell: matrix.Cell | None = None) -> Observation:
         """Return a process's answer to a cell; to none, whether the build could be imported."""
         if cell is not None:
             child.sent += 1
             with contextlib.suppress(OSError):  # it has gone away: that shows below
                 child.connection.send((child.sent, cell))
-        ready = wait([child.connection, child.process.sentinel], timeout)
-        if not ready:
+        if not (ready := wait([child.connection, child.process.sentinel], timeout)):
             self.close()
             return Observation(Ending.TIMEOUT, phase, detail=f"no answer within {timeout:g} s")
         # A message that was begun may never be ended: then the process's death ends the wait.
@@ -220,22 +213,23 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             watchdog.cancel()
 
     def _lost(self, child: "_Child", phase: Phase) -> Observation:
-        """Return what is known of a process that went away before it answered."""
         child.process.join(1)
         code, printed = child.process.exitcode, shared.tail(child.log, shared.PRINTED_LIMIT)
         self.close()
         # 255 is also what multiprocessing gives when the server, which knows the status, is gone.
         self._server_lost = code == _UNKNOWN_STATUS
-        detail = f"exited with status {code}" + ", or its server was killed" * self._server_lost
-        if code is not None and code < 0:
-            detail = f"killed by {_signal_name(-code)}"
+        detail = (
+            f"killed by {_signal_name(-code)}"
+            if code is not None and code < 0
+            else f"exited with status {code}" + ", or its server was killed" * self._server_lost
+        )
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
 
 
 class _Room:
     """A process and its home folder. The log and the end's note are read by handle: it may replace the files."""
 
-    def __init__(self, context: BaseContext, main: str, *arguments: object, daemon: bool) -> None:
+    def __init__(self, context: ForkServerContext, main: str, *arguments: object, daemon: bool) -> None:
         self.folder = tempfile.mkdtemp(prefix="headcount-")
         self.log, self.end = (
             os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (shared.LOG, shared.END)
@@ -256,7 +250,7 @@ class _Room:
 class _Child(_Room):
     """A process that imports one build and runs cells; `sent` says how many it got."""
 
-    def __init__(self, context: BaseContext, overlay: Overlay) -> None:
+    def __init__(self, context: ForkServerContext, overlay: builds.Overlay) -> None:
         self.overlay, self.sent = overlay, 0
         self.connection, theirs = context.Pipe()
         super().__init__(context, "process.serve", theirs, str(overlay.path), overlay.version, daemon=True)
@@ -267,23 +261,24 @@ class _Child(_Room):
         super().close()
 
 
-def unpromised(version: str, cell: Cell) -> str:
+def unpromised(version: str, cell: matrix.Cell) -> str:
     """Return what a cell needs that this transformers, or a release of this version, never had; "" if nothing."""
     family, installed = cell.model.traits, environment.environment()["transformers"]
     if not family.is_in(installed):
         return f"{family.title} came with transformers {family.since}, this is {installed}"
-    needs = cell.config.needs().items()
-    return "; ".join(f"{name} came with {since}" for name, since in needs if Version(version) < Version(since))
+    return "; ".join(
+        f"{name} came with {since}" for name, since in cell.config.needs().items() if Version(version) < Version(since)
+    )
 
 
-def _started(context: BaseContext, arguments: tuple[object, ...], *, daemon: bool) -> BaseProcess:
+def _started(context: ForkServerContext, arguments: tuple[object, ...], *, daemon: bool) -> ForkServerProcess:
     """Start a process. If a build has killed the server that forks them, there is soon another.
 
     Raises:
         SetupError: none can be started, after several tries.
     """
     for pause in START_PAUSES:
-        process: BaseProcess = context.Process(target=shared.enter, args=arguments, daemon=daemon)  # type: ignore[attr-defined]
+        process = context.Process(target=shared.enter, args=arguments, daemon=daemon)
         try:
             with forkserver.starting():
                 process.start()
@@ -313,14 +308,19 @@ def _read(answer: bytes, sent: int) -> Observation:
     return observation
 
 
-def _script_run(status: int | None, printed: str, end: str) -> ScriptRun:
-    """Return a script's run, with the note that its process left of its end."""
+def _script_run(status: int | None, printed: str, note: str) -> ScriptRun:
     if status is not None and status < 0:
         return ScriptRun(None, printed, why=_signal_name(-status))
     with contextlib.suppress(ValueError, RecursionError):
-        noted = untrusted.checked(ScriptRun, json.loads(end), "note")
-        cut = (noted.raised[:500], noted.frame[:200], noted.lines, noted.answer, noted.why[:300])
-        return ScriptRun(status, printed, *cut)
+        noted = untrusted.checked(ScriptRun, json.loads(note), "note")
+        return replace(
+            noted,
+            status=status,
+            printed=printed,
+            raised=noted.raised[:500],
+            frame=noted.frame[:200],
+            why=noted.why[:300],
+        )
     return ScriptRun(CANNOT_BE_TESTED, printed, why="it ended before it could say how")
 
 
@@ -328,9 +328,9 @@ def _signal_name(number: int) -> str:
     return {int(known): known.name for known in signal.Signals}.get(number, f"signal {number}")
 
 
-def _kill(process: BaseProcess) -> None:
+def _kill(process: ForkServerProcess) -> None:
     """Kill a process and its process group, which is its own (see `process.isolate`)."""
-    if process.pid is not None and hasattr(os, "killpg"):
+    if process.pid is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getpgid(process.pid) == process.pid:
                 os.killpg(process.pid, signal.SIGKILL)

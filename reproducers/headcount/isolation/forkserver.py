@@ -12,14 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing import forkserver, resource_tracker
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from threading import Event, Lock, Thread
 from types import ModuleType
 from typing import Any
 
-from headcount import errors
-from headcount.environment import CPU, device, harmless_environment
+from headcount import environment, errors
+from headcount.environment import CPU, device
 
 #: One thread at a time changes this process's environment.
 _STARTING = Lock()
@@ -36,21 +35,17 @@ _WHEREABOUTS = ("_forkserver_address", "_forkserver_pid", "_forkserver_authkey")
 LOOK_EVERY = 5.0
 
 
-def context(*, many: bool) -> BaseContext:
-    """Return how processes are started: forked from a server where there is fork, else spawned.
+def context(*, many: bool) -> multiprocessing.context.ForkServerContext:
+    """Return how processes are started: forked from a server.
 
     Args:
         many: many cells are to come, of all families: their networks are made once, before the first.
     """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
     # On Linux a name in place of a file. Landlock keeps confined processes from it: they cannot have the server
     # start another.
     multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
-    found = multiprocessing.get_context("forkserver")
-    networks = ["headcount.isolation.preload_networks"] * many
-    found.set_forkserver_preload(["headcount.isolation.preload", *networks])
-    return found
+    forkserver.set_forkserver_preload(["headcount.isolation.preload", *["headcount.isolation.preload_networks"] * many])
+    return multiprocessing.get_context("forkserver")
 
 
 def warm_up(*, many: bool = False) -> Mapping[str, Any]:
@@ -59,11 +54,11 @@ def warm_up(*, many: bool = False) -> Mapping[str, Any]:
     Returns:
         What other processes need to `join` it.
     """
-    if context(many=many).get_start_method() == "forkserver":
-        with starting():
-            forkserver.ensure_running()
-    server = forkserver._forkserver  # noqa: SLF001 - there is no public way
-    return {name: getattr(server, name) for name in _WHEREABOUTS if getattr(server, name, None) is not None}
+    context(many=many)  # what it imports, and its address
+    with starting():
+        forkserver.ensure_running()
+    state = vars(forkserver._forkserver).items()  # noqa: SLF001 - there is no public way
+    return {name: value for name, value in state if name in _WHEREABOUTS and value is not None}
 
 
 def join(whereabouts: Mapping[str, Any]) -> None:
@@ -71,9 +66,8 @@ def join(whereabouts: Mapping[str, Any]) -> None:
     if not whereabouts:
         return
     theirs, own = forkserver.ForkServer(), forkserver._forkserver  # noqa: SLF001 - there is no public way
-    for name, value in whereabouts.items():
-        setattr(theirs, name, value)
-    theirs._forkserver_alive_fd = os.open(os.devnull, os.O_RDONLY)  # type: ignore[attr-defined]  # noqa: SLF001 - its children inherit it
+    # Its children inherit this descriptor.
+    vars(theirs).update(whereabouts, _forkserver_alive_fd=os.open(os.devnull, os.O_RDONLY))
     theirs.ensure_running = resource_tracker.ensure_running  # type: ignore[method-assign]
 
     def connect(fds: Sequence[int]) -> tuple[int, int]:
@@ -88,7 +82,7 @@ def join(whereabouts: Mapping[str, Any]) -> None:
     forkserver.connect_to_new_process = connect
 
 
-#: How a process gets the device: imports, a fork where there is one, and confinement.
+#: How a process gets the device: imports, a fork, and confinement.
 _PROBE = """
 import os, sys, tempfile
 import headcount.isolation.preload
@@ -100,7 +94,7 @@ except RuntimeError as error:
     print(str(error).splitlines()[0], file=sys.stderr)
     sys.exit(2)
 with tempfile.TemporaryDirectory() as scratch:
-    forked = os.fork() if hasattr(os, "fork") else 0
+    forked = os.fork()
     if not forked:
         try:
             process.limit(process.FILE_LIMIT)
@@ -126,10 +120,14 @@ def lacks_device() -> str:
     """
     if device() == CPU:
         return ""
-    command, variables = [sys.executable, "-c", _PROBE, device()], {**os.environ, **_FORKABLE}
     try:
         done = subprocess.run(  # noqa: S603 - our own code
-            command, capture_output=True, text=True, check=False, env=variables, timeout=_PATIENCE
+            [sys.executable, "-c", _PROBE, device()],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **_FORKABLE},
+            timeout=_PATIENCE,
         )
     except subprocess.TimeoutExpired:
         return f"this machine's {device()} does not answer within {_PATIENCE} s"
@@ -150,7 +148,7 @@ def starting() -> Iterator[None]:
     with _STARTING:
         ended = Event()
         Thread(target=_watch, args=(ended,), daemon=True).start()
-        before, main, harmless = dict(os.environ), sys.modules["__main__"], harmless_environment()
+        before, main, harmless = dict(os.environ), sys.modules["__main__"], environment.harmless_environment()
         sys.modules["__main__"] = ModuleType("__main__")
         os.environ.clear()
         os.environ.update(harmless | _SINGLE_THREADED | ({} if device() == CPU else _FORKABLE))
@@ -177,9 +175,8 @@ def kill_if_stopped() -> None:
 
 
 def _address(family: str) -> str | tuple[str, int]:
-    if family == "AF_UNIX" and sys.platform == "linux":
-        return f"\0headcount-{os.urandom(16).hex()}"
-    return _ARBITRARY_ADDRESS(family)
+    by_name = family == "AF_UNIX" and sys.platform == "linux"
+    return f"\0headcount-{os.urandom(16).hex()}" if by_name else _ARBITRARY_ADDRESS(family)
 
 
 _ARBITRARY_ADDRESS: Callable[[str], str | tuple[str, int]] = multiprocessing.connection.arbitrary_address  # type: ignore[attr-defined]

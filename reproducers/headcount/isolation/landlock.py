@@ -10,7 +10,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 # Numbers of <linux/landlock.h>; the same on every architecture.
@@ -34,8 +34,7 @@ def version() -> int:
     """Return Landlock's version on this system; 0 if there is none."""
     if sys.platform != "linux":
         return 0
-    known: int = ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)
-    return max(known, 0)
+    return max(int(ctypes.CDLL(None).syscall(_CREATE_RULESET, None, 0, _ASK_VERSION)), 0)
 
 
 def confine(writable: Iterable[Path]) -> bool:
@@ -53,13 +52,15 @@ def confine(writable: Iterable[Path]) -> bool:
     rules = libc.syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if rules < 0:
         return False
-    try:
+    with ExitStack() as opened:
+        opened.callback(os.close, rules)
         for path in (*writable, Path(os.devnull)):
-            _allow(libc, rules, path, files if path.is_dir() else files & (_WRITE_FILE | _TRUNCATE))
+            access = files if path.is_dir() else files & (_WRITE_FILE | _TRUNCATE)
+            descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, struct.pack("=Qi", access, descriptor), 0)
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
-    finally:
-        os.close(rules)
 
 
 def processes_using(folder: str) -> list[int]:
@@ -70,11 +71,3 @@ def processes_using(folder: str) -> list[int]:
             if any(Path(folder) in handle.readlink().parents for handle in list((process / "fd").iterdir())):
                 found.append(int(process.name))
     return found
-
-
-def _allow(libc: ctypes.CDLL, rules: int, path: Path, access: int) -> None:
-    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, struct.pack("=Qi", access, descriptor), 0)
-    finally:
-        os.close(descriptor)

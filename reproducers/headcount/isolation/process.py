@@ -7,22 +7,23 @@ import ctypes
 import gc
 import importlib.metadata
 import os
+import resource
 import signal
 import sys
 import tempfile
 import warnings
+from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 
 import torch
 
+from headcount import untrusted
 from headcount.environment import CPU, device
 from headcount.isolation import landlock, shared
-from headcount.matrix import Cell  # noqa: F401 - what comes through the connection
 from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.pruning.run import forget, observe
-from headcount.untrusted import encoded, plain
 
 #: Largest file that a build may write, its log included, in bytes.
 FILE_LIMIT = 256_000_000
@@ -59,11 +60,10 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
             number, cell = connection.recv()
         except EOFError:
             return
-        observation = observe(pruning, cell)
-        _send(connection, observation, number, printed=_drain(log))
+        _send(connection, observe(pruning, cell), number, printed=_drain(log))
         forget(pruning)
-        everything = number % CELLS_PER_COLLECTION == 0 or cell.model.full_size
-        gc.collect(2 if everything else 0)  # from the oldest generation on, or the youngest alone
+        # From the oldest generation on, or the youngest alone.
+        gc.collect(2 if number % CELLS_PER_COLLECTION == 0 or cell.model.full_size else 0)
 
 
 def isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
@@ -74,9 +74,10 @@ def isolate(scratch: str, *kept: int, file_limit: int = FILE_LIMIT) -> int:
     log = os.open(Path(scratch) / shared.LOG, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(log, stream)
-    if os.name == "posix":
-        os.setsid()  # leave the terminal's process group
-        _close_all_but(*kept, log)
+    os.setsid()  # leave the terminal's process group
+    # Through the server's pipes, which it inherited, a build could end the server, with all others.
+    for before, after in pairwise((2, *sorted((*kept, log)), _DESCRIPTORS)):
+        os.closerange(before + 1, after)
     os.environ["HOME"] = scratch
     torch.set_num_threads(1)
     if device() != CPU:  # as exact as a CPU, so that one tolerance holds for both
@@ -96,10 +97,6 @@ def confine(scratch: str) -> None:
 
 def limit(file_size: int) -> None:
     """Bound what this process and its children may take. A lower limit of the system stays."""
-    if sys.platform == "win32":
-        return
-    import resource  # noqa: PLC0415 - not everywhere
-
     limits = {
         resource.RLIMIT_FSIZE: file_size,
         resource.RLIMIT_NPROC: PROCESS_LIMIT,
@@ -111,14 +108,6 @@ def limit(file_size: int) -> None:
         hard = resource.getrlimit(kind)[1]
         lower = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(kind, (lower, lower))
-
-
-def _close_all_but(*kept: int) -> None:
-    """Close what this process inherited: through the server's pipes a build could end it, with all others."""
-    start = 3
-    for descriptor in (*sorted(kept), _DESCRIPTORS):
-        os.closerange(start, descriptor)
-        start = descriptor + 1
 
 
 def _drain(log: int) -> str:
@@ -160,4 +149,4 @@ def _false_claim(pruning: ModuleType, path: str, version: str) -> str:
 
 def _send(connection: Connection, observation: Observation, number: int = 0, printed: str = "") -> None:
     shown = {"printed": printed} if printed and observation.ending is not Ending.FINISHED else {}
-    connection.send_bytes(encoded({**plain(observation), **shown, "number": number}).encode())
+    connection.send_bytes(untrusted.encoded({**untrusted.plain(observation), **shown, "number": number}).encode())

@@ -37,18 +37,13 @@ class Redirect:
 
 
 def install(build: str, folder: str) -> None:
-    """Redirect this process."""
+    """Redirect this process, and the Python programs that it starts, which look for a sitecustomize on their path."""
     sys.meta_path.insert(0, Redirect(build, folder))
-
-
-def install_in_children(build: str, folder: str) -> None:
-    """Redirect the Python programs that this process starts, which look for a sitecustomize on their path."""
     first = Path(folder, "first")
     first.mkdir(exist_ok=True)
-    call = f"\n\ninstall({build!r}, {folder!r})\n_chain({str(first)!r})\n"
+    call = f"\n\nsys.meta_path.insert(0, Redirect({build!r}, {folder!r}))\n_chain({str(first)!r})\n"
     (first / "sitecustomize.py").write_text(Path(__file__).read_text("utf-8") + call, "utf-8")
-    path = [str(first), build, os.environ.get("PYTHONPATH")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, path))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(first), build, os.environ.get("PYTHONPATH")]))
 
 
 def _chain(first: str) -> None:

@@ -5,21 +5,18 @@ It ends as a program does, except where its exit status tells nothing of the bui
 """
 
 import atexit
-import multiprocessing.forkserver
-import multiprocessing.resource_tracker
 import os
 import runpy
 import sys
 import traceback
 from contextlib import suppress
+from multiprocessing import forkserver, resource_tracker, set_start_method
 from pathlib import Path
 from typing import Any
 
-from headcount.isolation import redirect
-from headcount.isolation.process import confine, isolate
-from headcount.isolation.shared import END
+from headcount import untrusted
+from headcount.isolation import process, redirect, shared
 from headcount.observation import CANNOT_BE_TESTED, Failure, Phase, ScriptRun
-from headcount.untrusted import encoded, placeless
 
 #: Largest file that a script may write, in bytes: it may have work to do.
 FILE_LIMIT = 16_000_000_000
@@ -27,15 +24,14 @@ FILE_LIMIT = 16_000_000_000
 
 def run_script(scratch: str, build: str, script: str, environment: dict[str, str], confined: bool) -> None:  # noqa: FBT001 - multiprocessing passes no keywords here
     """Run as the process's main: run the script, the build first on the path, then the script's own folder."""
-    isolate(scratch, file_limit=FILE_LIMIT)
+    process.isolate(scratch, file_limit=FILE_LIMIT)
     os.environ.update(environment)
     if confined:
-        confine(scratch)
+        process.confine(scratch)
     sys.path[:0] = [build, str(Path(script).parent)]
     sys.argv = [script]
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
     redirect.install(build, scratch)
-    redirect.install_in_children(build, scratch)
     _start_over()
     code: Any = 0
     error: BaseException | None = None
@@ -50,19 +46,19 @@ def run_script(scratch: str, build: str, script: str, environment: dict[str, str
     end = _end(error, script, (build, str(Path(build).resolve()), scratch))
     atexit._run_exitfuncs()  # noqa: SLF001 - as the interpreter does, and a forked process does not
     # Last: what the script's own code may have written there is not what happened.
-    Path(scratch, END).write_text(encoded(ScriptRun(None, "", *end, answer, why)), "utf-8")
+    Path(scratch, shared.END).write_text(untrusted.encoded(ScriptRun(None, "", *end, answer, why)), "utf-8")
     sys.exit(CANNOT_BE_TESTED if why else code)
 
 
 def _start_over() -> None:
     """Forget what the server had: its input, and the processes with which multiprocessing works."""
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
-    multiprocessing.set_start_method(None, force=True)  # the platform's, not the server's
+    set_start_method(None, force=True)  # the platform's, not the server's
     with suppress(AttributeError):  # in Python's own modules, which may change
-        for name in ("_fd", "_pid"):
-            setattr(multiprocessing.resource_tracker._resource_tracker, name, None)  # noqa: SLF001 - there is no public way
-        for name in ("_forkserver_address", "_forkserver_alive_fd", "_forkserver_pid"):
-            setattr(multiprocessing.forkserver._forkserver, name, None)  # noqa: SLF001 - there is no public way
+        vars(resource_tracker._resource_tracker).update(_fd=None, _pid=None)  # noqa: SLF001 - there is no public way
+        vars(forkserver._forkserver).update(  # noqa: SLF001 - there is no public way
+            _forkserver_address=None, _forkserver_alive_fd=None, _forkserver_pid=None
+        )
 
 
 def _hooked(raised: BaseException) -> Any:
@@ -86,8 +82,7 @@ def _why_not(code: Any, error: BaseException | None, build: str, scratch: str, s
     if not inside and isinstance(error, ImportError | NameError | SyntaxError):
         return "the script is at fault itself"  # no build removes a name of the script's
     # Whose SystemExit it is, the innermost frame says: the standard library's belongs to the code that called it.
-    own = [frame for frame in frames if Path(frame.filename).parent == Path(script).parent]
-    raisers = [frame for frame in frames if frame in inside or frame in own]
+    raisers = [f for f in frames if f in inside or Path(f.filename).parent == Path(script).parent]
     if isinstance(error, SystemExit) and raisers and raisers[-1] in inside:
         return "the build ended the process"
     if isinstance(code, int) and code not in (0, 1):
@@ -100,9 +95,8 @@ def _not_the_build(build: str, scratch: str) -> str:
     if (imported := sys.modules.get("torch_pruning")) is None:
         return "" if Path(scratch, redirect.MARK).exists() else "the script never imported torch_pruning"
     origin = Path(getattr(imported, "__file__", None) or "").resolve()
-    if origin.is_relative_to(Path(build).resolve()):
-        return ""
-    return f"the script imported torch_pruning from {origin.parent}, which is not the build"
+    elsewhere = f"the script imported torch_pruning from {origin.parent}, which is not the build"
+    return "" if origin.is_relative_to(Path(build).resolve()) else elsewhere
 
 
 def _end(error: BaseException | None, script: str, places: tuple[str, ...]) -> tuple[str, str, tuple[int, ...]]:
@@ -110,7 +104,7 @@ def _end(error: BaseException | None, script: str, places: tuple[str, ...]) -> t
     if error is None:
         return "", "", ()
     failure = Failure.of(error, Phase.STEP)
-    first = placeless(str(error).strip().partition("\n")[0], places)
+    first = untrusted.placeless(str(error).strip().partition("\n")[0], places)
     raised = f"{failure.exception}: {first}" if first else failure.exception
     lines = tuple(f.lineno or 0 for f in traceback.extract_tb(error.__traceback__) if f.filename == script)
     return "" if isinstance(error, SystemExit) else raised[:500], failure.frame[:200], lines

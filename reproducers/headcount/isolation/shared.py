@@ -2,7 +2,7 @@
 
 import os
 from contextlib import suppress
-from importlib import import_module
+from pkgutil import resolve_name
 
 #: The file that holds what a process prints, and how much of it is kept for a cell, from its end, in bytes.
 LOG = "printed.log"
@@ -14,8 +14,7 @@ END = "end.json"
 
 def enter(main: str, *arguments: object) -> None:
     """Run `module.function` of this package with these arguments."""
-    module, function = main.split(".")
-    getattr(import_module(f"headcount.isolation.{module}"), function)(*arguments)
+    resolve_name(f"headcount.isolation.{main}")(*arguments)
 
 
 def tail(handle: int, limit: int) -> str:

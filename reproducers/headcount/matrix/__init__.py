@@ -1,9 +1,10 @@
 """What is run: a `Config` says how the pruner is called, a `Cell` on which model; `cells` lists the matrix.
 
-Public names: `Cell`, `Config`, `Criterion`, `Pruner`, `Second`. The lists are in `headcount.matrix.cells`.
+Public names: `Cell`, `Config`, `Criterion`, `REDUCED`, `Pruner`, `Scope`, `Second`. The lists are in
+`headcount.matrix.cells`.
 """
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import Config, Criterion, Pruner, Second
+from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Scope, Second
 
-__all__ = ["Cell", "Config", "Criterion", "Pruner", "Second"]
+__all__ = ["REDUCED", "Cell", "Config", "Criterion", "Pruner", "Scope", "Second"]

@@ -3,7 +3,7 @@
 pytest collects them in every worker process: no torch, no build, and the same order each time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache
@@ -60,14 +60,7 @@ _BATCHES: tuple[tuple[Mapping[str, Any], ...], ...] = (
 EXTRAS = tuple(extra for batch in _BATCHES for extra in batch)
 
 #: The core axes that every extra is varied against.
-_AGAINST: Mapping[str, tuple[Any, ...]] = {
-    "global_pruning": (False, True),
-    "prune_num_heads": (True, False),
-    "prune_head_dims": (False, True),
-    "head_pruning_ratio": (Fraction(1, 3), Fraction(1, 2)),
-    "pruning_ratio": (Fraction(1, 2), Fraction(0)),
-    "iterative_steps": (1, 3),
-}
+_AGAINST: Mapping[str, tuple[Any, ...]] = {**CORE, "head_pruning_ratio": (Fraction(1, 3), Fraction(1, 2))}
 
 _PLAIN_HEADS = Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 2))
 
@@ -192,26 +185,29 @@ def covering() -> list[Cell]:
     The first rows are the plain call, heads and channels in one step, for each extra in both scopes:
     there no defect of another axis can hide one of the extra's own.
     """
-    cells = [_covering_cell(batch, dict(row)) for batch in _BATCHES for row in _rows(len(batch))]
+    cells = [
+        Cell(Model(heads=call.pop("heads", Model.heads)), Config(**call))
+        for batch in _BATCHES
+        for call in _covering_calls(batch)
+    ]
     return sorted(cells, key=lambda cell: cell.id)
 
 
-def _rows(extras: int) -> Iterable[Mapping[str, Any]]:
-    plain = {"prune_num_heads": True, "pruning_ratio": Fraction(1, 2), "iterative_steps": 1}
+def _covering_calls(batch: tuple[Mapping[str, Any], ...]) -> Iterator[dict[str, Any]]:
     seeds = [
-        {"extra": index, "global_pruning": everywhere, **plain}
-        for index in range(extras)
+        {
+            "extra": index,
+            "global_pruning": everywhere,
+            "prune_num_heads": True,
+            "pruning_ratio": Fraction(1, 2),
+            "iterative_steps": 1,
+        }
+        for index in range(len(batch))
         for everywhere in (False, True)
     ]
-    axes = {"extra": list(range(extras)), **{axis: list(values) for axis, values in _AGAINST.items()}}
-    rows: Iterable[Mapping[str, Any]] = covertable.make(axes, presets=seeds)
-    return rows
-
-
-def _covering_cell(batch: tuple[Mapping[str, Any], ...], row: dict[str, Any]) -> Cell:
-    extra = dict(batch[row.pop("extra")])
-    model = Model(heads=extra.pop("heads", Model.heads))
-    return Cell(model, Config(**row, **extra))
+    axes = {"extra": list(range(len(batch))), **{axis: list(values) for axis, values in _AGAINST.items()}}
+    for row in covertable.make(axes, presets=seeds):
+        yield dict(**batch[row.pop("extra")], **row)
 
 
 @cache

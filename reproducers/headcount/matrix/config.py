@@ -100,7 +100,7 @@ class Config:
 
     @cached_property
     def _hash(self) -> int:
-        return hash(tuple(getattr(self, name) for name in _FIELDS))
+        return hash(tuple(self.__getstate__().values()))
 
     def __hash__(self) -> int:
         """Return a hash that is computed once: fractions are slow to hash, and a run looks calls up a million times."""
@@ -108,21 +108,21 @@ class Config:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the fields without the hash, which is another in another process."""
-        return {name: getattr(self, name) for name in _FIELDS}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def id(self) -> str:
         """Every axis of the product, then what differs from the default: `local-prunenum-...`."""
-        return "-".join((*self._core(), *self.extras()))
-
-    def _core(self) -> tuple[str, ...]:
-        return (
-            "global" if self.global_pruning else "local",
-            "prunenum" if self.prune_num_heads else "keepnum",
-            "prunedims" if self.prune_head_dims else "keepdims",
-            f"heads{ratio_id(self.head_pruning_ratio)}",
-            f"chan{ratio_id(self.pruning_ratio)}",
-            f"steps{self.iterative_steps}",
+        return "-".join(
+            (
+                "global" if self.global_pruning else "local",
+                "prunenum" if self.prune_num_heads else "keepnum",
+                "prunedims" if self.prune_head_dims else "keepdims",
+                f"heads{ratio_id(self.head_pruning_ratio)}",
+                f"chan{ratio_id(self.pruning_ratio)}",
+                f"steps{self.iterative_steps}",
+                *self.extras(),
+            )
         )
 
     def extras(self) -> tuple[str, ...]:
@@ -148,27 +148,28 @@ class Config:
 
     def departures(self) -> dict[str, Any]:
         """Return MetaPruner's own parameters that take no modules, where they differ from its defaults."""
-        plain = Config()
-        given = {name: getattr(self, name) for name in _PLAIN_PARAMETERS}
-        return {name: value for name, value in given.items() if value != getattr(plain, name)}
+        return {name: getattr(self, name) for name in _PLAIN_PARAMETERS if getattr(self, name) != getattr(Config, name)}
 
     def keywords(self) -> dict[str, Any]:
         """Return MetaPruner's keyword arguments as data, those that differ from its defaults.
 
         Ratios are exact, and modules go by their names. `num_heads` has the letters of the listed projections.
         """
-        found = self.departures() | {
+        return {
+            **self.departures(),
             "num_heads": self.num_heads,
             "ignored_layers": ("classifier", *self.ignored_layers),
+            **{
+                name: dict(getattr(self, name))
+                for name in ("head_pruning_ratio_dict", "pruning_ratio_dict")
+                if getattr(self, name)
+            },
+            **({"iterative_pruning_ratio_scheduler": one_shot} if self.one_shot else {}),
         }
-        for name in ("head_pruning_ratio_dict", "pruning_ratio_dict"):
-            if getattr(self, name):
-                found[name] = dict(getattr(self, name))
-        return found | ({"iterative_pruning_ratio_scheduler": one_shot} if self.one_shot else {})
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields as plain values; ratios as numbers."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        return {name: _plain(value) for name, value in self.__getstate__().items()}
 
     def uses(self, names: Collection[str]) -> set[str]:
         """Return which of these names it needs: parameters of the pruner, the pruner's class, its criterion's."""
@@ -178,22 +179,18 @@ class Config:
 
     def needs(self) -> dict[str, str]:
         """Return what a build must have for this call, and the release that first promises it."""
-        wanted = {}
-        if self.isomorphic:
-            wanted["isomorphic"] = "1.4.1"
-        if any(len(scope) > 1 for scope, _ in self.pruning_ratio_dict):
-            wanted["tuples in pruning_ratio_dict"] = "1.4.1"
-        if self.importance in CRITERION_SINCE:
-            wanted[str(self.importance)] = CRITERION_SINCE[self.importance]
-        return wanted
+        used = {
+            "isomorphic": self.isomorphic,
+            "tuples in pruning_ratio_dict": any(len(scope) > 1 for scope, _ in self.pruning_ratio_dict),
+            str(self.importance): self.importance in SINCE,
+        }
+        return {name: SINCE[name] for name, is_used in used.items() if is_used}
 
 
 def one_shot(ratio: float, steps: int) -> list[float]:
     """Return each step's share of the whole, the state before the first included: all of it at once."""
     return [0.0, *[ratio] * steps]
 
-
-_FIELDS = tuple(field.name for field in fields(Config))
 
 #: What MetaPruner takes as it is: no modules.
 _PLAIN_PARAMETERS = (
@@ -233,15 +230,19 @@ CONSTRUCTED: Mapping[Criterion, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     Criterion.RANDOM: (("RandomImportance",), {}),
 }
 
-#: Criteria that not every release has, and the release that brought them.
-CRITERION_SINCE = {Criterion.FPGM: "1.4.0", Criterion.OBDC: "1.4.0", Criterion.ACTIVATION: "1.4.3"}
+#: What not every release has, and the release that brought it: criteria by their names, and parameters.
+SINCE: Mapping[str, str] = {
+    "isomorphic": "1.4.1",
+    "tuples in pruning_ratio_dict": "1.4.1",
+    Criterion.FPGM: "1.4.0",
+    Criterion.OBDC: "1.4.0",
+    Criterion.ACTIVATION: "1.4.3",
+}
 
 
 def ratio_id(ratio: Fraction) -> str:
     """Return `1of3` for 1/3, `0` and `1` for the whole numbers, `m1of2` for a negative one."""
-    sign = "m" if ratio < 0 else ""
-    top, bottom = abs(ratio.numerator), ratio.denominator
-    return f"{sign}{top}" if bottom == 1 else f"{sign}{top}of{bottom}"
+    return str(ratio).replace("-", "m").replace("/", "of")
 
 
 def _scopes_id(scopes: tuple[tuple[Scope, Fraction], ...]) -> str:

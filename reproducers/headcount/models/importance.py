@@ -4,7 +4,7 @@ import math
 from bisect import bisect
 from functools import cache
 
-from headcount.models.model import Model
+from headcount.models.families import Model
 
 #: The least important head's share of the most important one's. Wide enough that the ranking of
 #: synthetic importance survives every criterion's normalisation.
@@ -20,8 +20,8 @@ def synthetic_heads(model: Model) -> tuple[tuple[float, ...], ...]:
     heads of all are not the least important of each: global pruning differs from local.
     """
     return tuple(
-        tuple(_levels(heads, spread)[i] for i in shuffled(heads, salt=layer))
-        for layer, (heads, spread) in enumerate(zip(model.block_heads, _spreads(model.block_heads), strict=True))
+        tuple(levels[i] for i in shuffled(len(levels), salt=layer))
+        for layer, levels in enumerate(_layers(model.block_heads))
     )
 
 
@@ -32,28 +32,26 @@ def _levels(count: int, spread: float) -> tuple[float, ...]:
 
 
 @cache
-def _spreads(block_heads: tuple[int, ...]) -> tuple[float, ...]:
-    """Each layer's spread: `SYNTHETIC_RANGE`, then about its square root, its cube root, and so on.
+def _layers(block_heads: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+    """Each layer's levels. Their spread is `SYNTHETIC_RANGE`, then about its square root, its cube root, and so on.
 
-    Each is nudged until none of its levels comes close to one of the layers before.
+    Each spread is nudged until none of its levels comes close to one of the layers before.
     """
-    chosen: list[float] = []
-    taken: list[float] = []
+    chosen: list[tuple[float, ...]] = []
     for layer, heads in enumerate(block_heads):
-        exponent = 1 / (layer + 1)
-        nudges = [SYNTHETIC_RANGE ** (exponent * (1 + nudge / 100)) for nudge in range(30 if taken else 1)]
-        best = max(nudges, key=lambda spread: _clearance(_levels(heads, spread), taken))
-        chosen.append(best)
-        taken = sorted((*taken, *_levels(heads, best)))
+        taken = sorted(level for levels in chosen for level in levels)
+        candidates = [
+            _levels(heads, SYNTHETIC_RANGE ** (1 / (layer + 1) * (1 + nudge / 100)))
+            for nudge in range(30 if taken else 1)
+        ]
+        chosen.append(max(candidates, key=lambda levels: _clearance(levels, taken)))
     return tuple(chosen)
 
 
 def _clearance(levels: tuple[float, ...], taken: list[float]) -> float:
     """The smallest ratio between a level and one that is taken; these are sorted."""
-    places = [(level, bisect(taken, level)) for level in levels]
-    above = [taken[place] / level for level, place in places if place < len(taken)]
-    below = [level / taken[place - 1] for level, place in places if place]
-    return min(above + below, default=math.inf)
+    neighbours = ((level, other) for level in levels for other in taken[max(bisect(taken, level) - 1, 0) :][:2])
+    return min((max(pair) / min(pair) for pair in neighbours), default=math.inf)
 
 
 @cache

@@ -5,19 +5,22 @@ names the classes of transformers to build. Where a family differs, its adapter 
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import transformers
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn, randn
 
-from headcount.models.families import Family
-from headcount.models.model import Model
+from headcount.models import Family, Model
 
-#: Names of the three projections, which may be one layer.
-_PROJECTIONS = (("query", "key", "value"), ("q_proj", "k_proj", "v_proj"), ("qkv", "qkv", "qkv"))
+#: Names of the three projections, which may be one layer, by the first one's.
+_PROJECTIONS = {
+    "query": ("query", "key", "value"),
+    "q_proj": ("q_proj", "k_proj", "v_proj"),
+    "qkv": ("qkv", "qkv", "qkv"),
+}
 
 
 @dataclass(frozen=True)
@@ -88,25 +91,24 @@ class Adapter:
 
     def build(self, model: Model) -> nn.Module:
         """Return the network, in evaluation mode, with the weights that transformers draws."""
-        kind = self.named("ForImageClassification" if model.labels else "Model")
+        kind: type[nn.Module] = self.named("ForImageClassification" if model.labels else "Model")
         pools = "add_pooling_layer" in inspect.signature(kind).parameters
-        net: nn.Module = kind(self.config(model), **({"add_pooling_layer": False} if pools else {}))
-        return net.eval()
+        return kind(self.config(model), **({"add_pooling_layer": False} if pools else {})).eval()
 
     def inputs(self, model: Model) -> Any:
         """Return the example inputs, a tensor or a dictionary of them: one image, (1, 3, image, image)."""
-        return torch.randn(1, 3, model.image, model.image, generator=torch.Generator().manual_seed(1))
-
-    def output(self, answer: Any) -> Tensor:
-        """Return a network's output: logits, (1, labels); of a bare one the last block's tokens, (1, tokens, width)."""
-        if isinstance(answer, Tensor):  # of a network of our own
-            return answer
-        found: Tensor = answer.logits if hasattr(answer, "logits") else answer.last_hidden_state
-        return found
+        return randn(1, 3, model.image, model.image, generator=Generator().manual_seed(1))
 
     def call(self, net: Callable[..., Any], given: Any) -> Tensor:
-        """Return the output of a forward pass."""
-        return self.output(net(**given) if isinstance(given, dict) else net(given))
+        """Return the output of a forward pass.
+
+        Returns:
+            Logits, (1, labels); of a bare network the last block's tokens, (1, tokens, width).
+        """
+        answer = net(**given) if isinstance(given, dict) else net(given)
+        # In what transformers returns, either comes first. A network of our own returns the tensor.
+        output: Tensor = answer if isinstance(answer, Tensor) else answer[0]
+        return output
 
     def classifier(self, net: nn.Module) -> nn.Linear | None:
         """Return the layer with one output per label; None for a bare backbone."""
@@ -120,7 +122,13 @@ class Adapter:
 
     def blocks(self, net: nn.Module) -> list[Block]:
         """Return the transformer blocks in order, found by their q/k/v projections."""
-        return [_block(layer) for layer in _layers(net)]
+        modules = dict(net.named_modules())
+        return [
+            # Of `encoder.layer.0.attention.self`, the block is `encoder.layer.0`: a member of a list.
+            _block(modules[re.sub(r"\.\D*$", "", attention)], modules[attention], _PROJECTIONS[name])
+            for attention, _, name in (path.rpartition(".") for path in modules)
+            if name in _PROJECTIONS
+        ]
 
     def set_heads(self, block: Block, heads: int) -> None:
         """Set the attention's head count, as upstream's examples/transformers/prune_hf_vit.py does.
@@ -129,9 +137,16 @@ class Adapter:
             ZeroDivisionError: `heads` is 0.
         """
         width = block.out.in_features
-        numbers = dict.fromkeys(("num_attention_heads", "num_heads"), heads)
-        numbers |= dict.fromkeys(("attention_head_size", "head_dim"), width // heads)
-        numbers |= dict.fromkeys(("all_head_size", "embed_dim", "kdim", "vdim"), width)
+        numbers = {
+            "num_attention_heads": heads,
+            "num_heads": heads,
+            "attention_head_size": width // heads,
+            "head_dim": width // heads,
+            "all_head_size": width,
+            "embed_dim": width,
+            "kdim": width,
+            "vdim": width,
+        }
         for name, number in numbers.items():
             if hasattr(block.attention, name):
                 setattr(block.attention, name, number)
@@ -144,26 +159,7 @@ class Adapter:
         """Set the network's own copies of its parameters' sizes; the parameters are given by name."""
 
 
-def _layers(net: nn.Module) -> Iterator[nn.Module]:
-    """Yield the encoder's layers: the members of the innermost ModuleLists whose members all hold attention."""
-    for module in net.modules():
-        if _is_stack(module) and not any(_is_stack(inner) for inner in module.modules() if inner is not module):
-            yield from module.children()
-
-
-def _is_stack(module: nn.Module) -> bool:
-    layers = list(module.children()) if isinstance(module, nn.ModuleList) else []
-    return bool(layers) and all(next(_attention(layer), None) for layer in layers)
-
-
-def _attention(layer: nn.Module) -> Iterator[tuple[nn.Module, tuple[str, str, str]]]:
-    """Yield the modules that have three projections, and their names."""
-    for module in layer.modules():
-        yield from ((module, names) for names in _PROJECTIONS if hasattr(module, names[0]))
-
-
-def _block(layer: nn.Module) -> Block:
-    attention, names = next(_attention(layer))
+def _block(layer: nn.Module, attention: nn.Module, names: tuple[str, str, str]) -> Block:
     query, key, value = (getattr(attention, name) for name in names)
     # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's two.
     out, fc1, fc2 = (

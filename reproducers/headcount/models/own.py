@@ -1,52 +1,47 @@
 """A ViT of our own, with attention as other libraries have it: fused as in timm, grouped, or PyTorch's own."""
 
-from functools import partial
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, randn
 from transformers.integrations.sdpa_attention import repeat_kv
 
-from headcount.models import isotropic
-from headcount.models.model import Model
+from headcount.models import Model, isotropic
 
 
 class Fused(nn.Module):
-    """Attention whose three projections are one layer, as in timm. It is taken apart in one of three ways."""
+    """Attention whose three projections are one layer, as in timm. It is taken apart in one of three ways.
 
-    def __init__(self, model: Model, apart: str) -> None:
-        """Build attention as wide as the residual stream."""
+    It is as wide as the residual stream, as all attention here is.
+    """
+
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.num_heads, self.head_dim, self.apart = model.heads, model.head_dim, apart
+        self.num_heads, self.head_dim, self.family = model.heads, model.head_dim, model.family
         self.qkv = nn.Linear(model.width, 3 * model.width)
         self.proj = nn.Linear(model.width, model.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, tokens, width) to the same shape."""
-        q, k, v = self._apart(self.qkv(tokens))
-        read: Tensor = self.proj(_attend(q, k, v, self.head_dim))
-        return read
-
-    def _apart(self, fused: Tensor) -> tuple[Tensor, ...]:
-        batch, tokens, channels = fused.shape
+        fused = self.qkv(tokens)
+        batch, count, channels = fused.shape
         sizes = (self.num_heads, channels // (3 * self.num_heads))
-        if self.apart == "chunk":
-            return tuple(part.reshape(batch, tokens, *sizes).transpose(1, 2) for part in fused.chunk(3, dim=-1))
-        qkv = fused.reshape(batch, tokens, 3, *sizes).permute(2, 0, 3, 1, 4)
-        # Older releases of timm index.
-        return qkv.unbind(0) if self.apart == "unbind" else (qkv[0], qkv[1], qkv[2])
+        if self.family == "fused_chunk":
+            q, k, v = (part.reshape(batch, count, *sizes).transpose(1, 2) for part in fused.chunk(3, dim=-1))
+        else:
+            qkv = fused.reshape(batch, count, 3, *sizes).permute(2, 0, 3, 1, 4)
+            # Older releases of timm index.
+            q, k, v = qkv.unbind(0) if self.family == "fused_unbind" else (qkv[0], qkv[1], qkv[2])
+        return _attend(q, k, v, self.head_dim, self.proj)
 
 
 class Grouped(nn.Module):
     """Grouped-query attention: several heads of queries read one of keys and values, repeated for them."""
 
     def __init__(self, model: Model) -> None:
-        """Build attention as wide as the residual stream."""
         super().__init__()
         self.num_heads, self.head_dim = model.heads, model.head_dim
-        read = model.width // model.traits.queries_per_kv
         self.q_proj = nn.Linear(model.width, model.width)
-        self.k_proj, self.v_proj = (nn.Linear(model.width, read) for _ in "kv")
+        self.k_proj, self.v_proj = (nn.Linear(model.width, model.width // model.traits.queries_per_kv) for _ in "kv")
         self.o_proj = nn.Linear(model.width, model.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -57,44 +52,37 @@ class Grouped(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         k, v = (repeat_kv(states, self.num_heads // states.shape[1]) for states in (k, v))
-        read: Tensor = self.o_proj(_attend(q, k, v, self.head_dim))
-        return read
+        return _attend(q, k, v, self.head_dim, self.o_proj)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int) -> Tensor:
-    """Return (batch, tokens, all heads' channels) of q, k and v, each (batch, heads, tokens, head dim)."""
-    weights: Tensor = (q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1)
-    return (weights @ v).transpose(1, 2).flatten(2)
+def _attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, out: nn.Linear) -> Tensor:
+    """Return (batch, tokens, width) of q, k and v, each (batch, heads, tokens, head dim)."""
+    read: Tensor = out(((q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+    return read
 
 
 class SelfAttention(nn.MultiheadAttention):
     """`nn.MultiheadAttention` on one input, as in torchvision: its channels are those of the residual stream."""
 
     def __init__(self, model: Model) -> None:
-        """Build attention as wide as the residual stream."""
         super().__init__(model.width, model.heads, batch_first=True)
 
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
         """Map (batch, tokens, width) to the same shape."""
-        read: Tensor = super().forward(tokens, tokens, tokens, need_weights=False)[0]
-        return read
+        return super().forward(tokens, tokens, tokens, need_weights=False)[0]
 
 
-#: Family -> its attention, (batch, tokens, width) twice.
-_ATTENTION = {f"fused_{apart}": partial(Fused, apart=apart) for apart in ("unbind", "index", "chunk")} | {
-    "grouped": Grouped,
-    "multihead": SelfAttention,
-}
+#: Family -> its attention. All others' is fused.
+_ATTENTION = {"grouped": Grouped, "multihead": SelfAttention}
 
 
 class Layer(nn.Module):
     """A block: attention, then an MLP, each on a norm and beside the residual stream."""
 
     def __init__(self, model: Model) -> None:
-        """Build a block with a model's sizes."""
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(model.width), nn.LayerNorm(model.width)
-        self.attn = _ATTENTION[model.family](model)
+        self.attn = _ATTENTION.get(model.family, Fused)(model)
         self.fc1, self.fc2 = nn.Linear(model.width, model.mlp), nn.Linear(model.mlp, model.width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -108,11 +96,9 @@ class Net(nn.Module):
     """The network: patches, blocks, and a classifier of the tokens' mean unless it is bare."""
 
     def __init__(self, model: Model) -> None:
-        """Build the network with a model's sizes."""
         super().__init__()
-        tokens = (model.image // model.patch) ** 2
         self.patches = nn.Conv2d(3, model.width, model.patch, model.patch)
-        self.positions = nn.Parameter(torch.randn(1, tokens, model.width))
+        self.positions = nn.Parameter(randn(1, (model.image // model.patch) ** 2, model.width))
         self.layers = nn.ModuleList(Layer(model) for _ in range(model.layers))
         self.norm = nn.LayerNorm(model.width)
         self.classifier = nn.Linear(model.width, model.labels) if model.labels else None
@@ -120,9 +106,8 @@ class Net(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (batch, labels); a bare one returns (batch, tokens, width)."""
         tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
-        for layer in self.layers:
+        for layer in (*self.layers, self.norm):
             tokens = layer(tokens)
-        tokens = self.norm(tokens)
         if self.classifier is not None:
             tokens = self.classifier(tokens.mean(1))
         return tokens
@@ -149,5 +134,7 @@ class Multihead(Adapter):
 
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:  # noqa: ARG002 - the same in all builds
         """Return groups of channels in the place of heads, as in upstream's examples/torchvision_models."""
-        groups = {block.attention: block.attention.num_heads for block in self.blocks(net)}
-        return {"num_heads": {}, "out_channel_groups": groups}
+        return {
+            "num_heads": {},
+            "out_channel_groups": {block.attention: block.attention.num_heads for block in self.blocks(net)},
+        }

@@ -6,11 +6,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from headcount.models.isotropic import Adapter, Block
-from headcount.models.model import Model
+from headcount.models import Model, isotropic
 
 
-class Pvt(Adapter):
+class Pvt(isotropic.Adapter):
     """PVT: all stages but the last read keys and values through a convolution."""
 
     def numbers(self, model: Model) -> dict[str, Any]:
@@ -29,11 +28,12 @@ class Pvt(Adapter):
             "mlp_ratios": [model.mlp // model.width] * model.stages,
         }
 
-    def blocks(self, net: nn.Module) -> list[Block]:
+    def blocks(self, net: nn.Module) -> list[isotropic.Block]:
         """Return the blocks in order, with what reduces the sequence that keys and values are read from."""
-        reducing = nn.Conv2d | nn.LayerNorm
         return [
-            replace(block, reduction=tuple(m for m in block.attention.children() if isinstance(m, reducing)))
+            replace(
+                block, reduction=tuple(m for m in block.attention.children() if isinstance(m, nn.Conv2d | nn.LayerNorm))
+            )
             for block in super().blocks(net)
         ]
 
@@ -44,7 +44,7 @@ class Pvt(Adapter):
                 module.num_channels = parameters[f"{name}.projection.weight"].shape[1]
 
 
-class Swin(Adapter):
+class Swin(isotropic.Adapter):
     """Swin and Swin v2: attention in windows of two tokens by two, with numbers for each head."""
 
     def numbers(self, model: Model) -> dict[str, Any]:
@@ -71,8 +71,10 @@ class Swin(Adapter):
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:
         """Return a pruner for what merges tokens, as in upstream's examples/transformers/prune_hf_swin.py."""
         merging = next(type(module) for module in net.modules() if hasattr(module, "reduction"))
-        types = (nn.Linear, nn.LayerNorm, merging)
-        return {"customized_pruners": {merging: _merging(pruning.pruner.function)}, "root_module_types": types}
+        return {
+            "customized_pruners": {merging: _merging(pruning.pruner.function)},
+            "root_module_types": (nn.Linear, nn.LayerNorm, merging),
+        }
 
 
 def _merging(function: Any) -> Any:

@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 
-from headcount.models import isotropic
-from headcount.models.model import Model
+from headcount.models import Model, isotropic
 
 #: CLIP's encoder of texts, which no classifier of images uses, as small as it can be.
 _TEXT = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
@@ -22,8 +21,9 @@ class Clip(isotropic.Adapter):
         """Return the config. A classifier's holds those of both encoders."""
         if not model.labels:
             return super().config(model)
-        image = self.numbers(model) | self.fixed
-        return super().named("Config")(vision_config=image, text_config=_TEXT, num_labels=model.labels)
+        return super().named("Config")(
+            vision_config=self.numbers(model) | self.fixed, text_config=_TEXT, num_labels=model.labels
+        )
 
 
 class Dinov2(isotropic.Adapter):

@@ -6,12 +6,11 @@ Upstream's sentences are quoted where they decide something.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from headcount.matrix import Cell, Config, Criterion, Second
-from headcount.matrix.config import REDUCED, Scope
+from headcount.matrix import REDUCED, Cell, Config, Criterion, Scope, Second
 from headcount.models import Model, synthetic_channels, synthetic_heads
 from headcount.oracle.verdict import Rule
 
@@ -77,10 +76,6 @@ class Expectation:
     channel_importance: Mapping[str, tuple[float, ...]]
     round_to: int | None
 
-    def count(self, *dimensions: str) -> Count | None:
-        """Return what is said of a dimension, or of several in all; None if nothing is."""
-        return next((count for count in self.counts if count.dimensions == dimensions), None)
-
     @property
     def blocks(self) -> int:
         """How many transformer blocks there are."""
@@ -89,8 +84,7 @@ class Expectation:
     @property
     def channels(self) -> tuple[str, ...]:
         """The dimensions that are found in the weights by their own name."""
-        single = (count.dimensions[0] for count in self.counts if not count.scope)
-        return tuple(dimension for dimension in single if dimension.partition(".")[0] not in ("heads", "dims"))
+        return tuple(c.dimensions[0] for c in self.counts if not c.scope and c.dimension not in ("heads", "dims"))
 
 
 #: Criteria under which a larger factor on the weights is a larger score. FPGM looks for the median,
@@ -130,8 +124,8 @@ def promised(cell: Cell) -> Expectation:
 
 def prunes_heads(config: Config) -> bool:
     """Return whether some block is to lose heads."""
-    ratios = [config.head_pruning_ratio, *(ratio for _, ratio in config.head_pruning_ratio_dict)]
-    return config.prune_num_heads and any(ratio > 0 for ratio in ratios)
+    ratios = (config.head_pruning_ratio, *dict(config.head_pruning_ratio_dict).values())
+    return config.prune_num_heads and max(ratios) > 0
 
 
 def prunes_in_groups(cell: Cell) -> bool:
@@ -144,9 +138,11 @@ def keeps_width(config: Config) -> bool:
     return "residual_outputs" in config.ignored_layers
 
 
-def keeps_attention(cell: Cell) -> bool:
-    """Return whether attention is one layer with the width, and the width is ignored."""
-    return cell.model.traits.uses_multihead_attention and keeps_width(cell.config)
+def is_prunable(cell: Cell, block: int) -> bool:
+    """Return whether a block may lose heads, or channels of each: its attention is not ignored, and not in groups."""
+    # One nn.MultiheadAttention is ignored with the width.
+    ignored = cell.model.traits.uses_multihead_attention and keeps_width(cell.config)
+    return not (ignored or prunes_in_groups(cell) or f"qkv.{block}" in cell.config.ignored_layers)
 
 
 # --- counts ------------------------------------------------------------------------------------
@@ -172,9 +168,8 @@ def kept_from(count: int, ratio: Fraction, at_least: int = 1, rounds: int = 1) -
     return current
 
 
-def span(counts: Iterable[int]) -> Counts:
+def span(counts: Collection[int]) -> Counts:
     """Return every count between the smallest and the largest."""
-    counts = tuple(counts)
     return frozenset(range(min(counts), max(counts) + 1))
 
 
@@ -185,9 +180,8 @@ def pruners(config: Config) -> int:
 
 def _rule(config: Config, plain: Rule, *, own: bool) -> Rule:
     """Return the promise that a count comes from: a ratio of its own, several steps, or the plain one."""
-    if own:
-        return Rule.RATIOS
-    return Rule.STEPS if config.iterative_steps > 1 else plain
+    shared = Rule.STEPS if config.iterative_steps > 1 else plain
+    return Rule.RATIOS if own else shared
 
 
 # --- heads -------------------------------------------------------------------------------------
@@ -197,44 +191,37 @@ def _heads(cell: Cell) -> Iterator[Count]:
     """Yield each block's heads: "head_pruning_ratio (float): head pruning ratio"."""
     config = cell.config
     for block, heads in enumerate(cell.model.block_heads):
-        own = own_head_ratio(config, block)
-        if not loses_heads(cell, block):
-            allowed, rule = frozenset({heads}), Rule.WHOLE_HEADS
-        else:
-            ratio = config.head_pruning_ratio if own is None else own
-            rule = _rule(config, Rule.HEAD_COUNTS, own=own is not None)
-            allowed = (
-                frozenset(range(1 if ratio < 1 else 0, heads + 1))
-                if config.global_pruning and own is None
-                else kept_from(heads, ratio, rounds=pruners(config))
-            )
+        ratio, own = head_ratio(cell, block), head_scope(config, block)[0]
+        rule = _rule(config, Rule.HEAD_COUNTS, own=bool(own)) if ratio else Rule.WHOLE_HEADS
+        allowed = kept_from(heads, ratio, rounds=pruners(config))
+        if ratio and config.global_pruning and not own:
+            allowed = frozenset(range(1 if ratio < 1 else 0, heads + 1))
         yield Count((f"heads.{block}",), allowed, rule, heads)
 
 
-def loses_heads(cell: Cell, block: int) -> bool:
-    """Return whether a block may lose heads at all: "prune_num_heads (bool): remove entire heads"."""
-    config, own = cell.config, own_head_ratio(cell.config, block)
-    named = not prunes_in_groups(cell) and not keeps_attention(cell) and f"qkv.{block}" not in config.ignored_layers
-    return named and config.prune_num_heads and (config.head_pruning_ratio if own is None else own) > 0
+def head_ratio(cell: Cell, block: int) -> Fraction:
+    """Return the share of heads that a block is to lose: "prune_num_heads (bool): remove entire heads". 0 for none."""
+    _, ratio = head_scope(cell.config, block)
+    return ratio if cell.config.prune_num_heads and is_prunable(cell, block) else Fraction(0)
 
 
-def own_head_ratio(config: Config, block: int) -> Fraction | None:
-    """Return a block's own: "head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio"."""
-    for scope, ratio in config.head_pruning_ratio_dict:
-        if any(dimension.partition(".")[2] == str(block) for dimension in scope):
-            return ratio
-    return None
+def head_scope(config: Config, block: int) -> tuple[Scope, Fraction]:
+    """Return a block's ratio, after the modules that share it; () where it is the one for all.
+
+    "head_pruning_ratio_dict (Dict[nn.Module, float]): layer-specific head pruning ratio"
+    """
+    given = config.head_pruning_ratio_dict
+    own = (item for item in given if any(module.endswith(f".{block}") for module in item[0]))
+    return next(own, ((), config.head_pruning_ratio))
 
 
 def _head_total(cell: Cell) -> Iterator[Count]:
     """Yield the total of the blocks without a ratio of their own, in global pruning. One head a block wins over it."""
-    config, heads = cell.config, cell.model.block_heads
-    ranked = [b for b in range(len(heads)) if loses_heads(cell, b) and own_head_ratio(config, b) is None]
+    config, heads = cell.config, enumerate(cell.model.block_heads)
+    ranked = {f"heads.{b}": count for b, count in heads if head_ratio(cell, b) and not head_scope(config, b)[0]}
     if config.global_pruning and ranked:
-        total = sum(heads[block] for block in ranked)
-        allowed = kept_from(total, config.head_pruning_ratio, len(ranked), pruners(config))
-        rule = _rule(config, Rule.HEAD_COUNTS, own=False)
-        yield Count(tuple(f"heads.{block}" for block in ranked), allowed, rule, total, "heads")
+        allowed = kept_from(sum(ranked.values()), config.head_pruning_ratio, len(ranked), pruners(config))
+        yield Count(tuple(ranked), allowed, _rule(config, Rule.HEAD_COUNTS, own=False), sum(ranked.values()), "heads")
 
 
 # --- channels ----------------------------------------------------------------------------------
@@ -242,48 +229,44 @@ def _head_total(cell: Cell) -> Iterator[Count]:
 
 def _head_dims(cell: Cell) -> Iterator[Count]:
     """Yield each block's channels per head: "prune_head_dims (bool): remove head dimensions"."""
-    model, config = cell.model, cell.config
-    for block in range(model.layers):
-        name = (f"dims.{block}",)
-        if prunes_in_groups(cell) and not keeps_width(config):
-            yield _channels_of(cell, "width", model.head_dim, name)
-        elif config.prune_head_dims and not keeps_attention(cell) and f"qkv.{block}" not in config.ignored_layers:
-            yield _channels_of(cell, name[0], model.head_dim, name)
+    size, config = cell.model.head_dim, cell.config
+    # Of a layer with groups of channels, each group loses as large a share as the width.
+    grouped = prunes_in_groups(cell) and not keeps_width(config)
+    for block in range(cell.model.layers):
+        if grouped or (config.prune_head_dims and is_prunable(cell, block)):
+            yield _channels_of(config, f"dims.{block}", size)
         else:
-            yield Count(name, frozenset({model.head_dim}), Rule.WHOLE_HEADS, model.head_dim)
+            yield Count((f"dims.{block}",), frozenset({size}), Rule.WHOLE_HEADS, size)
 
 
 def _channels(cell: Cell) -> Iterator[Count]:
     """Yield labels, width and MLPs: ignored layers keep their outputs, all others follow the ratio."""
-    model = cell.model
-    if model.labels:
-        yield Count(("labels",), frozenset({model.labels}), Rule.CHANNEL_COUNTS, model.labels)
-    for dimension, width in model.widths.items():
-        if keeps_width(cell.config):
-            yield Count((dimension,), frozenset({width}), Rule.CHANNEL_COUNTS, width)
-        elif model.traits.uses_multihead_attention:  # what is left of attention's channels decides
-            yield Count((dimension,), frozenset(), Rule.CHANNEL_COUNTS, width)
-        else:
-            yield _channels_of(cell, dimension, width, (dimension,))
-    for dimension, width in model.reduced.items():
+    model, config = cell.model, cell.config
+    labels = {"labels": model.labels} if model.labels else {}
+    ignored, others = ({**labels, **model.widths}, {}) if keeps_width(config) else (labels, model.widths)
+    for dimension, size in ignored.items():
+        yield Count((dimension,), frozenset({size}), Rule.CHANNEL_COUNTS, size)
+    for dimension, size in others.items():
+        # Of one nn.MultiheadAttention, what is left of its heads decides.
+        undecided = Count((dimension,), frozenset(), Rule.CHANNEL_COUNTS, size)
+        yield undecided if model.traits.uses_multihead_attention else _channels_of(config, dimension, size)
+    for dimension, size in model.reduced.items():
         # The model's own code takes this layer to be as wide as what it reads: any count with which it runs.
-        yield Count((dimension,), frozenset(range(1, width + 1)), Rule.CHANNEL_COUNTS, width)
+        yield Count((dimension,), span({1, size}), Rule.CHANNEL_COUNTS, size)
     for block in range(model.layers):
-        yield _channels_of(cell, f"mlp.{block}", model.mlp_of(block), (f"mlp.{block}",))
+        yield _channels_of(config, f"mlp.{block}", model.mlp_of(block))
 
 
-def _channels_of(cell: Cell, dimension: str, size: int, name: tuple[str, ...]) -> Count:
+def _channels_of(config: Config, dimension: str, size: int) -> Count:
     """Return the allowed counts of one dimension alone; what is ranked together has a total as well."""
-    config = cell.config
-    own = channel_scope(config, dimension) is not None or config.max_pruning_ratio < 1 or bool(config.round_to)
-    rule = _rule(config, Rule.CHANNEL_COUNTS, own=own)
+    scope, ratio = channel_scope(config, dimension)
+    rule = _rule(config, Rule.CHANNEL_COUNTS, own=bool(scope or config.max_pruning_ratio < 1 or config.round_to))
     if is_ranked_together(config, dimension):
-        smallest = size - math.ceil(size * min(Fraction(1), config.max_pruning_ratio))
-        return Count(name, frozenset(range(max(smallest, 1), size + 1)), rule, size)
+        smallest = max(size - math.ceil(size * config.max_pruning_ratio), 1)
+        return Count((dimension,), span({smallest, size}), rule, size)
     # A maximum bounds each dimension by itself.
-    ratio = min(channel_ratio(config, dimension), config.max_pruning_ratio)
-    allowed = kept_from(size, ratio, rounds=pruners(config))
-    return Count(name, rounded(allowed, size, config.round_to), rule, size)
+    allowed = kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
+    return Count((dimension,), rounded(allowed, size, config.round_to), rule, size)
 
 
 def rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
@@ -297,45 +280,38 @@ def rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
     return frozenset(near | ({size} if size in allowed or not near else set()))
 
 
-def channel_ratio(config: Config, dimension: str) -> Fraction:
-    """Return a dimension's ratio: its own, or the one for all."""
-    own = channel_scope(config, dimension)
-    return config.pruning_ratio if own is None else own[1]
+def channel_scope(config: Config, dimension: str) -> tuple[Scope, Fraction]:
+    """Return a dimension's ratio, after the layers that share it; () where it is the one for all.
 
-
-def channel_scope(config: Config, dimension: str) -> tuple[Scope, Fraction] | None:
-    """Return a dimension's own ratio: "layer-specific pruning ratio. Will cover pruning_ratio if specified"."""
-    return next((item for item in config.pruning_ratio_dict if dimension in item[0]), None)
+    "pruning_ratio_dict: layer-specific pruning ratio. Will cover pruning_ratio if specified"
+    """
+    return next((item for item in config.pruning_ratio_dict if dimension in item[0]), ((), config.pruning_ratio))
 
 
 def is_ranked_together(config: Config, dimension: str) -> bool:
     """Return whether a dimension competes with others for one total."""
-    own = channel_scope(config, dimension)
-    if own is not None:
-        return len(own[0]) > 1
+    scope, _ = channel_scope(config, dimension)
     # "isomorphic (bool): enable isomorphic pruning": layers of the same structure share a scope.
-    return config.global_pruning or config.isomorphic
+    return len(scope) > 1 if scope else config.global_pruning or config.isomorphic
 
 
 def _channel_totals(cell: Cell) -> Iterator[Count]:
     """Yield one total for each tuple in `pruning_ratio_dict`, and one for all else that is ranked together."""
     model, config, sizes = cell.model, cell.config, rankable(cell)
     scopes = [(scope, " and ".join(scope)) for scope, _ in config.pruning_ratio_dict if len(scope) > 1]
-    free = [d for d in sizes if is_ranked_together(config, d) and channel_scope(config, d) is None]
+    free = [d for d in sizes if is_ranked_together(config, d) and not channel_scope(config, d)[0]]
     # Whether what is of no root type counts among all channels, no sentence says.
     if not model.reduced and (not config.documented or model.traits.uses_multihead_attention):
-        if config.isomorphic and not model.traits.uses_multihead_attention:
-            # Same structure, same scope: the width by itself, all MLPs, all attentions.
-            kinds = sorted({dimension.partition(".")[0] for dimension in free})
-            scopes += [(tuple(d for d in free if d.partition(".")[0] == kind), "all") for kind in kinds]
-        else:
-            scopes.append((tuple(free), "all"))
+        # Same structure, same scope: the width by itself, all MLPs, all attentions.
+        apart = config.isomorphic and not model.traits.uses_multihead_attention
+        kinds = sorted({dimension.partition(".")[0] for dimension in free}) if apart else [""]
+        scopes += [(tuple(d for d in free if kind in ("", d.partition(".")[0])), "all") for kind in kinds]
     for scope, name in scopes:
-        prunable = {dimension: sizes[dimension] for dimension in scope if not is_bystander(cell, dimension)}
+        prunable = [dimension for dimension in scope if not is_bystander(cell, dimension)]
         if prunable:
-            allowed = total_left(cell, prunable, channel_ratio(config, next(iter(prunable))), among=0)
+            allowed = total_left(cell, prunable, channel_scope(config, prunable[0])[1], among=0)
             rule = _rule(config, Rule.CHANNEL_COUNTS, own=name != "all")
-            yield Count(tuple(prunable), allowed, rule, sum(prunable.values()), name)
+            yield Count(tuple(prunable), allowed, rule, sum(sizes[d] for d in prunable), name)
 
 
 def rankable(cell: Cell) -> dict[str, int]:
@@ -352,33 +328,32 @@ def rankable(cell: Cell) -> dict[str, int]:
 def is_bystander(cell: Cell, dimension: str) -> bool:
     """Return whether a dimension is of a kind that never goes, though it may be in the ranking."""
     kind = dimension.partition(".")[0]
-    if cell.model.traits.uses_multihead_attention and channel_scope(cell.config, dimension) is None:
+    if cell.model.traits.uses_multihead_attention and not channel_scope(cell.config, dimension)[0]:
         return kind != "mlp"
     return kind == "dims" and not cell.config.prune_head_dims
 
 
-def total_left(cell: Cell, prunable: Mapping[str, int], ratio: Fraction, *, among: int) -> Counts:
-    """Return what may be left in all of these: every count between the least and the most.
+def total_left(cell: Cell, dimensions: Iterable[str], ratio: Fraction, *, among: int) -> Counts:
+    """Return what may be left in all of these dimensions: every count between the least and the most.
 
     Args:
         among: entries of the ranking that belong to bystanders: of those that go, up to so many may fall on them.
     """
-    config, count, at_least = cell.config, sum(prunable.values()), len(prunable)
-    both = kept_from(count + among, ratio, at_least, pruners(config))
-    low, high = min(both) - among, max(both)
-    slack = (config.round_to - 1) * at_least if config.round_to else 0  # each dimension moves by less than a multiple
-    low, high = max(low - slack, at_least), high + slack
+    config, sizes = cell.config, [rankable(cell)[dimension] for dimension in dimensions]
+    both = kept_from(sum(sizes) + among, ratio, len(sizes), pruners(config))
+    slack = (config.round_to - 1) * len(sizes) if config.round_to else 0  # each dimension moves by less than a multiple
+    low, high = max(min(both) - among - slack, len(sizes)), max(both) + slack
     if config.max_pruning_ratio < 1:
         # Each dimension is bounded by itself: their sum may fall short of the ratio, down to the maximum.
-        high = sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in prunable.values())
-    return span({low, max(low, min(high, count))})
+        high = sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in sizes)
+    return span({low, max(low, min(high, sum(sizes)))})
 
 
 # --- importance --------------------------------------------------------------------------------
 
 
 def _channel_importance(model: Model) -> dict[str, tuple[float, ...]]:
-    """Return each dimension's; of one nn.MultiheadAttention the width goes as head dims, or with heads."""
+    # The width of one nn.MultiheadAttention goes as head dims, or with heads.
     widths = {} if model.traits.uses_multihead_attention else model.widths
     importance = {dimension: synthetic_channels(width, 0) for dimension, width in widths.items()}
     for block in range(model.layers):

@@ -7,7 +7,7 @@ promise 12, what users do next, is not checked here.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 
 from headcount.observation import Observation, Problem
@@ -20,8 +20,6 @@ OUTPUT_TOLERANCE = 1e-4
 #: Channels whose synthetic importance is closer than this factor may be taken for each other: there are
 #: thousands in a row of a full-size model, and a criterion's sums are as exact as floats are.
 CHANNEL_MARGIN = 1.05
-
-Check = Callable[[Expectation, Observation], Iterable[Finding]]
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Promise:
     number: int
     rule: Rule
     sentence: str
-    check: Check
+    check: Callable[[Expectation, Observation], Iterable[Finding]]
 
 
 # --- what is in the weights --------------------------------------------------------------------
@@ -56,17 +54,12 @@ def _heads(kept: tuple[int, ...], head_dim: int) -> Mapping[int, tuple[int, ...]
     return {head: tuple(found) for head, found in channels.items()}
 
 
-def _dims(heads: Mapping[int, tuple[int, ...]]) -> list[int]:
-    """Return the numbers of channels that heads have left, each once."""
-    return sorted({len(channels) for channels in heads.values()})
-
-
 def counts_left(expectation: Expectation, observation: Observation) -> dict[str, int]:
     """Return dimension -> how many are left; heads and channels per head of each block as its queries have them."""
     left = {dimension: len(observation.kept.get(dimension, ())) for dimension in expectation.channels}
     for block in range(expectation.blocks):
         heads = heads_left(observation, f"q.{block}", expectation.head_dim)
-        left |= {f"heads.{block}": len(heads), f"dims.{block}": min(_dims(heads), default=0)}
+        left |= {f"heads.{block}": len(heads), f"dims.{block}": min(map(len, heads.values()), default=0)}
     return left
 
 
@@ -84,32 +77,29 @@ def reported_heads(expectation: Expectation, observation: Observation) -> Iterat
     """The pruner's own head count is the weights', for each projection that was listed."""
     rule, kind = Rule.REPORTED_HEADS, Kind.DESYNC
     if len(observation.reported) != expectation.blocks:
-        found, allowed = (len(observation.reported),), (expectation.blocks,)
-        yield Finding(rule, kind, Problem.BLOCKS, found=found, allowed=allowed)
+        yield Finding(rule, kind, Problem.BLOCKS, found=(len(observation.reported),), allowed=(expectation.blocks,))
         return
     for block, row in enumerate(observation.reported):
-        for name, reported in zip("qkv", (*row, None, None, None), strict=False):
-            actual = len(heads_left(observation, f"{name}.{block}", expectation.head_dim))
-            if name not in expectation.listed or reported == actual:
-                continue
+        said = dict(zip("qkv", row, strict=False))
+        for name in expectation.listed:
+            reported, actual = said.get(name), len(heads_left(observation, f"{name}.{block}", expectation.head_dim))
+            channels = len(observation.kept.get(f"{name}.{block}", ()))
             if reported is None:
                 yield Finding(rule, kind, Problem.FORGOTTEN, block, name)
-            else:
-                channels = len(observation.kept.get(f"{name}.{block}", ()))
+            elif reported != actual:
                 yield Finding(rule, kind, Problem.REPORTED, block, name, "", (reported,), (actual,), channels)
 
 
-def dense_weights(_: Expectation, observation: Observation) -> Iterator[Finding]:
+def dense_weights(_expectation: Expectation, observation: Observation) -> Iterator[Finding]:
     """Every survivor is the dense weight, in its place; what shares a dimension keeps the same indices of it."""
-    rule, kind = Rule.DENSE_WEIGHTS, Kind.WRONG_SHAPE
     for index, weight in enumerate(observation.unexpected_weights):
-        block = weight.dimension.partition(".")[2]
+        name, _, block = weight.dimension.partition(".")
         yield Finding(
-            rule,
-            kind,
+            Rule.DENSE_WEIGHTS,
+            Kind.WRONG_SHAPE,
             weight.problem,
             int(block) if block else None,
-            weight.dimension.partition(".")[0],
+            name,
             weight.parameter,
             weight.found,
             weight.expected,
@@ -117,7 +107,7 @@ def dense_weights(_: Expectation, observation: Observation) -> Iterator[Finding]
         )
     for dimension, kept in observation.kept.items():
         if any(one >= next_ for one, next_ in pairwise(kept)):
-            yield Finding(rule, kind, Problem.ORDER, dimension=dimension)
+            yield Finding(Rule.DENSE_WEIGHTS, Kind.WRONG_SHAPE, Problem.ORDER, dimension=dimension)
 
 
 # --- 4: whole heads ----------------------------------------------------------------------------
@@ -129,8 +119,9 @@ def whole_heads(expectation: Expectation, observation: Observation) -> Iterator[
     for block in range(expectation.blocks):
         heads = {name: heads_left(observation, f"{name}.{block}", expectation.head_dim) for name in "qkvo"}
         for name, found in heads.items():
-            if len(_dims(found)) > 1:
-                yield Finding(rule, kind, Problem.UNEVEN_HEADS, block, name, found=tuple(_dims(found)))
+            dims = sorted({len(channels) for channels in found.values()})
+            if len(dims) > 1:
+                yield Finding(rule, kind, Problem.UNEVEN_HEADS, block, name, found=tuple(dims))
         for reading, read, both in (("q", "k", "qk"), ("o", "v", "vo")):
             if not _reads(heads[reading], heads[read], expectation.queries_per_kv):
                 yield Finding(rule, kind, Problem.UNLIKE_CHANNELS, block, both)
@@ -151,33 +142,25 @@ def _reads(queries: Mapping[int, tuple[int, ...]], read: Mapping[int, tuple[int,
 # --- 3, 4, 5, 9, 10: counts --------------------------------------------------------------------
 
 
-def counts_by(rule: Rule) -> Check:
-    """Return the check of those counts that come from one promise: heads first, then channels, totals last."""
-
-    def check(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
-        left = counts_left(expectation, observation)
-        for count in expectation.counts:
-            if count.rule is rule:
-                yield from _miscount(expectation, count, left)
-
-    return check
+def miscounts(rule: Rule, expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    """Those counts that come from one promise are among what is allowed: heads first, then channels, totals last."""
+    left = counts_left(expectation, observation)
+    for count in expectation.counts:
+        if count.rule is rule:
+            yield from _miscount(expectation, count, left)
 
 
 def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -> Iterator[Finding]:
     found = sum(left[dimension] for dimension in count.dimensions)
     kind = Kind.WRONG_HEADS if count.dimension == "heads" else Kind.WRONG_SHAPE
-    single = len(count.dimensions) == 1 and not count.scope
-    name, block = (count.dimension, count.block) if single else ("+".join(count.dimensions), None)
-    if single and "." not in count.dimensions[0]:
-        block = None
+    block = count.block if "." in count.dimensions[0] and not count.scope else None
+    name = "+".join(count.dimensions) if block is None else count.dimension
     if found not in count.allowed:
-        problem, allowed = Problem.COUNT if single else Problem.TOTAL, tuple(sorted(count.allowed))
+        problem, allowed = Problem.TOTAL if count.scope else Problem.COUNT, tuple(sorted(count.allowed))
         yield Finding(count.rule, kind, problem, block, name, "", (found,), allowed, count.dense)
-    multiple = expectation.round_to
-    if count.dimension == "dims" and single and multiple and found != count.dense:
-        heads = left[f"heads.{count.block}"]
-        if found % multiple and found * heads % multiple:
-            yield Finding(Rule.RATIOS, kind, Problem.MULTIPLE, block, name, "", (heads, found), (multiple,))
+    heads, multiple = left.get(f"heads.{block}", 0), expectation.round_to
+    if multiple and name == "dims" and found != count.dense and heads * found % multiple:
+        yield Finding(Rule.RATIOS, kind, Problem.MULTIPLE, block, name, "", (heads, found), (multiple,))
 
 
 # --- 7: the least important go -----------------------------------------------------------------
@@ -185,19 +168,14 @@ def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -
 
 def least_important(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
     """What went is what is least important; a block may keep its last head, however unimportant."""
-    if expectation.head_importance is not None:
-        yield from _least_important_heads(expectation, observation, expectation.head_importance)
-        if expectation.groups:
-            yield from _least_important_groups(expectation, observation, expectation.head_importance)
+    yield from _least_important_heads(expectation, observation)
+    if expectation.groups:
+        yield from _least_important_groups(expectation, observation)
     yield from _least_important_channels(expectation, observation)
 
 
-Importance = tuple[tuple[float, ...], ...]
-
-
-def _least_important_heads(
-    expectation: Expectation, observation: Observation, importance: Importance
-) -> Iterator[Finding]:
+def _least_important_heads(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    importance = expectation.head_importance or ()
     survivors = [heads_left(observation, f"q.{b}", expectation.head_dim).keys() for b in range(len(importance))]
     every = [(value, block, head) for block, row in enumerate(importance) for head, value in enumerate(row)]
     gone = [item for item in every if item[2] not in survivors[item[1]]]
@@ -206,8 +184,8 @@ def _least_important_heads(
         for item in every
         if item[2] in survivors[item[1]] and (len(survivors[item[1]]) > 1 or not expectation.across)
     ]
-    total = next((count.dimensions for count in expectation.counts if count.scope == "heads"), ())
-    across = {int(dimension.partition(".")[2]) for dimension in total} if expectation.across else set()
+    totals = (count.dimensions for count in expectation.counts if count.scope == "heads" and expectation.across)
+    across = {int(dimension.partition(".")[2]) for dimension in next(totals, ())}
     each = expectation.queries_per_kv
 
     def rank_alone(item: tuple[float, int, int]) -> tuple[int, int]:
@@ -216,29 +194,34 @@ def _least_important_heads(
 
     for unit in dict.fromkeys(map(rank_alone, gone)):
         worst = max(item for item in gone if rank_alone(item) == unit)
-        rivals = [item for item in stays if rank_alone(item) == unit or {unit[0], item[1]} <= across]
-        best = min(rivals, default=worst)
+        best = min((item for item in stays if rank_alone(item) == unit or {unit[0], item[1]} <= across), default=worst)
         if best[0] < worst[0]:
-            heads = (worst[2], best[2], best[1])
             yield Finding(
-                Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.HEAD_RANKING, unit[0], "heads", found=heads
+                Rule.LEAST_IMPORTANT,
+                Kind.WRONG_SELECTION,
+                Problem.HEAD_RANKING,
+                unit[0],
+                "heads",
+                found=(worst[2], best[2], best[1]),
             )
 
 
-def _least_important_groups(
-    expectation: Expectation, observation: Observation, importance: Importance
-) -> Iterator[Finding]:
+def _least_important_groups(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
     """Yield groups that went though another one is less by its mean and by its best head."""
     each = expectation.queries_per_kv
-    for block, row in enumerate(importance):
+    for block, row in enumerate(expectation.head_importance or ()):
         read = heads_left(observation, f"k.{block}", expectation.head_dim)
         groups = [row[start : start + each] for start in range(0, len(row), each)]
         for gone, more in enumerate(groups):
             less = [g for g in read if sum(groups[g]) < sum(more) and max(groups[g]) < max(more)]
             if gone not in read and less:
-                heads = (gone, min(less))
                 yield Finding(
-                    Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.GROUP_RANKING, block, "k", found=heads
+                    Rule.LEAST_IMPORTANT,
+                    Kind.WRONG_SELECTION,
+                    Problem.GROUP_RANKING,
+                    block,
+                    "k",
+                    found=(gone, min(less)),
                 )
 
 
@@ -260,8 +243,8 @@ def masked_output(_: Expectation, observation: Observation) -> Iterator[Finding]
     """The output is the dense model's with the removed parts masked."""
     gap = observation.output_gap
     if gap is not None and not gap <= OUTPUT_TOLERANCE:
-        millionths = round(min(gap, 1e6) * 1e6)
-        yield Finding(Rule.MASKED_OUTPUT, Kind.WRONG_OUTPUT, Problem.OUTPUT, found=(millionths,))
+        # In millionths.
+        yield Finding(Rule.MASKED_OUTPUT, Kind.WRONG_OUTPUT, Problem.OUTPUT, found=(round(min(gap, 1e6) * 1e6),))
 
 
 def side_effects(_: Expectation, observation: Observation) -> Iterator[Finding]:
@@ -269,8 +252,7 @@ def side_effects(_: Expectation, observation: Observation) -> Iterator[Finding]:
     for effect in observation.effects:
         counted = effect.problem is Problem.CHANNEL_GROUPS
         change, found = ("", (int(effect.after),)) if counted else (f"{effect.before}>{effect.after}", ())
-        problem = effect.problem
-        yield Finding(Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, problem, None, change, effect.where, found)
+        yield Finding(Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, effect.problem, None, change, effect.where, found)
 
 
 _DEPGRAPH = "automatically identify dependencies and collect groups for pruning"
@@ -293,28 +275,33 @@ STAGES: tuple[tuple[Promise, ...], ...] = (
         ),
     ),
     (
-        Promise(3, Rule.HEAD_COUNTS, "head_pruning_ratio (float): head pruning ratio.", counts_by(Rule.HEAD_COUNTS)),
+        Promise(
+            3, Rule.HEAD_COUNTS, "head_pruning_ratio (float): head pruning ratio.", partial(miscounts, Rule.HEAD_COUNTS)
+        ),
         Promise(
             4,
             Rule.WHOLE_HEADS,
             "prune_head_dims (bool): remove head dimensions in multi-head attention.",
-            counts_by(Rule.WHOLE_HEADS),
+            partial(miscounts, Rule.WHOLE_HEADS),
         ),
         Promise(
-            5, Rule.CHANNEL_COUNTS, "pruning_ratio (float): global channel sparisty.", counts_by(Rule.CHANNEL_COUNTS)
+            5,
+            Rule.CHANNEL_COUNTS,
+            "pruning_ratio (float): global channel sparisty.",
+            partial(miscounts, Rule.CHANNEL_COUNTS),
         ),
         Promise(
             9,
             Rule.STEPS,
             "The pruner will prune the model iteratively for several steps to achieve the target pruning ratio.",
-            counts_by(Rule.STEPS),
+            partial(miscounts, Rule.STEPS),
         ),
         Promise(
             10,
             Rule.RATIOS,
             "pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover pruning_ratio if "
             "specified; max_pruning_ratio, round_to and head_pruning_ratio_dict in the same docstring.",
-            counts_by(Rule.RATIOS),
+            partial(miscounts, Rule.RATIOS),
         ),
     ),
 )

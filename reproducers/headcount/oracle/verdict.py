@@ -96,6 +96,11 @@ class Finding:
             raise ValueError(f"{self.problem} without its numbers")
 
     @property
+    def place(self) -> str:
+        """The dimension, with its block if it has one: `heads.0`, `width`."""
+        return self.dimension if self.block is None else f"{self.dimension}.{self.block}"
+
+    @property
     def side(self) -> Side:
         """On which side a count misses."""
         if self.problem not in _COUNTED:
@@ -163,10 +168,11 @@ class Verdict:
         """What tells this failure from others."""
         if self.failure is not None:
             return Signature(self.kind, self.failure.exception, self.failure.text, self.failure.frame)
-        if self.finding is not None:
-            found = self.finding
-            return Signature(self.kind, problem=found.problem, dimension=found.dimension, side=found.side)
-        return Signature(self.kind, message=without_numbers(self.detail))
+        if self.finding is None:
+            return Signature(self.kind, message=without_numbers(self.detail))
+        return Signature(
+            self.kind, problem=self.finding.problem, dimension=self.finding.dimension, side=self.finding.side
+        )
 
     @property
     def found(self) -> str:
@@ -175,7 +181,5 @@ class Verdict:
             return f"{self.failure.exception}@{self.failure.frame.rpartition('.')[2]}"
         if self.finding is None:
             return self.detail
-        found = self.finding
-        place = found.dimension if found.block is None else f"{found.dimension}.{found.block}"
-        numbers = "" if found.problem is Problem.OUTPUT else ",".join(map(str, found.found))
-        return f"{found.problem}:{'@'.join(filter(None, (place, found.where)))}={numbers}"
+        numbers = "" if self.finding.problem is Problem.OUTPUT else ",".join(map(str, self.finding.found))
+        return f"{self.finding.problem}:{'@'.join(filter(None, (self.finding.place, self.finding.where)))}={numbers}"

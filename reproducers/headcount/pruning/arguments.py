@@ -5,8 +5,7 @@ from fractions import Fraction
 from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor, nn, ones
 
 from headcount.matrix.config import CONSTRUCTED, Config, Criterion
 from headcount.models import Model
@@ -20,17 +19,19 @@ def arguments(
     Args:
         always: the layers ignored whatever the config.
     """
-    keywords = config.keywords().items()
-    found: dict[str, Any] = {name: float(value) if isinstance(value, Fraction) else value for name, value in keywords}
+    found: dict[str, Any] = {
+        name: float(value) if isinstance(value, Fraction) else value for name, value in config.keywords().items()
+    }
     for name in found.keys() & {"head_pruning_ratio_dict", "pruning_ratio_dict"}:
         scopes = {_modules(scope, blocks): float(ratio) for scope, ratio in found[name].items()}
         found[name] = {scope if len(scope) > 1 else scope[0]: ratio for scope, ratio in scopes.items()}
-    ignored = [*always, *_modules(config.ignored_layers, blocks)]
-    return found | {"ignored_layers": ignored, "num_heads": num_heads}
+    return found | {
+        "ignored_layers": [*always, *_modules(config.ignored_layers, blocks)],
+        "num_heads": num_heads,
+    }
 
 
 def _modules(names: Sequence[str], blocks: Sequence[Any]) -> tuple[nn.Module, ...]:
-    """Return the modules that a config names."""
     named = {"residual_outputs": tuple(layer for block in blocks for layer in block.residual_outputs)}
     for index, block in enumerate(blocks):
         named |= {
@@ -58,7 +59,7 @@ def criterion(pruning: ModuleType, criterion: Criterion, model: Model) -> Any:
 
 def _constant(group: Any, **_: Any) -> Tensor:
     """A criterion of a user's own: "importance (Callable): importance estimator". All channels are alike to it."""
-    return torch.ones(len(group[0][1]))
+    return ones(len(group[0][1]))
 
 
 def feed(criterion: Criterion, importance: Any, pruner: Any, net: nn.Module, forward: Callable[[], Tensor]) -> None:

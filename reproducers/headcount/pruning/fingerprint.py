@@ -5,12 +5,8 @@ In a tensor of n float32 values the lowest `ceil(log2 n)` bits of the mantissa h
 values; the index can be read back from any survivor, without trusting anyone's bookkeeping.
 """
 
-import math
-from functools import cache
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from headcount.observation import Problem
 
@@ -20,7 +16,7 @@ _MULTIPLIER = 0x9E3779B1 - (1 << 32)
 _SIGN_MULTIPLIER = 0x85EBCA77 - (1 << 32)
 
 
-def encode(values: Tensor, *, signed: bool = True) -> Tensor:
+def encode(values: torch.Tensor, *, signed: bool = True) -> torch.Tensor:
     """Return `values` with each one's flat index written into its low mantissa bits.
 
     Args:
@@ -37,7 +33,7 @@ def encode(values: Tensor, *, signed: bool = True) -> Tensor:
     return bits.view(torch.float32).view(values.shape)
 
 
-def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...], Problem | None]:
+def decode(survivor: torch.Tensor, dense: torch.Tensor) -> tuple[tuple[tuple[int, ...], ...], Problem | None]:
     """Return, for each dimension, the indices of `dense` that `survivor` kept, in its own order.
 
     The indices are read from one line along each dimension. Then every value is compared with the
@@ -53,26 +49,16 @@ def decode(survivor: Tensor, dense: Tensor) -> tuple[tuple[tuple[int, ...], ...]
     left, there = survivor.numpy().view(np.int32), dense.numpy().view(np.int32)
     if left.shape == there.shape and (left == there).all():
         return tuple(tuple(range(size)) for size in there.shape), None
-    mask, inverse, lines = _layout(there.shape)
-    kept = []
-    for dim, (line, stride, size) in enumerate(lines):
-        flat = left[line] & mask
-        flat *= inverse  # 32-bit products wrap, and only their low bits are used
-        flat &= mask
+    mask, kept = _mask(dense.numel()), []
+    inverse = pow(_MULTIPLIER, -1, mask + 1)
+    for dim in range(left.ndim):
+        line = left[(0,) * dim + (...,) + (0,) * (left.ndim - dim - 1)]
+        flat = (line & mask) * inverse & mask  # 32-bit products wrap, as in `encode`
         if flat.max() >= dense.numel():
             return (), Problem.UNKNOWN_VALUES
-        kept.append(flat // stride % size)
+        kept.append(np.unravel_index(flat, dense.shape)[dim])
         there = there.take(kept[dim], dim)
     return (tuple(tuple(line.tolist()) for line in kept), None) if (there == left).all() else ((), Problem.MOVED_VALUES)
-
-
-@cache
-def _layout(shape: tuple[int, ...]) -> tuple[int, int, list[tuple[tuple[slice | int, ...], int, int]]]:
-    """Return the mask of the code, its multiplier's inverse, and a line along each dimension: place, stride, size."""
-    dims, mask = range(len(shape)), _mask(math.prod(shape))
-    lines = [tuple(slice(None) if other == dim else 0 for other in dims) for dim in dims]
-    strides = [math.prod(shape[dim + 1 :]) for dim in dims]
-    return mask, pow(_MULTIPLIER, -1, mask + 1), list(zip(lines, strides, shape, strict=True))
 
 
 def _mask(count: int) -> int:

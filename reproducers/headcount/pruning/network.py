@@ -18,8 +18,6 @@ from headcount.environment import CPU
 from headcount.models import Model, adapter, synthetic_channels, synthetic_heads
 from headcount.pruning.fingerprint import encode
 
-_BASE_SCALE = 0.05
-
 #: What one dimension of a parameter stands for. Several parts side by side have equal sizes, as three projections in
 #: one layer do, or two tokens that a classifier reads. With no part, nothing may be pruned there.
 Axis = tuple[str, ...]
@@ -28,19 +26,25 @@ Axis = tuple[str, ...]
 @cache
 def axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
     """Return the axis of each dimension of an unpruned network, by parameter."""
-    layers: dict[nn.Module, tuple[Axis, Axis]] = {}
+    layers: dict[nn.Module, tuple[list[str], Axis]] = {}
     for layer, rows, columns in _layers(net, model):
-        above = layers.get(layer, ((), ()))[0]  # a layer that is several projections
-        layers[layer] = ((*above, rows), columns)
-    known = {p: named for layer, named in layers.items() for p in layer.parameters(recurse=False)}
-    # Each head may have its own numbers, as many as heads: a table of relative positions, a temperature.
-    blocks = adapter(model.family).blocks(net) if model.traits.relative_position_bias else ()
-    tables = {
-        p: {model.heads_of(index): (f"heads.{index}",)} for index, b in enumerate(blocks) for p in b.layer.parameters()
+        layers.setdefault(layer, ([], columns))[0].append(rows)  # a layer may be several projections
+    known = {
+        p: (tuple(rows), columns) for layer, (rows, columns) in layers.items() for p in layer.parameters(recurse=False)
     }
+    # Each head may have its own numbers, as many as heads: a table of relative positions, a temperature.
+    tables = {
+        p: {model.heads_of(index): (f"heads.{index}",)}
+        for index, block in enumerate(adapter(model.family).blocks(net))
+        for p in block.layer.parameters()
+        if model.traits.relative_position_bias
+    }
+    # Outside the blocks a size tells the axis: a stage's width, or that of four tokens side by side.
+    merged = {4 * width: (dimension,) * 4 for dimension, width in [*model.widths.items()][:-1]}
+    widths = merged | {width: (dimension,) for dimension, width in model.widths.items()}
     found: dict[str, tuple[Axis, ...]] = {}
     for name, parameter in net.named_parameters():
-        sized = _sized(model) | tables.get(parameter, {})
+        sized = widths | tables.get(parameter, {})
         named = known.get(parameter) or tuple(sized.get(size, ()) for size in parameter.shape)
         found[name] = (*named, *[()] * parameter.dim())[: parameter.dim()]
     return found
@@ -67,19 +71,12 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
         yield head, "labels", (last,) * (head.in_features // model.widths[last])
 
 
-def _sized(model: Model) -> dict[int, Axis]:
-    """Return the axis of a dimension by its size, for layers outside the blocks: a stage's width, or four tokens'."""
-    merged = {4 * width: (dimension,) * 4 for dimension, width in [*model.widths.items()][:-1]}
-    return merged | {width: (dimension,) for dimension, width in model.widths.items()}
-
-
 @cache
 def dense(model: Model) -> nn.Module:
     """Return the unpruned network with synthetic weights. It is shared: copy it before changing anything."""
-    family: Any = adapter(model.family)
     # To draw a full-size model's weights, which are not kept, would take longer than all else.
     with torch.device("meta" if model.full_size else CPU):
-        net: nn.Module = family.build(model)
+        net: nn.Module = adapter(model.family).build(model)
     if model.full_size:
         assert not list(net.buffers()), "buffers would stay empty"
         net.to_empty(device=CPU)
@@ -88,19 +85,21 @@ def dense(model: Model) -> nn.Module:
         for name, parameter in net.named_parameters():
             gain = parameter.dim() == 1 and not name.endswith("bias")
             # Gains, of norms and of branches, stay near one, to keep what they scale alive.
-            values = torch.full(parameter.shape, 1.0 if gain else _BASE_SCALE)
+            values = torch.full(parameter.shape, 1.0 if gain else 0.05)
             for dim, axis in enumerate(known[name]):
                 if axis and axis[0] in factors:
                     factor = torch.cat([factors[dimension] for dimension in axis])
-                    values *= factor.reshape([-1 if d == dim else 1 for d in range(values.dim())])
+                    values *= factor.reshape(-1, *[1] * (values.dim() - dim - 1))
             parameter.data = encode(values, signed=not gain)
     return net
 
 
 def _factors(model: Model) -> dict[str, Tensor]:
     """Return the factor on the weights of each channel, by dimension: the root of its synthetic importance."""
-    widths = {**model.widths, **model.reduced}
-    importance = {dimension: torch.tensor(synthetic_channels(width, 0)) for dimension, width in widths.items()}
+    importance = {
+        dimension: torch.tensor(synthetic_channels(width, 0))
+        for dimension, width in {**model.widths, **model.reduced}.items()
+    }
     dims = torch.tensor(synthetic_channels(model.head_dim, 1))
     if model.traits.uses_multihead_attention:
         importance["width"] = dims.repeat(model.heads)
@@ -132,30 +131,18 @@ def copied(model: Model, *, shares: bool = False) -> nn.Module:
 
 @cache
 def _pickled(model: Model) -> tuple[bytes, dict[int, Tensor]]:
-    """Return the dense network's modules as a pickle, which loads in C, and its tensors."""
-    buffer = io.BytesIO()
-    pickler = _Pickler(buffer)
-    pickler.dump(dense(model))
-    return buffer.getvalue(), pickler.tensors
+    """Return the dense network's modules as a pickle, which loads in C, and the tensors that are left out of it."""
+    net, buffer = dense(model), io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(net)
+    return buffer.getvalue(), {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
 
 
 class _Pickler(pickle.Pickler):
-    """Puts tensors aside."""
-
-    def __init__(self, buffer: io.BytesIO) -> None:
-        super().__init__(buffer, pickle.HIGHEST_PROTOCOL)
-        self.tensors: dict[int, Tensor] = {}
-
     def persistent_id(self, item: object) -> int | None:
-        if not isinstance(item, Tensor):
-            return None
-        self.tensors[id(item)] = item
-        return id(item)
+        return id(item) if isinstance(item, Tensor) else None
 
 
 class _Unpickler(pickle.Unpickler):
-    """Fills tensors in."""
-
     def __init__(self, modules: bytes, tensors: dict[int, Tensor]) -> None:
         super().__init__(io.BytesIO(modules))
         self._tensors = tensors

@@ -4,14 +4,13 @@ import math
 from functools import cache
 
 import torch
-from torch import Tensor, nn
 
 from headcount.models import Model, adapter
 from headcount.pruning.network import axes, copied, dense, inputs, originals
 from headcount.pruning.trace import Kept, dense_sizes, read_axes
 
 
-def gap(output: Tensor, model: Model, kept: Kept) -> float | None:
+def gap(output: torch.Tensor, model: Model, kept: Kept) -> float | None:
     """Return the largest difference to the dense network's output without the removed parts.
 
     Returns:
@@ -37,7 +36,7 @@ def runs(model: Model, kept: Kept) -> bool:
 
 
 @cache
-def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> Tensor | None:
+def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> torch.Tensor | None:
     """Return the logits of what should be left. Many calls leave the same, so they are kept.
 
     Where the width is whole, the removed heads and neurons are masked in the dense network itself. Where it
@@ -45,21 +44,22 @@ def _reference(model: Model, kept: tuple[tuple[str, tuple[int, ...]], ...]) -> T
     by: there a network of the size that is left gets the dense weights at the surviving indices.
     """
     left = dict(kept)
-    queries = (left[f"q.{index}"] for index in range(model.layers))
-    whole = all(len(rows) == model.head_dim * len({row // model.head_dim for row in rows}) for rows in queries)
+    whole = all(
+        len(left[f"q.{index}"]) == model.head_dim * len({row // model.head_dim for row in left[f"q.{index}"]})
+        for index in range(model.layers)
+    )
     wide = all(len(left[dimension]) == width for dimension, width in model.widths.items())
     return _masked(model, left) if whole and wide else _sliced(model, left)
 
 
-def _masked(model: Model, kept: Kept) -> Tensor:
+def _masked(model: Model, kept: Kept) -> torch.Tensor:
     """Return the dense network's logits without what is gone.
 
     A removed head contributes nothing once its columns of the output projection are zero; so with a neuron.
     """
-    sizes, masked = dense_sizes(model), {}
-    for name, value in originals(model).items():
-        masked[name] = value
-        for dim, axis in enumerate(read_axes(model).get(name, ())):
+    sizes, masked = dense_sizes(model), dict(originals(model))
+    for name, named in read_axes(model).items():
+        for dim, axis in enumerate(named):
             gone = [
                 start * sizes[dimension] + index
                 for start, dimension in enumerate(axis)
@@ -71,7 +71,7 @@ def _masked(model: Model, kept: Kept) -> Tensor:
     return _logits(dense(model), masked, model)
 
 
-def _sliced(model: Model, kept: Kept) -> Tensor | None:
+def _sliced(model: Model, kept: Kept) -> torch.Tensor | None:
     """Return the logits of a network of the size that is left; None if its blocks have no whole number of heads."""
     net, family = copied(model, shares=True), adapter(model.family)
     for index, block in enumerate(family.blocks(net)):
@@ -81,24 +81,22 @@ def _sliced(model: Model, kept: Kept) -> Tensor | None:
             return None
         block.out.in_features = rows  # what a family takes for the width of attention
         family.set_heads(block, heads)
-    left, sizes = {}, dense_sizes(model)
-    for name, parameter in net.named_parameters():
-        left[name] = parameter.detach()
-        for dim, axis in enumerate(axes(dense(model), model)[name]):
+    sizes, left = dense_sizes(model), dict(originals(model))
+    for name, named in axes(dense(model), model).items():
+        for dim, axis in enumerate(named):
             if axis:  # also where the output does not depend on it
                 survivors = [start * sizes[part] + index for start, part in enumerate(axis) for index in kept[part]]
                 left[name] = left[name].index_select(dim, torch.tensor(survivors))
     for name, module in net.named_modules():
-        if isinstance(module, nn.LayerNorm):
+        if isinstance(module, torch.nn.LayerNorm):
             module.normalized_shape = tuple(left[f"{name}.weight"].shape)
     family.set_sizes(net, left)
     return _logits(net, left, model)
 
 
-def _logits(net: nn.Module, parameters: dict[str, Tensor], model: Model) -> Tensor:
-    """Return the network's output with other parameters in place of its own."""
+def _logits(net: torch.nn.Module, parameters: dict[str, torch.Tensor], model: Model) -> torch.Tensor:
     with torch.no_grad():
-        output: Tensor = adapter(model.family).call(
+        output: torch.Tensor = adapter(model.family).call(
             lambda *given, **named: torch.func.functional_call(net, parameters, given, named), inputs(model)
         )
     return output

@@ -7,7 +7,6 @@ number that users read back: `pruner.num_heads`.
 import inspect
 import random
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -16,17 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from headcount.environment import CPU, device
 from headcount.matrix import Cell, Pruner, Second
 from headcount.models import adapter
 from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect
-from headcount.pruning import arguments as call
-from headcount.pruning import network, reference, trace
+from headcount.pruning import arguments, network, reference, trace
 
 #: The pruner's own head counts: for each block those of q, k and v.
 Counts = tuple[tuple[int | None, ...], ...]
+
+_signature = cache(inspect.signature)
 
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:
@@ -44,15 +43,10 @@ def forget(pruning: ModuleType) -> None:
     Every release writes into them (`out_channel_groups.update(num_heads)`), so one cell would see
     the modules of the one before, and all models would stay in memory.
     """
-    classes = [getattr(pruning.pruner, name) for name in Pruner if hasattr(pruning.pruner, name)]
-    for default in (parameter.default for pruner in classes for parameter in _parameters(pruner)):
-        if isinstance(default, dict):
-            default.clear()
-
-
-@cache
-def _parameters(pruner: type) -> tuple[inspect.Parameter, ...]:
-    return tuple(inspect.signature(pruner).parameters.values())
+    for pruner in (getattr(pruning.pruner, name) for name in Pruner if hasattr(pruning.pruner, name)):
+        for parameter in _signature(pruner).parameters.values():
+            if isinstance(parameter.default, dict):
+                parameter.default.clear()
 
 
 class _Run:
@@ -62,7 +56,7 @@ class _Run:
         self.pruning, self.model, self.config = pruning, cell.model, cell.config
         self.adapter: Any = adapter(cell.model.family)
         self.phase = Phase.CONSTRUCT
-        self.seconds = defaultdict[str, float](float)
+        self.seconds: dict[str, float] = {}
         self.attributes: tuple[str, ...] = ()
         self.effects: list[SideEffect] = []
 
@@ -79,11 +73,19 @@ class _Run:
             self._set_heads(reported)
             reported = self._steps(self._construct(net, reported), net)
         after = dict(_state(net))
-        changed = [key for key, value in before.items() if after.get(key, value) != value]
-        self.effects += [SideEffect(*key, repr(before[key]), repr(after[key])) for key in changed]
+        self.effects += [
+            SideEffect(*key, repr(value), repr(after[key]))
+            for key, value in before.items()
+            if after.get(key, value) != value
+        ]
         if self.config.second is Second.OTHER:
             # From here on it is the second model that is looked at: all that is expected holds for it too.
-            net, reported = self._elsewhere()
+            net = self._fresh()
+            second = self._construct(net)  # whose defaults must not know the modules of the first one, still alive
+            others = set(getattr(second, "out_channel_groups", ())) - set(net.modules())
+            if others:
+                self.effects.append(SideEffect("another pruner", Problem.CHANNEL_GROUPS, "0", str(len(others))))
+            reported = self._steps(second, net)
         return self._measure(net, reported)
 
     def ended(self, ending: Ending, **facts: Any) -> Observation:
@@ -93,7 +95,7 @@ class _Run:
             phase=self.phase,
             effects=tuple(self.effects[:3]),  # enough to know it by
             attributes=self.attributes,
-            parameters=tuple(parameter.name for parameter in _parameters(self.pruning.pruner.MetaPruner)),
+            parameters=tuple(_signature(self.pruning.pruner.MetaPruner).parameters),
             seconds={key: round(value, 6) for key, value in self.seconds.items()},
             **facts,
         )
@@ -105,9 +107,9 @@ class _Run:
         try:
             yield
         finally:
-            self.seconds[phase] += time.perf_counter() - start
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
 
-    def _fresh(self) -> nn.Module:
+    def _fresh(self) -> torch.nn.Module:
         """Return a dense network, prepared as the config says. `self.blocks` are its blocks from here on."""
         net = network.copied(self.model)
         if device() != CPU:
@@ -120,15 +122,16 @@ class _Run:
             net.train()
         return net
 
-    def _construct(self, net: nn.Module, reported: Counts = ()) -> Any:
+    def _construct(self, net: torch.nn.Module, reported: Counts = ()) -> Any:
         with self._timed(Phase.CONSTRUCT):
-            self.importance = call.criterion(self.pruning, self.config.importance, self.model)
+            self.importance = arguments.criterion(self.pruning, self.config.importance, self.model)
             more = self.adapter.documented(self.pruning, net) if self.config.documented else {}
-            given = call.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
-            pruner = getattr(self.pruning.pruner, self.config.pruner)
-            return pruner(net, self.given, importance=self.importance, **(given | more))
+            given = arguments.arguments(self.config, self.blocks, self.adapter.ignored(net), self._num_heads(reported))
+            return getattr(self.pruning.pruner, self.config.pruner)(
+                net, self.given, importance=self.importance, **(given | more)
+            )
 
-    def _num_heads(self, reported: Counts) -> dict[nn.Module, int]:
+    def _num_heads(self, reported: Counts) -> dict[torch.nn.Module, int]:
         """Return the parameter of that name: the listed projections of every block, and how many heads they have."""
         queries = self.model.traits.queries_per_kv
         dense = [(heads, heads // queries, heads // queries) for heads in self.model.block_heads]
@@ -143,13 +146,13 @@ class _Run:
             if name in self.config.num_heads
         }
 
-    def _steps(self, pruner: Any, net: nn.Module) -> Counts:
+    def _steps(self, pruner: Any, net: torch.nn.Module) -> Counts:
         """Take all steps. Return the head counts that the pruner then reports."""
         for _ in range(self.config.iterative_steps):
             with self._timed(Phase.STEP):
                 if self.config.pruner is not Pruner.META:
-                    call.sparsen(pruner, net)
-                call.feed(
+                    arguments.sparsen(pruner, net)
+                arguments.feed(
                     self.config.importance, self.importance, pruner, net, lambda: self.adapter.call(net, self.given)
                 )
                 if self.config.interactive:
@@ -158,9 +161,8 @@ class _Run:
                 else:
                     pruner.step()
         net.zero_grad()
-        counts = pruner.num_heads
         return tuple(
-            tuple(int(counts[layer]) if layer in counts else None for layer in block.projections)
+            tuple(int(pruner.num_heads[layer]) if layer in pruner.num_heads else None for layer in block.projections)
             for block in self.blocks
         )
 
@@ -169,16 +171,7 @@ class _Run:
         for block, row, heads in zip(self.blocks, reported, self.model.block_heads, strict=True):
             self.adapter.set_heads(block, max((count for count in row if count is not None), default=heads))
 
-    def _elsewhere(self) -> tuple[nn.Module, Counts]:
-        """Prune another model with a second pruner, whose defaults must not know the first one's modules."""
-        other = self._fresh()
-        pruner = self._construct(other)
-        others = set(getattr(pruner, "out_channel_groups", ())) - set(other.modules())
-        if others:
-            self.effects.append(SideEffect("another pruner", Problem.CHANNEL_GROUPS, "0", str(len(others))))
-        return other, self._steps(pruner, other)
-
-    def _measure(self, net: nn.Module, reported: Counts) -> Observation:
+    def _measure(self, net: torch.nn.Module, reported: Counts) -> Observation:
         """Trace what is left, call it with the head counts that the pruner reports, and compare with the reference."""
         self.phase = Phase.MEASURE
         kept, unexpected = trace.trace(net, self.model)
@@ -190,7 +183,6 @@ class _Run:
                 output = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
             failure = Failure.of(error, Phase.FORWARD)
-        fixed = self.model.traits.heads_fixed or self.model.traits.dims_fixed
         return self.ended(
             Ending.FINISHED,
             reported=reported,
@@ -198,13 +190,18 @@ class _Run:
             sizes={dimension: trace.dense_sizes(self.model)[dimension] for dimension in kept},
             unexpected_weights=tuple(unexpected),
             output_failure=failure,
-            cannot_run=bool(output is None and not unexpected and fixed and not reference.runs(self.model, kept)),
+            cannot_run=bool(
+                output is None
+                and not unexpected
+                and (self.model.traits.heads_fixed or self.model.traits.dims_fixed)
+                and not reference.runs(self.model, kept)
+            ),
             output_shape=() if output is None else tuple(output.shape),
             output_gap=None if output is None else reference.gap(output.cpu(), self.model, kept),
         )
 
 
-def _state(net: nn.Module) -> Iterator[tuple[tuple[str, Problem], object]]:
+def _state(net: torch.nn.Module) -> Iterator[tuple[tuple[str, Problem], object]]:
     """Yield what pruning must not change, beyond the weights: where, what, and its value."""
     for name, parameter in net.named_parameters():
         yield (name, Problem.REQUIRES_GRAD), parameter.requires_grad

@@ -7,21 +7,20 @@ from torch import Tensor, nn
 
 from headcount.models import Model, adapter
 from headcount.observation import Problem, UnexpectedWeight
-from headcount.pruning.fingerprint import decode
-from headcount.pruning.network import Axis, axes, copied, dense, inputs, originals
+from headcount.pruning import fingerprint, network
 
 Kept = Mapping[str, tuple[int, ...]]
 
 
 @cache
-def read_axes(model: Model) -> dict[str, tuple[Axis, ...]]:
+def read_axes(model: Model) -> dict[str, tuple[network.Axis, ...]]:
     """Return the axes of the parameters that the dense network's output depends on."""
-    known = axes(dense(model), model)
+    known = network.axes(network.dense(model), model)
     if model.full_size:  # a ViT: its output depends on all
         return known
-    net = copied(model)
+    net = network.copied(model)
     net.requires_grad_(requires_grad=True)
-    read = _leaves(adapter(model.family).call(net, inputs(model)))
+    read = _leaves(adapter(model.family).call(net, network.inputs(model)))
     return {name: known[name] for name, parameter in net.named_parameters() if parameter in read}
 
 
@@ -42,20 +41,22 @@ def dense_sizes(model: Model) -> dict[str, int]:
     return {
         dimension: size // len(axis)
         for name, named in read_axes(model).items()
-        for axis, size in zip(named, originals(model)[name].shape, strict=True)
+        for axis, size in zip(named, network.originals(model)[name].shape, strict=True)
         for dimension in axis
     }
 
 
 def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], list[UnexpectedWeight]]:
     """Return the surviving indices of each dimension, and the weights that do not fit together."""
-    whole, known, survivors = originals(model), read_axes(model), dict(net.named_parameters())
-    differing = whole.keys() ^ survivors.keys()
-    unexpected = [UnexpectedWeight(name, Problem.GONE if name in whole else Problem.NEW) for name in differing]
+    whole, known, survivors = network.originals(model), read_axes(model), dict(net.named_parameters())
+    unexpected = [
+        UnexpectedWeight(name, Problem.GONE if name in whole else Problem.NEW)
+        for name in whole.keys() ^ survivors.keys()
+    ]
     kept: dict[str, tuple[int, ...]] = {}
     for name in filter(survivors.__contains__, known):
         left, original = survivors[name].detach().cpu(), whole[name]
-        indices, problem = decode(left, original)
+        indices, problem = fingerprint.decode(left, original)
         if problem:
             unexpected.append(UnexpectedWeight(name, problem, "", tuple(left.shape), tuple(original.shape)))
             continue
@@ -65,8 +66,10 @@ def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], lis
             for dimension, part in zip(axis, _parts(index, size, len(axis)), strict=False):
                 if kept.setdefault(dimension, part) != part:
                     unexpected.append(UnexpectedWeight(name, Problem.OTHER_INDICES, dimension))
-    unexpected += [*_other_heads(kept, model), *_other_attributes(net)]
-    return kept, sorted(unexpected, key=lambda w: (f"{w.parameter}:", w.problem, w.dimension, str(w.found)))
+    return kept, sorted(
+        [*unexpected, *_other_heads(kept, model), *_other_attributes(net)],
+        key=lambda w: (f"{w.parameter}:", w.problem, w.dimension, str(w.found)),
+    )
 
 
 def _parts(indices: tuple[int, ...], size: int, parts: int) -> list[tuple[int, ...]]:

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from itertools import groupby
-from typing import Any
 
-from headcount import defects, examine, matrix, oracle, wording
-from headcount.environment import environment
+from headcount import defects, environment, examine, matrix, oracle, wording
 from headcount.oracle.expectation import prunes_heads
 from headcount.report.markdown import render
 
@@ -15,13 +13,12 @@ Trials = Mapping[str, examine.Examined]
 
 def is_untouched(found: examine.Examined) -> bool:
     """Return whether all heads are left where some were to go, and no sentence forbids it."""
-    cell, config = found.cell, found.cell.config
-    heads = cell.model.block_heads
+    config, heads = found.cell.config, found.cell.model.block_heads
     ranked = sum(heads) if config.global_pruning else max(heads)
     goes = prunes_heads(config) and ranked * config.head_pruning_ratio >= 1  # however the ratio is rounded
     if found.verdict.kind is not oracle.Kind.OK or not goes:
         return False
-    left = oracle.counts_left(oracle.expect(cell), found.observation)
+    left = oracle.counts_left(oracle.expect(found.cell), found.observation)
     return all(left[f"heads.{block}"] == count for block, count in enumerate(heads))
 
 
@@ -33,7 +30,7 @@ def right(trials: Trials) -> list[str]:
 def advice(cell: matrix.Cell, trials: Trials) -> str:
     """Return what the releases do with a call, neighbours that do the same in one line, and which to take."""
     runs = [list(run) for _, run in groupby(trials, lambda release: _likeness(trials[release]))]
-    text = render(
+    return render(
         "advice.txt.j2",
         {"ranges": wording.ranges, "reason": wording.reason, "explanation": wording.explanation},
         cell=cell,
@@ -41,15 +38,14 @@ def advice(cell: matrix.Cell, trials: Trials) -> str:
         untouched=[release for release, found in trials.items() if is_untouched(found)],
         good=right(trials),
         known=_known_defects(trials),
-    )
-    return text.rstrip()
+    ).rstrip()
 
 
-def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, Any]:
+def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, object]:
     """Return the same as plain values."""
     return {
         "cell": cell.id,
-        "environment": dict(environment()),
+        "environment": dict(environment.environment()),
         "releases": {
             release: {
                 "verdict": found.verdict.kind,
@@ -67,12 +63,11 @@ def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, Any]:
 
 
 def _likeness(found: examine.Examined) -> tuple[object, ...]:
-    """Return what is alike in releases that do the same."""
     return found.verdict.signature, found.verdict.found, found.explanation, is_untouched(found)
 
 
 def _known_defects(trials: Trials) -> list[str]:
     """Return the known defects of the release to take; none if there is no such release."""
-    shown = defects.recorded(environment()["transformers"]).releases
+    shown = defects.recorded(environment.environment()["transformers"]).releases
     best = next(reversed(right(trials)), "")
     return [defect.id for defect in defects.DEFECTS if best in shown.get(defect.id, ())]

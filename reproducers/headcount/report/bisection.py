@@ -3,13 +3,9 @@
 import re
 import shlex
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
-from headcount import bisect, builds
-from headcount.environment import environment
+from headcount import bisect, builds, environment, untrusted
 from headcount.report.markdown import render
-from headcount.untrusted import clean
 
 _MARKS = {bisect.State.GOOD: ".", bisect.State.BAD: "X", bisect.State.SKIP: "?"}
 
@@ -31,7 +27,7 @@ def markdown(bisection: bisect.Bisection, clone: builds.Clone | None, command: S
         states=[answers[point].state for point in span.points if point in answers],
         unlike=[p for p in span.boundary if p in answers and answers[p].label != answers[span.points[0]].label],
         builds=len({span.keys[point] for point in answers}),
-        transformers=environment()["transformers"],
+        transformers=environment.environment()["transformers"],
         command=shlex.join(command),
     )
 
@@ -52,13 +48,21 @@ def answer(bisection: bisect.Bisection, clone: builds.Clone | None) -> str:
     return f"{bisection.subject}: {_escaped(', '.join(parts.splitlines()))}"
 
 
-def _rendered(template: str, bisection: bisect.Bisection, clone: builds.Clone | None, **values: Any) -> str:
-    functions = {"verb": partial(_verb, bisection), "hidden_by": partial(_hidden_by, bisection)}
-    shared = {"bisection": bisection, "span": bisection.span, "answers": bisection.answers, "clone": clone}
-    return render(template, {"escaped": _escaped}, **shared, **functions, **values).rstrip()
+def _rendered(template: str, bisection: bisect.Bisection, clone: builds.Clone | None, **values: object) -> str:
+    return render(
+        template,
+        {"escaped": _escaped},
+        bisection=bisection,
+        span=bisection.span,
+        answers=bisection.answers,
+        clone=clone,
+        verb=_verb,
+        hidden_by=_hidden_by,
+        **values,
+    ).rstrip()
 
 
-def to_json(bisection: bisect.Bisection, clone: builds.Clone | None, command: Sequence[str]) -> dict[str, Any]:
+def to_json(bisection: bisect.Bisection, clone: builds.Clone | None, command: Sequence[str]) -> dict[str, object]:
     """Return the same as plain values."""
     span, answers = bisection.span, bisection.answers
     return {
@@ -68,7 +72,7 @@ def to_json(bisection: bisect.Bisection, clone: builds.Clone | None, command: Se
         "scanned": bisection.scanned,
         "range": [span.points[0], span.points[-1]],
         "command": list(command),
-        "environment": dict(environment()),
+        "environment": dict(environment.environment()),
         "begins": list(bisection.begins),
         "ends": list(bisection.ends),
         "changes": [
@@ -97,9 +101,9 @@ def _commit(bisection: bisect.Bisection, point: str) -> dict[str, str]:
     return {name: getattr(commit, name) for name in ("subject", "author", "date", "author_date")} if commit else {}
 
 
-def _escaped(untrusted: str) -> str:
+def _escaped(text: str) -> str:
     """Return one line that Markdown shows as it is."""
-    return re.sub(r"([`*<\\])", r"\\\1", clean(untrusted))
+    return re.sub(r"([`*<\\])", r"\\\1", untrusted.clean(text))
 
 
 def _verb(bisection: bisect.Bisection, change: bisect.Change) -> str:
@@ -113,5 +117,4 @@ def _verb(bisection: bisect.Bisection, change: bisect.Change) -> str:
 def _hidden_by(bisection: bisect.Bisection, points: Sequence[str]) -> list[str]:
     """Return the known defects that skipped builds look like, without the one that is searched for."""
     skipped = (answer for point in points if (answer := bisection.answers[point]).state is bisect.State.SKIP)
-    found = dict.fromkeys(id_ for answer in skipped for id_ in answer.looks_like)
-    return [id_ for id_ in found if id_ != bisection.subject]
+    return [*dict.fromkeys(id_ for answer in skipped for id_ in answer.looks_like if id_ != bisection.subject)]

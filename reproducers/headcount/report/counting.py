@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from headcount import oracle, wording
 from headcount.observation import Observation
-from headcount.oracle import Expectation, counts_left, heads_left, is_untouched
-from headcount.wording import count_name, counts
 
 
 @dataclass(frozen=True)
@@ -17,9 +16,9 @@ class Left:
     fits: bool
 
 
-def expected(expectation: Expectation) -> dict[str, str]:
+def expected(expectation: oracle.Expectation) -> dict[str, str]:
     """Return name -> what may be left, in words."""
-    words = {count_name(count): counts(count.allowed) for count in expectation.counts}
+    words = {wording.count_name(count): wording.counts(count.allowed) for count in expectation.counts}
     if expectation.may_leave:
         words["or else"] = "the whole model, as it was"
     if expectation.may_refuse:
@@ -27,23 +26,25 @@ def expected(expectation: Expectation) -> dict[str, str]:
     return words
 
 
-def observed(expectation: Expectation, observation: Observation) -> tuple[Left, ...]:
+def observed(expectation: oracle.Expectation, observation: Observation) -> tuple[Left, ...]:
     """Return the counts of a pruned model, by the names of what was expected; () if there is no such model."""
     if not observation.kept:
         return ()
+    whole = expectation.may_leave and oracle.is_untouched(expectation, observation)
     found = (*_counts(expectation, observation), *_reported(expectation, observation))
-    whole = expectation.may_leave and is_untouched(expectation, observation)
     return tuple(Left(left.name, left.seen, whole or left.fits) for left in found)
 
 
-def _counts(expectation: Expectation, observation: Observation) -> Iterator[Left]:
+def _counts(expectation: oracle.Expectation, observation: Observation) -> Iterator[Left]:
     """Yield each count; of heads and their dims that of each projection, which must fit together."""
-    left = counts_left(expectation, observation)
+    left = oracle.counts_left(expectation, observation)
     for count in expectation.counts:
         found = sum(left[dimension] for dimension in count.dimensions)
         fits, seen = found in count.allowed, str(found)
         if not count.scope and count.dimension in ("heads", "dims"):
-            heads = {name: heads_left(observation, f"{name}.{count.block}", expectation.head_dim) for name in "qkvo"}
+            heads = {
+                name: oracle.heads_left(observation, f"{name}.{count.block}", expectation.head_dim) for name in "qkvo"
+            }
             if count.dimension == "heads":
                 read = {head // expectation.queries_per_kv for head in heads["q"]}  # of keys and values
                 alike = heads["q"].keys() == heads["o"].keys() and heads["k"].keys() == heads["v"].keys() == read
@@ -51,18 +52,20 @@ def _counts(expectation: Expectation, observation: Observation) -> Iterator[Left
             else:
                 dims = {name: {len(channels) for channels in each.values()} or {0} for name, each in heads.items()}
                 fits = all(len(each) == 1 and each <= count.allowed for each in dims.values())
-                seen = _each({name: counts(each) for name, each in dims.items()})
-        yield Left(count_name(count), seen, fits)
+                seen = _each({name: wording.counts(each) for name, each in dims.items()})
+        yield Left(wording.count_name(count), seen, fits)
 
 
-def _reported(expectation: Expectation, observation: Observation) -> Iterator[Left]:
+def _reported(expectation: oracle.Expectation, observation: Observation) -> Iterator[Left]:
     """Yield what the pruner says of each block's heads. A forged observation may have any number of projections."""
     for block, row in enumerate(observation.reported):
         said = dict(zip("qkv", row, strict=False))
-        left = {name: len(heads_left(observation, f"{name}.{block}", expectation.head_dim)) for name in "qkv"}
-        fits = all(said.get(name) == left[name] for name in expectation.listed)
-        words = {name: "none" if count is None else str(count) for name, count in said.items()}
-        yield Left(f"heads that the pruner reports, block {block}", _each(words), fits)
+        fits = all(
+            said.get(name) == len(oracle.heads_left(observation, f"{name}.{block}", expectation.head_dim))
+            for name in expectation.listed
+        )
+        words = _each({name: "none" if count is None else str(count) for name, count in said.items()})
+        yield Left(f"heads that the pruner reports, block {block}", words, fits)
 
 
 def _each(words: Mapping[str, str]) -> str:

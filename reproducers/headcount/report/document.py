@@ -10,15 +10,11 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from headcount import defects, errors, gate, oracle
-from headcount.builds import RELEASES
+from headcount import builds, defects, errors, gate, oracle, results, wording
 from headcount.matrix.cells import known_cells
-from headcount.report import counting, table
+from headcount.report import counting, table, timeline
 from headcount.report.gate import headline, what
 from headcount.report.sources import Comparison, Source, gaps, whole
-from headcount.report.timeline import Timeline, timelines
-from headcount.results import Row
-from headcount.wording import reason
 
 #: Raised when a reader of older documents would misread newer ones.
 FORMAT = 2
@@ -41,29 +37,32 @@ class Document:
     problems: tuple[str, ...]
     exit_code: errors.ExitCode
     comparisons: tuple[Comparison, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[results.Row, ...]
 
     @cached_property
     def builds(self) -> tuple[str, ...]:
         """The releases, oldest first; then others, as the files' headers list them."""
-        return tuple(sorted(self.specs, key=lambda b: RELEASES.index(b) if b in RELEASES else len(RELEASES)))
+        return tuple(sorted(self.specs, key=[*builds.RELEASES, *self.specs].index))
 
     @cached_property
     def specs(self) -> dict[str, str]:
         """Build -> what names it in a command."""
-        builds = (build for results in whole(self.sources) for build in results.header.builds)
-        return {build.label: build.spec or build.label for build in builds}
+        return {
+            build.label: build.spec or build.label for found in whole(self.sources) for build in found.header.builds
+        }
 
     @cached_property
-    def by_version(self) -> dict[str, list[Row]]:
+    def by_version(self) -> dict[str, list[results.Row]]:
         """Transformers version -> its rows."""
-        versions = sorted({row.transformers for row in self.rows})
-        return {version: [row for row in self.rows if row.transformers == version] for version in versions}
+        return {
+            version: [row for row in self.rows if row.transformers == version]
+            for version in sorted({row.transformers for row in self.rows})
+        }
 
     @cached_property
-    def timelines(self) -> tuple[Timeline, ...]:
+    def timelines(self) -> tuple[timeline.Timeline, ...]:
         """The defects over the builds."""
-        return timelines(self.rows, self.builds)
+        return timeline.timelines(self.rows, self.builds)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -81,13 +80,20 @@ def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more
     """
     found = whole(sources)
     if not found:
-        why = "; ".join(source.problem for source in sources) or "there are no results"
-        raise errors.UsageError(why, next((s.hint for s in sources if s.hint), "nox -s matrix makes some"))
-    rows = {row.key: row for results in found for row in results.rows}
+        raise errors.UsageError(
+            "; ".join(source.problem for source in sources) or "there are no results",
+            next((source.hint for source in sources if source.hint), "nox -s matrix makes some"),
+        )
+    rows = {row.key: row for each in found for row in each.rows}
     problems = (*gaps(sources, comparisons, rows.values()), *more)
-    of_those_read = errors.ExitCode.INDETERMINATE if problems else errors.ExitCode.CLEAN
-    code = of_those_read if len(found) == len(sources) else errors.ExitCode.USAGE
-    return Document(tuple(sources), problems, code, tuple(comparisons), tuple(rows.values()))
+    code = errors.ExitCode.INDETERMINATE if problems else errors.ExitCode.CLEAN
+    return Document(
+        tuple(sources),
+        problems,
+        code if len(found) == len(sources) else errors.ExitCode.USAGE,
+        tuple(comparisons),
+        tuple(rows.values()),
+    )
 
 
 class _Encoder:
@@ -123,13 +129,13 @@ class _Encoder:
             "texts": list(self._texts),
         }
 
-    def _row(self, row: Row) -> dict[str, Any]:
+    def _row(self, row: results.Row) -> dict[str, Any]:
         """Return a row, without what it has not; long texts and counts by their places."""
         cell, observation = known_cells().get(row.cell), row.seen
         failure = observation.failure or observation.output_failure
         left = counting.observed(oracle.expect(cell), observation) if cell else ()
         texts = {
-            "reason": reason(row.verdict),
+            "reason": wording.reason(row.verdict),
             "signature": str(row.verdict.signature) if row.verdict.kind is not oracle.Kind.OK else "",
             "traceback": (failure.traceback if failure else "") or observation.printed,
         }
@@ -168,23 +174,26 @@ class _Encoder:
         }
 
 
-def _cell(row: Row) -> dict[str, Any]:
-    """Return a row's cell, with what should be left of it."""
+def _cell(row: results.Row) -> dict[str, Any]:
     known = known_cells().get(row.cell)
-    expected = counting.expected(oracle.expect(known)) if known else {}
-    return {"id": row.cell, "model": row.model, "config": row.config, "expected": expected}
+    return {
+        "id": row.cell,
+        "model": row.model,
+        "config": row.config,
+        "expected": counting.expected(oracle.expect(known)) if known else {},
+    }
 
 
 def _file(source: Source) -> dict[str, Any]:
-    results = source.results
-    if results is None:
+    found = source.results
+    if found is None:
         return {"name": source.name, "problem": source.problem}
     return {
         "name": source.name,
-        "environment": dict(results.header.environment),
-        "started": results.header.started,
-        "rows": len(results.rows),
-        "complete": results.complete,
+        "environment": dict(found.header.environment),
+        "started": found.header.started,
+        "rows": len(found.rows),
+        "complete": found.complete,
     }
 
 
@@ -197,14 +206,14 @@ def _gate(verdict: gate.GateVerdict) -> dict[str, Any]:
     }
 
 
-def _defect(timeline: Timeline) -> dict[str, Any]:
-    defect = timeline.defect
+def _defect(found: timeline.Timeline) -> dict[str, Any]:
+    defect = found.defect
     path = defects.REPRODUCERS / defect.reproducer.file
     return {
         **{name: getattr(defect, name) for name in ("id", "title", "hits", "upstream", "cause", "breaks", "source")},
         "severity": defect.severity.name.lower().replace("_", " "),
         "reproducer": path.read_text("utf-8") if path.is_file() else "",
         "file": defect.reproducer.file,
-        "story": timeline.story,
-        "marks": [{"mark": m, "cells": n} for m, n in zip(timeline.marks, timeline.cells, strict=True)],
+        "story": found.story,
+        "marks": [{"mark": m, "cells": n} for m, n in zip(found.marks, found.cells, strict=True)],
     }

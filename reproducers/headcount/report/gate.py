@@ -9,20 +9,15 @@ from shlex import quote
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from headcount import wording
-from headcount.errors import ExitCode
+from headcount import errors, oracle, wording
 from headcount.gate import ApiBreak, Change, Difference, GateVerdict, counted, failure_of
-from headcount.oracle import Signature
 from headcount.report.markdown import render
 from headcount.untrusted import clean
 
-#: Cells of one group that are listed.
-_LISTED = 8
-
 _HEADLINES = {
-    ExitCode.CLEAN: "fit for release: nothing that was fine got worse",
-    ExitCode.REGRESSION: "NOT fit for release",
-    ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something is not known",
+    errors.ExitCode.CLEAN: "fit for release: nothing that was fine got worse",
+    errors.ExitCode.REGRESSION: "NOT fit for release",
+    errors.ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something is not known",
 }
 
 #: What is reported, in this order; and the level of its annotation, if it has one.
@@ -61,7 +56,7 @@ def _rendered(template: str, verdict: GateVerdict) -> str:
         headline=headline(verdict),
         counts=f"{len(verdict.differences)} cells: {in_words(verdict.differences)}",
         groups=list(_groups(verdict)),
-        some=_LISTED,
+        some=8,  # cells of each group are listed
         api=_api_lines(verdict.api_breaks),
     )
 
@@ -69,15 +64,17 @@ def _rendered(template: str, verdict: GateVerdict) -> str:
 def headline(verdict: GateVerdict) -> str:
     """Return the answer in one line."""
     answer = _HEADLINES[verdict.exit_code]
-    if verdict.exit_code is ExitCode.REGRESSION:
+    if verdict.exit_code is errors.ExitCode.REGRESSION:
         counts = {
             "cells that got worse": len(verdict.of(Change.REGRESSED)),
             "names or parameters that are gone": len(verdict.lost),
         }
         why = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if count)
         answer += f"; {why or 'cells changed, which --strict forbids'}"
-    builds = f"{verdict.candidate.label}, against {verdict.base.label}"
-    return f"{builds}, transformers {verdict.environment['transformers']}: {answer}"
+    return (
+        f"{verdict.candidate.label}, against {verdict.base.label}, "
+        f"transformers {verdict.environment['transformers']}: {answer}"
+    )
 
 
 def in_words(differences: Sequence[Difference]) -> str:
@@ -90,12 +87,11 @@ def what(difference: Difference) -> str:
     said = [clean(wording.verdict(row.verdict)) if row else "it was not run" for row in difference.sides]
     if len(said) == 1:
         return f"{'' if difference.sides[0] is difference.candidate else 'the base: '}{said[0]}"
-    alike = len(set(_failures(difference))) == 1
-    more = ", and other weights survive" if alike and difference.change is Change.CHANGED else ""
-    return f"{' -> '.join(dict.fromkeys(said))}{more}"
+    fails_alike = difference.change is Change.CHANGED and len(set(_failures(difference))) == 1
+    return f"{' -> '.join(dict.fromkeys(said))}{', and other weights survive' if fails_alike else ''}"
 
 
-def _failures(difference: Difference) -> tuple[Signature | None, ...]:
+def _failures(difference: Difference) -> tuple[oracle.Signature | None, ...]:
     return tuple(None if row is None else failure_of(row) for row in difference.sides)
 
 
@@ -142,8 +138,7 @@ def junit(verdict: GateVerdict) -> str:
     report = JUnitXml("headcount gate")
     report.add_testsuite(suite)
     report.update_statistics()  # type: ignore[no-untyped-call]
-    found: bytes = report.tostring()  # type: ignore[no-untyped-call]
-    return found.decode()
+    return str(report.tostring(), "utf-8")  # type: ignore[no-untyped-call]
 
 
 def _case(difference: Difference) -> TestCase:

@@ -2,25 +2,24 @@
 
 import re
 from collections.abc import Callable, Mapping
-from importlib.resources import files
-from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from headcount.untrusted import clean
 
 
-def render(template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: Any) -> str:
+def render(template: str, filters: Mapping[str, Callable[..., str]] | None = None, **values: object) -> str:
     """Return a template of this package, filled in; it ends with one line break.
 
     Args:
         template: the file's name. `code_span`, `fenced` and `clean` are its filters.
         filters: more of them.
     """
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - no HTML
+    environment = Environment(  # noqa: S701 - no HTML
+        loader=PackageLoader("headcount.report", ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters |= {"code_span": code_span, "fenced": fenced, "clean": clean, **(filters or {})}
-    text = files("headcount.report").joinpath(template).read_text("utf-8")
-    return environment.from_string(text).render(values).rstrip() + "\n"
+    return environment.get_template(template).render(values).rstrip() + "\n"
 
 
 def code_span(untrusted: str) -> str:

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from headcount import defects, errors, gate
-from headcount.environment import harness_digest
+from headcount import defects, environment, errors, gate
 from headcount.matrix.cells import default_cells, known_cells
 from headcount.report.gate import headline
 from headcount.results import Results, Row, read
@@ -47,8 +46,10 @@ class Comparison:
     @property
     def changed(self) -> list[gate.Difference]:
         """What is not as it was, the worst first."""
-        changes = [change for change in gate.Change if change not in (gate.Change.STILL_OK, gate.Change.STILL_FAILING)]
-        return [difference for change in changes for difference in self.differences if difference.change is change]
+        return sorted(
+            (d for d in self.differences if d.change not in (gate.Change.STILL_OK, gate.Change.STILL_FAILING)),
+            key=lambda difference: list(gate.Change).index(difference.change),
+        )
 
 
 def whole(sources: Iterable[Source]) -> list[Results]:
@@ -95,12 +96,15 @@ def compare(base: Source, candidate: Source) -> tuple[tuple[Source, Source], Com
         return f"{row.transformers}-{build}{row.cell}"
 
     if not set(map(key, one.rows)) & set(map(key, other.rows)):
-        hint = "give two runs of the same builds, or of one each"
-        if {row.transformers for row in one.rows} != {row.transformers for row in other.rows}:
-            hint = "they are of two transformers versions, which are not compared"
-        raise errors.UsageError(f"{base.name} and {candidate.name} have no cell in common", hint)
-    differences = gate.compare(one.rows, other.rows, key=key)
-    return (replace(base, results=one), candidate), Comparison(base.name, candidate.name, differences)
+        of_one_version = {row.transformers for row in one.rows} == {row.transformers for row in other.rows}
+        raise errors.UsageError(
+            f"{base.name} and {candidate.name} have no cell in common",
+            "give two runs of the same builds, or of one each"
+            if of_one_version
+            else "they are of two transformers versions, which are not compared",
+        )
+    comparison = Comparison(base.name, candidate.name, gate.compare(one.rows, other.rows, key=key))
+    return (replace(base, results=one), candidate), comparison
 
 
 def _rows_of(source: Source) -> Results:
@@ -112,8 +116,11 @@ def _rows_of(source: Source) -> Results:
 def _renamed(results: Results, named: dict[str, str]) -> Results:
     """Return results with other names for their builds; each is still named in commands as before."""
     builds = tuple(replace(b, label=named.get(b.label, b.label), spec=b.spec or b.label) for b in results.header.builds)
-    rows = tuple(replace(row, build=named.get(row.build, row.build)) for row in results.rows)
-    return replace(results, header=replace(results.header, builds=builds), rows=rows)
+    return replace(
+        results,
+        header=replace(results.header, builds=builds),
+        rows=tuple(replace(row, build=named.get(row.build, row.build)) for row in results.rows),
+    )
 
 
 def gaps(sources: Sequence[Source], comparisons: Iterable[Comparison], rows: Collection[Row]) -> list[str]:
@@ -133,10 +140,9 @@ def gaps(sources: Sequence[Source], comparisons: Iterable[Comparison], rows: Col
 
 
 def _in_one(name: str, results: Results) -> Iterator[str]:
-    """Yield what one file lacks."""
     run = Counter(row.build for row in results.rows)
     silent = [build.label for build in results.header.builds if not run[build.label]]
-    if results.header.harness != harness_digest():
+    if results.header.harness != environment.harness_digest():
         yield f"{name} was made by another version of Headcount: read it with that one, or run it again"
     if not results.complete:
         yield f"{name} is cut off after {len(results.rows)} rows: run it again"
@@ -158,10 +164,9 @@ def _lacking(results: Results) -> str:
 
 def _mixed(found: Sequence[Results]) -> Iterator[str]:
     """Yield files of other versions, builds or environments than the rest."""
-    for name in ("harness", "headcount"):
-        if len({getattr(results.header, name) for results in found}) > 1:
-            yield f"the files are mixed: they were made by different versions of Headcount ({name} differs)"
-            break
+    differing = (n for n in ("harness", "headcount") if len({getattr(results.header, n) for results in found}) > 1)
+    if name := next(differing, ""):
+        yield f"the files are mixed: they were made by different versions of Headcount ({name} differs)"
     contents = {(build.label, build.digest) for results in found for build in results.header.builds}
     if changed := [label for label, count in Counter(label for label, _ in sorted(contents)).items() if count > 1]:
         yield f"the files are mixed: {', '.join(changed)} had other code in one than in the other"
@@ -184,14 +189,12 @@ def _twice(sources: Sequence[Source]) -> Iterator[str]:
 
 def _not_compared(comparison: Comparison) -> Iterator[str]:
     """Yield what keeps a comparison from being one of everything."""
-    if comparison.verdict is not None:
-        if comparison.verdict.exit_code is errors.ExitCode.INDETERMINATE:
-            yield comparison.title
-        return
-    alone = Counter(comparison.base for d in comparison.differences if d.candidate is None)
-    alone.update(comparison.candidate for d in comparison.differences if d.base is None)
-    for name, count in alone.items():
-        yield f"{count} cells are only in {name}, and are not compared"
+    if comparison.verdict is None:
+        alone = Counter(comparison.base for d in comparison.differences if d.candidate is None)
+        alone.update(comparison.candidate for d in comparison.differences if d.base is None)
+        yield from (f"{count} cells are only in {name}, and are not compared" for name, count in alone.items())
+    elif comparison.verdict.exit_code is errors.ExitCode.INDETERMINATE:
+        yield comparison.title
 
 
 def _unknown(rows: Collection[Row]) -> Iterator[str]:

@@ -12,14 +12,10 @@ from textwrap import fill
 
 from packaging.specifiers import SpecifierSet
 
-from headcount import builds, matrix
-from headcount.defects import defect, recorded, versions
+from headcount import builds, defects, matrix, models
 from headcount.defects.defect import Raises
 from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
-from headcount.models import Model
-
-#: Where a release fails that cannot make out a model's structure at all.
-_TRACING = ("_trace_computational_graph", "infer_out_channels_recursively")
+from headcount.report.markdown import render
 
 
 class State(StrEnum):
@@ -53,7 +49,7 @@ class Support:
 
 
 def support(
-    model: Model,
+    model: models.Model,
     release: str,
     transformers: str,
     *,
@@ -69,7 +65,7 @@ def support(
     if not model.traits.is_in(transformers):
         return Support(State.MISSING)
     cells = (matrix.Cell(model, replace(config, documented=documented)) for config in calls)
-    known = recorded(transformers)
+    known = defects.recorded(transformers)
     shown = {cell: known.foretold(cell, release) for cell in cells if not is_fixed(cell, transformers)}
     if not shown:
         return Support(State.FIXED)
@@ -92,13 +88,27 @@ def is_fixed(cell: matrix.Cell, transformers: str) -> bool:
 
 
 def _is_tracing(id_: str) -> bool:
-    return any(isinstance(sign, Raises) and sign.frame.endswith(_TRACING) for sign in defect(id_).signature)
+    return any(
+        isinstance(sign, Raises)
+        # Here a release fails that cannot make out a model's structure at all.
+        and sign.frame.endswith(("_trace_computational_graph", "infer_out_channels_recursively"))
+        for sign in defects.defect(id_).signature
+    )
 
 
-def _lines(names: Collection[str]) -> list[tuple[Model, bool]]:
-    """Return the models, and whether as documented: those for which upstream documents more are there twice."""
-    models = (model for model in family_models() if not names or {model.family, model.id} & set(names))
-    return [(model, documented) for model in models for documented in ways(model)]
+def _rows(
+    transformers: str, names: Collection[str], calls: Sequence[matrix.Config]
+) -> dict[tuple[models.Model, bool], dict[str, Support]]:
+    """Return (model, as documented) -> release -> its support; models of which upstream documents more are in twice."""
+    return {
+        (model, documented): {
+            release: support(model, release, transformers, documented=documented, calls=calls)
+            for release in builds.RELEASES
+        }
+        for model in family_models()
+        if not names or {model.family, model.id} & set(names)
+        for documented in ways(model)
+    }
 
 
 def plain(
@@ -107,10 +117,9 @@ def plain(
     """Return one version's table as plain values: model -> release -> its state and defects."""
     return {
         f"{model.id}-documented" if documented else model.id: {
-            release: {"state": found.state, "defects": list(found.defects)}
-            for release, found in _states(model, transformers, calls, documented=documented).items()
+            release: {"state": found.state, "defects": list(found.defects)} for release, found in row.items()
         }
-        for model, documented in _lines(names)
+        for (model, documented), row in _rows(transformers, names, calls).items()
     }
 
 
@@ -126,35 +135,32 @@ def tables(
         names: of families and models; all if there are none.
         calls: those that are looked at.
     """
-    lines = _lines(names)
-    every = {
-        version: {_title(model, way): _states(model, version, calls, documented=way) for model, way in lines}
-        for version in transformers or versions()
-    }
+    every = {version: _rows(version, names, calls) for version in transformers or defects.versions()}
     found = [support for rows in every.values() for row in rows.values() for support in row.values()]
     letters = dict(zip(dict.fromkeys(id_ for support in found for id_ in support.defects), ascii_letters, strict=False))
-    legend = [_CALLS, *[_DOCUMENTED] * any(documented for _, documented in lines)]
-    legend += [words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}]
-    titles = (f"{letter}  {id_}: {defect(id_).title}" for id_, letter in letters.items())
-    legend += [fill(title, 120, subsequent_indent="   ") for title in titles]
-    return "\n\n".join([*(_table(version, rows, letters) for version, rows in every.items()), "\n".join(legend)])
+    return render(
+        "support.txt.j2",
+        tables=[_table(version, rows, letters) for version, rows in every.items()],
+        has_documented=any(documented for rows in every.values() for _, documented in rows),
+        states=[words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}],
+        titles=[
+            fill(f"{letter}  {id_}: {defects.defect(id_).title}", 120, subsequent_indent="   ")
+            for id_, letter in letters.items()
+        ],
+    ).rstrip()
 
 
-def _states(model: Model, transformers: str, calls: Sequence[matrix.Config], *, documented: bool) -> dict[str, Support]:
-    return {r: support(model, r, transformers, documented=documented, calls=calls) for r in builds.RELEASES}
-
-
-def _title(model: Model, documented: bool) -> str:  # noqa: FBT001 - a line's two parts
+def _title(model: models.Model, *, documented: bool) -> str:
     bare = ", bare" if not model.labels and model.traits.head else ""
     return f"{model.traits.title}{bare}{', as documented' if documented else ''}"
 
 
-def _table(version: str, rows: Mapping[str, Mapping[str, Support]], letters: Mapping[str, str]) -> str:
-    alike = (
-        list(run) for _, run in groupby(builds.RELEASES, lambda release: [states[release] for states in rows.values()])
-    )
-    columns = [["", *rows]]
-    for first, *others in alike:
+def _table(
+    version: str, rows: Mapping[tuple[models.Model, bool], Mapping[str, Support]], letters: Mapping[str, str]
+) -> str:
+    columns = [["", *(_title(model, documented=documented) for model, documented in rows)]]
+    for _, alike in groupby(builds.RELEASES, lambda release: [states[release] for states in rows.values()]):
+        first, *others = alike
         marks = (
             _STATES[states[first].state][0].format("".join(sorted(letters[id_] for id_ in states[first].defects)))
             for states in rows.values()
@@ -162,9 +168,3 @@ def _table(version: str, rows: Mapping[str, Mapping[str, Support]], letters: Map
         columns.append([f"{first}+" if others else first, *marks])
     padded = ([cell.ljust(max(map(len, column))) for cell in column] for column in columns)
     return "\n".join([f"transformers {version}", *("  ".join(row).rstrip() for row in zip(*padded, strict=True))])
-
-
-_CALLS = """1.5.0+: that release and those after it, up to the next column
-the calls: a third of six heads, half of the channels; `headcount which` runs numbers of your own, on one model"""
-
-_DOCUMENTED = "as documented: as in upstream's examples, with a pruner for what merges tokens, or with channel groups"

@@ -7,39 +7,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console, Group
 from rich.table import Table
 
-from headcount import oracle, results
-from headcount.defects import Outcome
+from headcount import defects, oracle, results
 
 #: The table is readable at this width with every release in it: a label and 18 columns of 1 + 3.
 WIDTH = 100
 LABEL_WIDTH = 28
 
 
-def render(rows: Sequence[results.Row], width: int = WIDTH, builds: Sequence[str] = ()) -> str:
+def render(rows: Sequence[results.Row], builds: Sequence[str] = ()) -> str:
     """Return all of it as plain text: defects by build, what is unexplained, counts.
 
     Args:
         builds: in the order of their columns; by default, that of the rows.
     """
     builds = builds or list(dict.fromkeys(row.build for row in rows))
-    defects: dict[tuple[bool, str], Counter[str]] = {}
+    shown: dict[tuple[bool, str], Counter[str]] = {}
     kinds: dict[str, Counter[str]] = {kind.value: Counter() for kind in oracle.Kind}
     for row in rows:
         kinds[row.verdict.kind][row.build] += 1
         if label := _label(row):
-            defects.setdefault((row.outcome is Outcome.EXPECTED, label), Counter())[row.build] += 1
-    first = _table("cells that show a defect", builds, {label: found for (_, label), found in sorted(defects.items())})
-    second = _table("cells per verdict", builds, {kind: found for kind, found in kinds.items() if found})
-    console = Console(width=width, color_system=None, highlight=False, markup=False, force_terminal=False)
+            shown.setdefault((row.outcome is defects.Outcome.EXPECTED, label), Counter())[row.build] += 1
+    console = Console(width=WIDTH, color_system=None, highlight=False, markup=False, force_terminal=False)
     with console.capture() as capture:
-        console.print(Group(first, "", second))
+        console.print(
+            Group(
+                _table("cells that show a defect", builds, {name: found for (_, name), found in sorted(shown.items())}),
+                "",
+                _table("cells per verdict", builds, {kind: found for kind, found in kinds.items() if found}),
+            )
+        )
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def totals(rows: Iterable[results.Row]) -> str:
     """Say in one line how many cells were run, and what came of them."""
     rows = [row for row in rows if row.verdict.kind is not oracle.Kind.NOT_APPLICABLE]
-    expected = [row for row in rows if row.outcome is Outcome.EXPECTED]
+    expected = [row for row in rows if row.outcome is defects.Outcome.EXPECTED]
     ok = sum(row.verdict.kind is oracle.Kind.OK for row in expected)
     explained = sum(bool(row.explanation.defect) for row in expected)
     return (
@@ -49,9 +52,8 @@ def totals(rows: Iterable[results.Row]) -> str:
 
 def _label(row: results.Row) -> str:
     """Name what a row counts for: a defect, or what none explains, and the scope that its call ranks in; or nothing."""
-    unexplained = "UNEXPLAINED" if row.outcome is Outcome.UNEXPECTED_FAILURE else ""
-    gone = "FIXED? " if row.outcome is Outcome.UNEXPECTEDLY_FIXED else ""
-    name = unexplained or row.explanation.defect
+    gone = "FIXED? " if row.outcome is defects.Outcome.UNEXPECTEDLY_FIXED else ""
+    name = "UNEXPLAINED" if row.outcome is defects.Outcome.UNEXPECTED_FAILURE else row.explanation.defect
     return f"{gone}{name} {'global' if row.config.get('global_pruning') else 'local'}" if name else ""
 
 
@@ -72,8 +74,7 @@ def headings(builds: Sequence[str]) -> list[tuple[str, str]]:
     A build that is not named by its version, as CLONE@v1.6.0, is shown whole.
     """
     parts = [(*build.rsplit(".", 1),) if re.fullmatch(r"\d+\.\d+\.\d+", build) else ("", build) for build in builds]
-    minors = [minor for minor, _ in parts]
     return [
         ("" if minor == before else minor, f".{patch}" if minor else patch)
-        for (minor, patch), before in zip(parts, ["", *minors], strict=False)
+        for (minor, patch), before in zip(parts, ["", *(minor for minor, _ in parts)], strict=False)
     ]

@@ -8,11 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any
 
-from headcount import oracle, results
-from headcount.builds import RELEASES
-from headcount.defects import DEFECTS, Defect, recorded
+from headcount import builds, defects, oracle, results
 from headcount.defects.expectations import FINE, NOT_APPLICABLE, NOT_RUN, Token
 from headcount.report.table import headings
 
@@ -28,18 +25,17 @@ class Mark(StrEnum):
 
 _MARKS = {Mark.SHOWS: "X", Mark.FINE: "·", Mark.HIDDEN: "?", Mark.UNKNOWN: "-"}
 
-#: What says nothing of a defect: as recorded, then as a verdict.
-_UNTOLD = (NOT_APPLICABLE, NOT_RUN, oracle.Kind.NOT_APPLICABLE, oracle.Kind.UNTESTABLE)
-
-_LEGEND = """X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,
-? another defect shows, and may hide it; as recorded with transformers"""
+#: What is no failure, as recorded or as a verdict, and what it says of any defect.
+_TOLD = {FINE: Mark.FINE} | dict.fromkeys(
+    (NOT_APPLICABLE, NOT_RUN, oracle.Kind.NOT_APPLICABLE, oracle.Kind.UNTESTABLE), Mark.UNKNOWN
+)
 
 
 @dataclass(frozen=True)
 class Timeline:
     """One defect over the builds, in their order: a mark for each, and the number of cells that show it."""
 
-    defect: Defect
+    defect: defects.Defect
     builds: tuple[str, ...]
     marks: tuple[Mark, ...]
     cells: tuple[int, ...]
@@ -48,51 +44,51 @@ class Timeline:
     def story(self) -> str:
         """Where it came and went, in words; of builds that are not releases in their order, only where it shows."""
         said = [(b, m) for b, m in zip(self.builds, self.marks, strict=True) if m in (Mark.SHOWS, Mark.FINE)]
-        if list(self.builds) != [release for release in RELEASES if release in self.builds]:
+        if list(self.builds) != [release for release in builds.RELEASES if release in self.builds]:
             return f"in {', '.join(build for build, mark in said if mark is Mark.SHOWS)}"
         first, mark = said[0]
-        parts = [f"there {'from' if first == RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
+        parts = [f"there {'from' if first == builds.RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
         for (one, before), (other, after) in pairwise(said):
             if before is not after:
                 word = "introduced" if after is Mark.SHOWS else "fixed"
-                adjacent = RELEASES.index(other) == RELEASES.index(one) + 1
+                adjacent = builds.RELEASES.index(other) == builds.RELEASES.index(one) + 1
                 parts.append(f"{word} in {other}" if adjacent else f"{word} after {one}, in {other} or before")
         return ", ".join(parts)
 
 
-def timelines(rows: Iterable[results.Row], builds: Sequence[str]) -> tuple[Timeline, ...]:
-    """Return the timeline of each defect that some row shows, or should show."""
-    rows = tuple(rows)
+def timelines(rows: Sequence[results.Row], labels: Sequence[str]) -> tuple[Timeline, ...]:
+    """Return the timeline over these builds of each defect that some row shows, or should show."""
     shown = {row.explanation.defect for row in rows}
-    return tuple(_timeline(defect, builds, _tokens(defect.id, rows)) for defect in DEFECTS if defect.id in shown)
+    return tuple(_timeline(found, labels, _tokens(found.id, rows)) for found in defects.DEFECTS if found.id in shown)
 
 
-def of_releases(defects: Iterable[Defect], transformers: str) -> tuple[Timeline, ...]:
+def of_releases(wanted: Iterable[defects.Defect], transformers: str) -> tuple[Timeline, ...]:
     """Return what is recorded of these defects on the releases."""
-    known = recorded(transformers)
-    rows = {defect: [known.tokens[cell] for cell in known.cells.get(defect.id, ())] for defect in defects}
-    return tuple(_timeline(d, RELEASES, {r: [row[r] for row in rows[d]] for r in RELEASES}) for d in rows)
+    known = defects.recorded(transformers)
+    rows = {defect: [known.tokens[cell] for cell in known.cells.get(defect.id, ())] for defect in wanted}
+    return tuple(
+        _timeline(defect, builds.RELEASES, {release: [row[release] for row in found] for release in builds.RELEASES})
+        for defect, found in rows.items()
+    )
 
 
 def _tokens(defect: str, rows: Iterable[results.Row]) -> Mapping[str, Sequence[Token]]:
     """Return build -> what it did in the cells that show a defect on some release."""
     found: dict[str, list[Token]] = defaultdict(list)
     for row in rows:
-        if row.explanation.defect == defect or row.cell in recorded(row.transformers).cells.get(defect, ()):
+        if row.explanation.defect == defect or row.cell in defects.recorded(row.transformers).cells.get(defect, ()):
             found[row.build].append(Token(row.verdict.kind, row.explanation.defect))
     return found
 
 
-def _timeline(defect: Defect, builds: Sequence[str], tokens: Mapping[str, Sequence[Token]]) -> Timeline:
-    each = [[_mark(defect.id, token) for token in tokens.get(build, ())] for build in builds]
+def _timeline(defect: defects.Defect, labels: Sequence[str], tokens: Mapping[str, Sequence[Token]]) -> Timeline:
+    each = [[_mark(defect.id, token) for token in tokens.get(label, ())] for label in labels]
     marks = tuple(min(found, key=list(Mark).index, default=Mark.UNKNOWN) for found in each)
-    return Timeline(defect, tuple(builds), marks, tuple(found.count(Mark.SHOWS) for found in each))
+    return Timeline(defect, tuple(labels), marks, tuple(found.count(Mark.SHOWS) for found in each))
 
 
 def _mark(defect: str, token: Token) -> Mark:
-    if token.kind in (FINE, *_UNTOLD):
-        return Mark.FINE if token.kind == FINE else Mark.UNKNOWN
-    return Mark.SHOWS if token.defect == defect else Mark.HIDDEN
+    return _TOLD.get(token.kind, Mark.SHOWS if token.defect == defect else Mark.HIDDEN)
 
 
 def table(timelines: Sequence[Timeline], transformers: str) -> str:
@@ -102,13 +98,20 @@ def table(timelines: Sequence[Timeline], transformers: str) -> str:
         transformers: the version that all this is recorded with.
     """
     width = max(len(timeline.defect.id) for timeline in timelines)
-    rows = [("", line) for line in zip(*headings(RELEASES), strict=True)]
+    rows = [("", line) for line in zip(*headings(builds.RELEASES), strict=True)]
     rows += [(timeline.defect.id, tuple(_MARKS[mark] for mark in timeline.marks)) for timeline in timelines]
-    lines = [f"{name:<{width}}  {''.join(f'{cell:<4}' for cell in cells)}".rstrip() for name, cells in rows]
-    return "\n".join([*lines, "", f"{_LEGEND} {transformers}"])
+    lines = (f"{name:<{width}}  {''.join(f'{cell:<4}' for cell in cells)}".rstrip() for name, cells in rows)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,",
+            f"? another defect shows, and may hide it; as recorded with transformers {transformers}",
+        ]
+    )
 
 
-def to_json(timelines: Iterable[Timeline]) -> dict[str, Any]:
+def to_json(timelines: Iterable[Timeline]) -> dict[str, dict[str, dict[str, object]]]:
     """Return defect -> release -> its mark, and how many cells show the defect."""
     return {
         timeline.defect.id: {

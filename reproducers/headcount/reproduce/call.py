@@ -1,10 +1,14 @@
-"""The pruner's call, printed: `Config.keywords` with a file's own names for the layers."""
+"""What the templates fill in, as a person writes it: the pruner's call, and the numbers that a count is checked by.
+
+The call is `Config.keywords` with a file's own names for the layers. The problems that are no counts need no numbers:
+each has a template of its name in `templates/checks`.
+"""
 
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from headcount import matrix, models
+from headcount import matrix, models, oracle, wording
 from headcount.matrix.config import CONSTRUCTED, NORM
 
 #: What a file calls a block's linear layers, in their order. With one block each is a layer, else a list of layers.
@@ -20,6 +24,9 @@ _EXPRESSIONS = {
     "mlp": "fc1{0}",
 }
 
+#: What is counted in every block.
+_PER_BLOCK = ("heads", "dims")
+
 _WIDTH = 120
 
 #: A decimal that is longer is no number that a person would write: 1/3 is a quotient.
@@ -29,8 +36,10 @@ _SHORT = 5
 def layers(model: models.Model, names: Iterable[str]) -> str:
     """Return a file's expressions for layers that a config names."""
     index, star = ("", "") if model.layers == 1 else ("[{}]", "*")
-    split = (name.partition(".") for name in names)
-    return ", ".join(_EXPRESSIONS[kind].format(index.format(block), block, star) for kind, _, block in split)
+    return ", ".join(
+        _EXPRESSIONS[kind].format(index.format(block), block, star)
+        for kind, _, block in (name.partition(".") for name in names)
+    )
 
 
 def call(cell: matrix.Cell) -> str:
@@ -77,3 +86,36 @@ def importance(criterion: matrix.Criterion) -> tuple[str, str]:
     if names is NORM:  # renamed in 1.5.2
         return f'getattr(tp.importance, "{names[0]}", None) or tp.importance.{names[1]}', f"importance{arguments}"
     return f"tp.importance.{names[0]}{arguments}", "importance"
+
+
+def counts(cell: matrix.Cell, finding: oracle.Finding) -> dict[str, Any]:
+    """Return what the templates of counts fill in.
+
+    `kind` is counted, by the expression `made` unless it is per block: too `few`, or too many. Each of `terms` has a
+    number's name, what it may be, and that in words.
+    """
+    kind, total = finding.dimension.partition(".")[0], finding.problem is oracle.Problem.TOTAL
+    made, terms = "", [(kind, frozenset(finding.allowed))]
+    if total or kind not in _PER_BLOCK:
+        made = " + ".join(_size(cell.model, name, finding.block or 0) for name in finding.dimension.split("+"))
+        terms = [(made if made in _PER_BLOCK else "total" if total else "channels", frozenset(finding.allowed))]
+    elif cell.model.layers > 1:
+        every = (count.allowed for count in oracle.expect(cell).counts if count.dimension == kind and not count.scope)
+        terms = [(f"{kind}[{block}]", allowed) for block, allowed in enumerate(every)]
+    return {
+        "kind": kind,
+        "few": finding.side is oracle.Side.TOO_FEW,
+        "made": "" if made in _PER_BLOCK else made,
+        "terms": [(name, allowed, wording.counts(allowed)) for name, allowed in terms],
+    }
+
+
+def _size(model: models.Model, dimension: str, block: int) -> str:
+    """Return how many there are of a dimension: of that block's, unless it names its own."""
+    kind, _, own = dimension.partition(".")
+    sizes = {
+        "width": f"{layers(model, ['mlp.0'])}.in_features",
+        "mlp": f"{layers(model, [f'mlp.{own or block}'])}.out_features",
+        "labels": "model.classifier.out_features",
+    }
+    return sizes.get(kind, kind if model.layers == 1 else f"{kind}[{own or block}]")

@@ -4,13 +4,12 @@ It is greedy, and a pure function of what fails. Each step tries the simpler nei
 that still fails, until none does. What is left is minimal: no single simplification of it fails in the same way.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from fractions import Fraction
 from typing import Any
 
-from headcount.matrix import Cell, Config
-from headcount.models import Model
+from headcount import matrix, models
 
 #: Simpler values come first.
 _SIMPLER: dict[str, tuple[Any, ...]] = {
@@ -28,11 +27,11 @@ _SIMPLER: dict[str, tuple[Any, ...]] = {
 
 
 def minimise(
-    cell: Cell,
-    fails: Callable[[Cell], bool],
-    kept: Callable[[Cell, Cell], None] = lambda _before, _after: None,
-    neighbours: Callable[[Cell], Iterator[Cell]] | None = None,
-) -> Cell:
+    cell: matrix.Cell,
+    fails: Callable[[matrix.Cell], bool],
+    kept: Callable[[matrix.Cell, matrix.Cell], None] = lambda _before, _after: None,
+    neighbours: Callable[[matrix.Cell], Iterator[matrix.Cell]] | None = None,
+) -> matrix.Cell:
     """Return the cell that is left when nothing more can be taken away.
 
     Args:
@@ -41,47 +40,45 @@ def minimise(
         kept: called for each step, with the cell before and after.
         neighbours: what may be taken away; `simpler` unless given.
     """
-    while True:
-        smaller = next((candidate for candidate in (neighbours or simpler)(cell) if fails(candidate)), None)
-        if smaller is None:
-            return cell
+    while smaller := next(filter(fails, (neighbours or simpler)(cell)), None):
         kept(cell, smaller)
         cell = smaller
+    return cell
 
 
-def simpler_models(cell: Cell) -> Iterator[Cell]:
+def simpler_models(cell: matrix.Cell) -> Iterator[matrix.Cell]:
     """Yield neighbours with the same call on a smaller model."""
-    plain = replace(Model(), family=cell.model.family, heads=cell.model.heads)
-    models = [plain] if cell.model.full_size else []
-    for name in ("layers", "heads", "mlp", "head_dim", "labels"):
-        models += [replace(cell.model, **{name: value}) for value in _below(name, getattr(cell.model, name))]
-    yield from filter(_makes_sense, (replace(cell, model=model) for model in models))
+    smaller = [models.Model(cell.model.family, heads=cell.model.heads)] if cell.model.full_size else []
+    names = ("layers", "heads", "mlp", "head_dim", "labels")
+    smaller += [replace(cell.model, **change) for change in _simplifications(cell.model, names)]
+    yield from filter(_makes_sense, (replace(cell, model=model) for model in smaller))
 
 
-def simpler(cell: Cell) -> Iterator[Cell]:
+def simpler(cell: matrix.Cell) -> Iterator[matrix.Cell]:
     """Yield every neighbour of a cell that is simpler in one respect, the largest simplification first."""
-    plain = Config()
-    candidates = []
-    for field in fields(Config):
-        value = getattr(cell.config, field.name)
-        default = getattr(plain, field.name)
-        values = _below(field.name, value) if field.name in _SIMPLER else [default] if value != default else []
-        candidates += [replace(cell, config=replace(cell.config, **{field.name: simple})) for simple in values]
-    yield from filter(_makes_sense, candidates)
+    names = (field.name for field in fields(matrix.Config))
+    configs = (replace(cell.config, **change) for change in _simplifications(cell.config, names))
+    yield from filter(_makes_sense, (replace(cell, config=config) for config in configs))
     yield from simpler_models(cell)
 
 
-def _below(name: str, value: Any) -> list[Any]:
-    """Return values of a field that are simpler than `value`; one that is in no list is the least simple."""
-    order = _SIMPLER[name]
-    if value in order:
-        return list(order[: order.index(value)])
-    return [simple for simple in order if not (isinstance(value, int) and isinstance(simple, int) and simple >= value)]
+def _simplifications(whole: models.Model | matrix.Config, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield each change of one of these fields to a simpler value. Without a list, the default alone is simpler.
+
+    A value that is not in its list is less simple than all that are, but for larger numbers.
+    """
+    for name in names:
+        value = getattr(whole, name)
+        order = _SIMPLER.get(name, (getattr(type(whole), name), value))
+        if value in order:
+            order = order[: order.index(value)]
+        elif isinstance(value, int):
+            order = tuple(simple for simple in order if simple is None or simple < value)
+        yield from ({name: simple} for simple in order)
 
 
-def _makes_sense(cell: Cell) -> bool:
+def _makes_sense(cell: matrix.Cell) -> bool:
     """Return whether every layer that the call names is in the model."""
     config = cell.config
-    scopes = [scope for scope, _ in (*config.head_pruning_ratio_dict, *config.pruning_ratio_dict)]
-    names = [name for scope in (*scopes, config.ignored_layers) for name in scope]
-    return all(int(name.partition(".")[2] or 0) < cell.model.layers for name in names)
+    named = (config.ignored_layers, *dict(config.head_pruning_ratio_dict), *dict(config.pruning_ratio_dict))
+    return all(int(name.partition(".")[2] or 0) < cell.model.layers for names in named for name in names)

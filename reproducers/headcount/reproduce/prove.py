@@ -7,20 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from headcount import builds, defects, errors, isolation, matrix, observation, oracle, wording
-from headcount.examine import Examined, examine
-from headcount.reproduce import script
-from headcount.reproduce.minimise import minimise, simpler, simpler_models
-from headcount.reproduce.script import Weights
+from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, wording
+from headcount.reproduce import minimise, script
 
 #: What is tried, in this order.
 _WEIGHTS = (
-    Weights(),
-    Weights(normal=True),
-    *(Weights(normal=True, synthetic=True, seed=seed) for seed in range(3)),
+    script.Weights(),
+    script.Weights(normal=True),
+    *(script.Weights(normal=True, synthetic=True, seed=seed) for seed in range(3)),
 )
-
-Say = Callable[[str], None]
 
 
 class UnprovenError(errors.HeadcountError):
@@ -30,7 +25,12 @@ class UnprovenError(errors.HeadcountError):
 
 
 def emit(
-    engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell, say: Say, *, minimal: bool = False
+    engine: isolation.Engine,
+    overlay: builds.Overlay,
+    cell: matrix.Cell,
+    say: Callable[[str], None],
+    *,
+    minimal: bool = False,
 ) -> str:
     """Return a file that shows what is wrong with a cell, on the smallest model that shows it.
 
@@ -43,57 +43,52 @@ def emit(
     """
     script.demand_writable(cell)
     sought = failing(engine, overlay, cell)
-    smallest = minimise(
+    smallest = minimise.minimise(
         cell,
-        fails=lambda smaller: _alike(sought, examine(engine, overlay, smaller)),
+        fails=lambda smaller: _alike(sought, examine.examine(engine, overlay, smaller)),
         kept=lambda before, after: say(f"  {difference(before, after)}"),
-        neighbours=simpler if minimal else simpler_models,
+        neighbours=minimise.simpler if minimal else minimise.simpler_models,
     )
     return proven_script(engine, overlay, smallest, sought.explanation)
 
 
-def failing(engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell) -> Examined:
+def failing(engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell) -> examine.Examined:
     """Return what a cell that fails comes to.
 
     Raises:
         UsageError: it does not fail: it is fine, or not applicable.
         UnprovenError: the build cannot be tested.
     """
-    found = examine(engine, overlay, cell)
-    if found.verdict.kind is oracle.Kind.OK:
-        raise errors.UsageError(
-            f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails"
-        )
+    found = examine.examine(engine, overlay, cell)
     reason = wording.reason(found.verdict)
-    if found.verdict.kind is oracle.Kind.NOT_APPLICABLE:
-        raise errors.UsageError(f"{cell.id} is not applicable to {overlay.label}: {reason}")
-    if found.verdict.kind is oracle.Kind.UNTESTABLE:
-        raise UnprovenError(f"{overlay.label} cannot be tested: {reason}", "mend the build, or name another")
+    match found.verdict.kind:
+        case oracle.Kind.OK:
+            raise errors.UsageError(
+                f"{cell.id} is ok on {overlay.label}: there is nothing to show", "name a cell that fails"
+            )
+        case oracle.Kind.NOT_APPLICABLE:
+            raise errors.UsageError(f"{cell.id} is not applicable to {overlay.label}: {reason}")
+        case oracle.Kind.UNTESTABLE:
+            raise UnprovenError(f"{overlay.label} cannot be tested: {reason}", "mend the build, or name another")
     return found
 
 
-def _alike(sought: Examined, found: Examined) -> bool:
+def _alike(sought: examine.Examined, found: examine.Examined) -> bool:
     """Return whether two cells fail in the same way. What is outside the matrix is known by what it looks like."""
     signatures = (examined.verdict.signature.unplaced for examined in (sought, found))
     one, other = (replace(s, dimension=s.dimension.partition(".")[0]) for s in signatures)  # a total names its blocks
-    known = sought.explanation.defect
-    return one == other and (known in _defects(found) if known else _defects(sought) == _defects(found))
-
-
-def _defects(found: Examined) -> list[str]:
-    """Return the recorded defect, or those that a failure looks like."""
-    recorded = found.explanation.defect
-    alike = defects.looks_like(found.cell, found.verdict, defects.column(found.build.version))
-    return [recorded] if recorded else [defect.id for defect in alike]
+    known, shown = ({e.defect, *e.looks_like} - {""} for e in (sought.explanation, found.explanation))
+    return one == other and (known <= shown if sought.explanation.defect else known == shown)
 
 
 def difference(cell: matrix.Cell, smaller: matrix.Cell) -> str:
     """Say what a step of the minimiser changed: `iterative_steps: 5 -> 1`."""
-    for before, after in ((cell.model, smaller.model), (cell.config, smaller.config)):
-        names = [f.name for f in fields(before) if getattr(before, f.name) != getattr(after, f.name)]
-        if names:
-            return ", ".join(f"{n}: {_short(getattr(before, n))} -> {_short(getattr(after, n))}" for n in names)
-    return "nothing"
+    values = (
+        (field.name, getattr(old, field.name), getattr(new, field.name))
+        for old, new in ((cell.model, smaller.model), (cell.config, smaller.config))
+        for field in fields(old)
+    )
+    return ", ".join(f"{name}: {_short(old)} -> {_short(new)}" for name, old, new in values if old != new)
 
 
 def _short(value: object) -> str:
@@ -132,22 +127,17 @@ def proven_script(
 
 def shows(verdict: oracle.Verdict, done: observation.ScriptRun) -> bool:
     """Return whether a file's run shows a verdict."""
-    if verdict.ending is not None:
-        return _ends_alike(verdict, done)
-    exception, _, message = done.raised.partition(": ")
-    shown = (done.status, exception, done.frame)
-    if verdict.failure is None:  # the file has one assertion that leads to this status
-        return shown == (1, "AssertionError", "")
-    failure = verdict.failure
-    return shown == (1, failure.exception, failure.frame) and observation.without_numbers(message) == failure.text
-
-
-def _ends_alike(verdict: oracle.Verdict, done: observation.ScriptRun) -> bool:
-    """Return whether a file comes to no end either: by a timeout, the same signal, an exit of its own."""
     signalled = done.why in signal.Signals.__members__
     if verdict.kind is oracle.Kind.TIMEOUT:
         return done.status is None and not signalled
-    return done.why in verdict.detail if signalled else done.status == observation.CANNOT_BE_TESTED and not done.raised
+    if verdict.ending is not None:  # by the same signal, or an exit of its own
+        own_exit = done.status == observation.CANNOT_BE_TESTED and not done.raised
+        return done.why in verdict.detail if signalled else own_exit
+    # Of a finding, the file has one assertion that leads to this status.
+    failure = verdict.failure or observation.Failure("AssertionError")
+    exception, _, message = done.raised.partition(": ")
+    alike = (done.status, exception, done.frame) == (1, failure.exception, failure.frame)
+    return alike and (verdict.failure is None or observation.without_numbers(message) == failure.text)
 
 
 # --- the catalogue's files ------------------------------------------------------------------------

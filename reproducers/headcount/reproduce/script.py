@@ -13,15 +13,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
-from headcount import builds, errors, matrix, models, observation, oracle, wording
-from headcount.defects import Explanation, defect, releases_of
-from headcount.environment import environment
+from headcount import builds, defects, environment, errors, matrix, models, observation, oracle, wording
 from headcount.oracle.promises import OUTPUT_TOLERANCE
-from headcount.reproduce.call import LAYERS, call, importance
-from headcount.reproduce.checks import counts
-
-#: A message of fewer characters does not tell a failure from others. More than the most are not needed.
-_TELLING, _MOST = 8, 45
+from headcount.reproduce.call import LAYERS, call, counts, importance
 
 _TEMPLATES = Environment(
     loader=PackageLoader("headcount.reproduce"),
@@ -43,7 +37,11 @@ class Weights:
 
 
 def write(
-    cell: matrix.Cell, build: str, verdict: oracle.Verdict, explanation: Explanation, weights: Weights = Weights()
+    cell: matrix.Cell,
+    build: str,
+    verdict: oracle.Verdict,
+    explanation: defects.Explanation,
+    weights: Weights = Weights(),
 ) -> str:
     """Return the file's text.
 
@@ -59,14 +57,14 @@ def write(
     try:
         body = _TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
     except TemplateNotFound:
-        hint = "its cell can be run: nox -s matrix -- --build BUILD -k CELL"
-        raise errors.UsageError(f"no reproducer can be written for {wording.verdict(verdict)}", hint) from None
-    if body.count("images") == 1:
-        body = body.replace("images", facts["images"])
+        raise errors.UsageError(
+            f"no reproducer can be written for {wording.verdict(verdict)}",
+            "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
+        ) from None
     names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-    used = max(index for index, name in enumerate(LAYERS) if name in names)
-    facts |= {"names": names, "layers": [name if name in names else "_" for name in LAYERS[: used + 1]], "body": body}
-    return _TEMPLATES.get_template("reproducer.py.j2").render(facts | _heading(build, verdict, explanation))
+    return _TEMPLATES.get_template("reproducer.py.j2").render(
+        facts, **_heading(build, verdict, explanation), body=body, names=names, block=LAYERS
+    )
 
 
 def is_writable(cell: matrix.Cell) -> bool:
@@ -81,12 +79,13 @@ def demand_writable(cell: matrix.Cell) -> None:
         UsageError: a file cannot be written for such a model.
     """
     if not is_writable(cell):
-        hint = "nox -s matrix -- --model … -k … shows it; the files of known defects are patterns to write one by hand"
-        raise errors.UsageError(f"{cell.id}: files are written of ViT with a classifier only", hint)
+        raise errors.UsageError(
+            f"{cell.id}: files are written of ViT with a classifier only",
+            "nox -s matrix -- --model … -k … shows it; the files of known defects are patterns to write one by hand",
+        )
 
 
 def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict[str, Any]:
-    """Return what the templates of the code fill in."""
     model, config, finding = cell.model, cell.config, verdict.finding
     made, argument = importance(config.importance)
     return {
@@ -110,14 +109,14 @@ def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict
     }
 
 
-def _heading(build: str, verdict: oracle.Verdict, explanation: Explanation) -> dict[str, Any]:
+def _heading(build: str, verdict: oracle.Verdict, explanation: defects.Explanation) -> dict[str, Any]:
     """Return what stands above the code: the title, the releases, what the failure is known by."""
-    known = defect(explanation.defect) if explanation.defect else None
-    affected = [release for release in builds.RELEASES if known and release in releases_of(known.id)]
+    known = defects.defect(explanation.defect) if explanation.defect else None
+    affected = [release for release in builds.RELEASES if known and release in defects.releases_of(known.id)]
     return {
         "build": build,
         "release": build in builds.RELEASES,
-        "versions": environment(),
+        "versions": environment.environment(),
         "reason": wording.reason(verdict),
         "unknown": wording.explanation(explanation),
         "defect": known,
@@ -130,30 +129,28 @@ def _heading(build: str, verdict: oracle.Verdict, explanation: Explanation) -> d
     }
 
 
-def _known_by(failure: observation.Failure) -> dict[str, str]:
+def _known_by(failure: observation.Failure) -> dict[str, Any]:
     """Return an exception's class, the longest part of its text without numbers and names of modules, and its frame."""
     first = failure.message.strip().partition("\n")[0]
     text = max(re.split(r"-?\d+(?:\.\d+)?|0x[0-9a-f]+|(?:\w+\.)+\w+", first), key=len).strip(" '[](),")
-    if len(text) > _MOST:
-        text = text[:_MOST].rpartition(" ")[0] or text[:_MOST]
-    builtin = isinstance(getattr(builtins, failure.exception, None), type)
     return {
-        "kind": f"kind is {failure.exception}" if builtin else f"kind.__name__ == {_quoted(failure.exception)}",
-        "text": text and _quoted(text),
-        "frame": failure.frame and _quoted(failure.frame.rpartition(".")[2]) if len(text) < _TELLING else "",
+        "kind": failure.exception,
+        "builtin": isinstance(getattr(builtins, failure.exception, None), type),
+        "text": text,
+        "frame": failure.frame.rpartition(".")[2],
     }
 
 
 def _quoted(text: str) -> str:
     """Return a text as a literal that holds nothing else: a build chooses what its exceptions are called and say."""
-    plain = ascii(text)
-    return f'"{text}"' if plain == f"'{text}'" and '"' not in text else plain
+    return f'"{text}"' if ascii(text) == f"'{text}'" and '"' not in text else ascii(text)
 
 
 def _visible(text: str) -> str:
     """Return a text as a docstring or a comment may hold it."""
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text.replace("\\", "\\\\"))
-    return shown.replace('"""', "'''")
+    return "".join(
+        c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text.replace("\\", "\\\\").replace('"""', "'''")
+    )
 
 
-_TEMPLATES.filters["visible"] = _visible
+_TEMPLATES.filters |= {"quoted": _quoted, "visible": _visible}

@@ -1,19 +1,66 @@
-"""Known defects: grouped queries, where several heads of queries read one of keys and values."""
+"""Known defects: attention of other kinds.
 
-from headcount.defects.conditions import (
+Of nn.MultiheadAttention; of grouped queries, where several heads of queries read one of keys and values; of tables with
+numbers for each head, and merged tokens.
+"""
+
+from headcount.defects.defect import (
     GLOBAL,
     GROUPED_QUERIES,
     KEEPS_HEAD_DIMS,
     LOCAL,
+    MULTIHEAD,
     PRUNES_CHANNELS,
     PRUNES_HEAD_DIMS,
     PRUNES_HEADS,
+    PRUNES_WIDTH,
     SEVERAL_STEPS,
+    TABLES,
+    Breaks,
+    Condition,
+    Defect,
+    Raises,
+    Reproducer,
+    Severity,
 )
-from headcount.defects.defect import Breaks, Defect, Raises, Reproducer, Severity
-from headcount.oracle import Problem
+from headcount.oracle import Problem, Side
 
 DEFECTS: tuple[Defect, ...] = (
+    Defect(
+        id="multihead-unpruned",
+        title="nn.MultiheadAttention named in num_heads keeps the width from being pruned, silently",
+        severity=Severity.SILENT_COUNTS,
+        hits="who names nn.MultiheadAttention in num_heads, with global_pruning=False",
+        cause=(
+            "a group with attention is looked at from a layer that reads it, where it is not found to be "
+            "attention again: local pruning leaves it."
+        ),
+        breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
+        source="MetaPruner's docstring; MultiheadAttention is one of the layers that the README says are supported",
+        signature=(Breaks(Problem.COUNT, "dims", untouched=True),),
+        may_show=MULTIHEAD & LOCAL & PRUNES_HEAD_DIMS & PRUNES_WIDTH,
+        examples=(
+            "multihead-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "multihead-local-keepnum-prunedims-heads0-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("multihead_unpruned.py", "1.6.1", "1.4.0"),
+    ),
+    Defect(
+        id="multihead-global",
+        title="global head pruning crashes on nn.MultiheadAttention named in num_heads",
+        severity=Severity.CRASH,
+        hits="who names nn.MultiheadAttention in num_heads, with global_pruning=True",
+        cause="the head dim is worked out from out_features, which this layer does not have.",
+        breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
+        source="MetaPruner's docstring; MultiheadAttention is one of the layers that the README says are supported",
+        signature=(Raises("AttributeError", "has no attribute 'out_features'", "._prune"),),
+        may_show=MULTIHEAD & GLOBAL & PRUNES_HEADS,
+        examples=(
+            "multihead-global-prunenum-keepdims-heads1of3-chan1of2-steps1",
+            "multihead-global-prunenum-keepdims-heads1of3-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("multihead_global.py", "1.6.1", "1.4.2"),
+    ),
     Defect(
         id="grouped-unknown",
         title="keys and values with fewer heads than queries are not known of: it crashes, or cuts across heads",
@@ -155,5 +202,85 @@ DEFECTS: tuple[Defect, ...] = (
             "grouped-global-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("grouped_steps.py", "1.6.1"),
+    ),
+    Defect(
+        id="per-head-table",
+        title="a table with numbers for each head is taken for channels: attention stays, and the head count drops",
+        severity=Severity.SILENT_COUNTS,
+        hits="everyone who prunes attention with relative positions, as Swin's and BEiT's",
+        cause=(
+            "a table's last dimension is coupled to the channels of attention, of which it has too few; the group"
+            " is refused after the head count was lowered, or is no group for the layer that is ignored in it. "
+            "Where more rows would be left than none, the channels go and the table stays."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(
+            Breaks(Problem.REPORTED),
+            Breaks(Problem.COUNT, "dims", untouched=True),
+            Breaks(Problem.TOTAL, side=Side.TOO_MANY),
+            Breaks(Problem.OTHER_HEADS),
+        ),
+        may_show=TABLES,
+        examples=(
+            "swin-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "swin-local-keepnum-prunedims-heads0-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("per_head_table.py", "1.6.1"),
+        over=(
+            "411-stale-groups",
+            "float-heads",
+            "merged-tokens",
+        ),
+    ),
+    Defect(
+        id="per-head-table-steps",
+        title="where a step refused attention that has a table for each head, the next crashes",
+        severity=Severity.CRASH,
+        hits="who prunes heads with relative positions in several steps",
+        cause=(
+            "the count was lowered, though all channels are still there; their scores are dealt out to as many "
+            "heads as it says."
+        ),
+        breaks="iterative_steps (int): number of steps for iterative pruning.",
+        source="MetaPruner's docstring",
+        signature=(Raises("RuntimeError", "is invalid for input of size"),),
+        may_show=TABLES & PRUNES_HEADS & SEVERAL_STEPS,
+        examples=(
+            "swin-local-prunenum-keepdims-heads1of3-chan1of2-steps2",
+            "swin-local-prunenum-prunedims-heads1of3-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("per_head_table_steps.py", "1.6.1", "1.4.0"),
+        over=("411-stale-groups",),
+    ),
+    Defect(
+        id="merged-tokens",
+        title="patch merging: of four tokens read side by side only some follow the width, or the width stays",
+        severity=Severity.SILENT_WEIGHTS,
+        hits="who prunes the width of Swin without a pruner for what merges tokens",
+        cause=(
+            "the indices of a concatenation along the last dimension, of slices of one tensor, are not those of "
+            "its four parts: one part is cut, or two, or what was found is refused."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(
+            Breaks(Problem.OTHER_INDICES, "width", where="downsample"),
+            Breaks(Problem.COUNT, "width", side=Side.TOO_MANY),
+            Breaks(Problem.TOTAL, side=Side.TOO_MANY),
+        ),
+        may_show=TABLES & Condition("several stages", lambda cell: cell.model.stages > 1) & PRUNES_WIDTH,
+        examples=(
+            "swin_stages-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "swin_stages-local-keepnum-prunedims-heads0-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("merged_tokens.py", "1.6.1"),
+        over=("layernorm-order",),
     ),
 )
