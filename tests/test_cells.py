@@ -1,11 +1,17 @@
 """The matrix: complete where it is a product, covering where it is not, and with ids that select."""
 
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 
+import pytest
+from hypothesis import given
+
+import strategies
+from headcount.explore import draws
 from headcount.matrix import Cell, Config
 from headcount.matrix import cells as matrix
-from headcount.models import Model, synthetic_heads
+from headcount.matrix.validity import why_invalid
+from headcount.models import NAMED, Model, synthetic_channels, synthetic_heads
 
 
 def test_ids_are_unique() -> None:
@@ -47,6 +53,73 @@ def test_ids_read_like_the_call() -> None:
     )
     assert cell.id == "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1-headdict_attention0_2of3-round4"
     assert matrix.ISSUE_410.id == "vit_base-local-prunenum-keepdims-heads1of3-chan1of2-steps1"
+
+
+@given(strategies.cells())
+def test_every_id_parses_back(cell: Cell) -> None:
+    """Law: an id is complete, so that it is a call's only name."""
+    assert Cell.parse(cell.id) == cell
+
+
+def test_the_matrix_and_models_of_everyday_size_parse_back() -> None:
+    assert all(Cell.parse(id_) == cell for id_, cell in matrix.known_cells().items())
+    assert all(Model.parse(name) == model and model.id == name for name, model in NAMED.items())
+
+
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "",
+        "vit",
+        "no_family-local-prunenum-keepdims-heads1of2-chan1of2-steps1",
+        "vit-local-prunenum-keepdims-heads2of4-chan1of2-steps1",
+        "vit-local-prunenum-keepdims-heads1of0-chan1of2-steps1",
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-round",
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-by_none",
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-frozenly",
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-chandict_mlp_1of2",
+        "vit6h-local-prunenum-keepdims-heads1of2-chan1of2-steps1",
+    ],
+)
+def test_what_is_no_id_is_refused(id_: str) -> None:
+    with pytest.raises((ValueError, ZeroDivisionError)):
+        Cell.parse(id_)
+
+
+@pytest.mark.parametrize(
+    ("id_", "why"),
+    [
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_mlp2", "the model has 2 blocks"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_head0", "it may name"),
+        ("grouped4h-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "no multiple"),
+        ("swin_stages3b-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "stages"),
+        ("dinov350h3d-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "multiple of 4"),
+        ("vit10px-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "whole number of patches"),
+        ("vit99h-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "may be 1 to 64"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan3of2-steps1", "from 0 to 1"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps0", "at least one step"),
+        ("vit_bare-local-prunenum-keepdims-heads1of2-chan1of2-steps1-by_obdc", "classifier"),
+    ],
+)
+def test_a_call_that_nobody_could_make_is_told_why(id_: str, why: str) -> None:
+    assert why in why_invalid(Cell.parse(id_))
+
+
+def test_every_cell_of_the_matrix_is_valid() -> None:
+    assert {id_: why for id_, cell in matrix.known_cells().items() if (why := why_invalid(cell))} == {}
+
+
+def test_no_two_channels_that_compete_tie() -> None:
+    """Criteria divide by a dimension's mean: what is compared must not tie then, as squares or as plain weights."""
+    for model in {cell.model for cell in islice(draws(5), 60)}:
+        for power in (1, 0.5):
+            scores = []
+            for levels in synthetic_channels(model).values():
+                raised = [level**power for level in levels]
+                if len(raised) > 1:  # the only channel of a dimension is as its mean, and never goes
+                    scores += [value * len(raised) / sum(raised) for value in raised]
+            if len(scores) < 500:
+                assert min((b / a for a, b in pairwise(sorted(scores))), default=2) > 1 + 2e-7, model.id
 
 
 def test_synthetic_ranking_survives_the_layers_means() -> None:

@@ -35,7 +35,7 @@ def test_which_release_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert main(["which", "--heads", "12", "--head-ratio", "1/3", "--json", str(output)]) == ExitCode.CLEAN
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert lines[0] == "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1, on a small model:"
+    assert lines[0] == "vit12h-local-prunenum-keepdims-heads1of3-chan1of2-steps1, on 2 blocks:"
     assert [line for line in lines if line.startswith("1.4.1")] == [
         "1.4.1            crash           KeyError at step in __init__.<lambda>: 'step'  [no known defect explains it]"
     ]
@@ -91,7 +91,7 @@ def test_what_cannot_be_run_is_said_at_once(
 def test_which_release_to_take_where_the_width_stays(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["which", "--head-ratio", "1/3", "--keep-width", "--model", "deit_bare"]
     assert main(words) == ExitCode.CLEAN
-    asked = "deit_bare-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs, on a small model:"
+    asked = "deit_bare-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs, on 2 blocks:"
     assert capsys.readouterr().out.splitlines()[0] == asked
 
 

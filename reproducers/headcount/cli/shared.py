@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from headcount import defects, errors, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
+from headcount.matrix.validity import why_invalid
 
 #: What a command is called with.
 Options = argparse.Namespace
@@ -89,20 +90,23 @@ def command(
 
 
 def cell_named(wanted: str) -> matrix.Cell:
-    """Return the cell of an id: a test's, with the build before it, or its own.
+    """Return the cell of an id: a test's, with the build before it, or its own. It need not be in the matrix.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or it is no call that could be made.
     """
-    cells = known_cells()
     name = wanted.rpartition("[")[2].removesuffix("]")
-    found = next((cell for id_, cell in cells.items() if name == id_ or name.endswith(f"-{id_}")), None)
-    if found is None:
-        if defect := next((defect for defect in defects.DEFECTS if defect.id == name), None):
-            raise errors.UsageError(f"{name} is a known defect", f"its file is reproducers/{defect.reproducer.file}")
-        near = difflib.get_close_matches(name, cells, n=3, cutoff=0.0)
-        raise errors.UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
-    return found
+    parts = name.split("-")
+    for start in range(len(parts)):  # a build's label may have hyphens of its own
+        with suppress(ValueError, ZeroDivisionError):
+            cell = matrix.Cell.parse("-".join(parts[start:]))
+            why = why_invalid(cell)
+            refuse((why, f"{cell.id} is no call that could be made: {why}", "change that part of it"))
+            return cell
+    if defect := next((defect for defect in defects.DEFECTS if defect.id == name), None):
+        raise errors.UsageError(f"{name} is a known defect", f"its file is reproducers/{defect.reproducer.file}")
+    near = difflib.get_close_matches(name, known_cells(), n=3, cutoff=0.0)
+    raise errors.UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
 
 
 def build_named(id_: str, cell: matrix.Cell) -> str:
@@ -141,11 +145,24 @@ def ratio(text: str) -> Fraction:
     )
 
 
-def count(text: str) -> int:
+def count(text: str, most: int = _MOST) -> int:
     """Return a number of heads, layers or steps."""
-    if text.isdecimal() and 0 < int(text) <= _MOST:
+    if text.isdecimal() and 0 < int(text) <= most:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST}")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+
+
+def size(text: str) -> int:
+    """Return a number of channels, or of calls."""
+    return count(text, 100_000)
+
+
+def scope(text: str) -> tuple[matrix.Scope, Fraction]:
+    """Return layers, and the ratio that they share: `mlp.0=1/4`, `mlp.0+mlp.1=0.4`, `attention.1=1/2`."""
+    names, equals, number = text.partition("=")
+    if not equals or not names:
+        raise argparse.ArgumentTypeError(f"{text!r} gives no layer a ratio: mlp.0=1/4, mlp.0+mlp.1=0.4")
+    return tuple(names.split("+")), ratio(number)
 
 
 def version(text: str) -> str:

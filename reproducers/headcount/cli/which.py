@@ -6,46 +6,109 @@ from fractions import Fraction
 from headcount import builds, errors, examine, isolation, matrix, models, oracle
 from headcount.cli import shared
 from headcount.environment import environment
+from headcount.matrix.validity import why_invalid
 from headcount.report import advice, console, support
+
+option = shared.option
+
+#: Heads and channels of each head of a ViT, by how timm calls its size.
+_SIZES = {
+    "ti": models.NAMED["vit_tiny"],
+    "s": models.NAMED["vit_small"],
+    "b": models.NAMED["vit_base"],
+    "l": models.NAMED["vit_large"],
+}
+
+_MORE = """The sizes decide, too: give your model's. Two blocks stand for all of them. That decides the same, but in
+global pruning, where all blocks are ranked together: give --layers there."""
 
 add = shared.command(
     "which",
     "which releases do a call right, what goes wrong in the others, and which to take",
-    shared.option(
+    option(
         "--head-ratio",
         type=shared.ratio,
         required=True,
         metavar="R",
         help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head",
     ),
-    shared.option("--heads", type=shared.count, default=models.Model.heads, metavar="N", help="heads of each layer"),
-    shared.option("--layers", type=shared.count, default=models.Model.layers, metavar="N", help="layers"),
-    shared.option(
-        "--ratio", type=shared.ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"
+    option("--size", choices=_SIZES, help="sizes of a ViT-Ti, -S, -B or -L, in place of the next four"),
+    option("--heads", type=shared.count, metavar="N", help=f"heads of each layer (default: {models.Model.heads})"),
+    option(
+        "--head-dim",
+        "--dims",
+        type=shared.size,
+        metavar="N",
+        help=f"channels of a head (default: {models.Model.head_dim})",
     ),
-    shared.option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
-    shared.option("--head-dims", action="store_true", help="prune_head_dims=True"),
-    shared.option("--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers"),
-    shared.option(
+    option("--width", type=shared.size, metavar="N", help="channels in all, in place of --head-dim"),
+    option("--mlp", type=shared.size, metavar="N", help="hidden channels of the MLP"),
+    option("--layers", type=shared.count, metavar="N", help="blocks (default: two in each stage)"),
+    option("--ratio", type=shared.ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"),
+    option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
+    option("--head-dims", action="store_true", help="prune_head_dims=True"),
+    option("--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers"),
+    option("--ignore", action="append", default=[], metavar="LAYER", help="in ignored_layers: mlp.0, query.1, qkv.0"),
+    option("--round-to", type=shared.count, metavar="N", help="round_to"),
+    option("--max-ratio", type=shared.ratio, metavar="R", help="max_pruning_ratio"),
+    option("--isomorphic", action="store_true", help="isomorphic=True"),
+    option(
+        "--importance", choices=[*map(str, matrix.Criterion)], default="magnitude", help="the criterion", metavar="NAME"
+    ),
+    option(
+        "--ratio-for",
+        type=shared.scope,
+        action="append",
+        default=[],
+        metavar="L=R",
+        help="pruning_ratio_dict: mlp.0=1/4",
+    ),
+    option(
+        "--head-ratio-for",
+        type=shared.scope,
+        action="append",
+        default=[],
+        metavar="L=R",
+        help="head_pruning_ratio_dict: attention.0=1/2",
+    ),
+    option(
+        "--num-heads",
+        choices=("qkv", "q", "k", "v", "qk", "kv", "qv"),
+        default="qkv",
+        help="projections listed in num_heads",
+    ),
+    option("--pruner", choices=[*map(str, matrix.Pruner)], default="MetaPruner", help="the class", metavar="NAME"),
+    option("--interactive", action="store_true", help="step(interactive=True)"),
+    option("--one-shot", action="store_true", help="a scheduler that takes all in the first step"),
+    option("--frozen", action="store_true", help="the first block's projections need no gradient"),
+    option("--training", action="store_true", help="the model is in training mode"),
+    option("--documented", action="store_true", help="with the further arguments of upstream's example for the family"),
+    option(
+        "--second", choices=[*map(str, matrix.Second)], default="none", help="a second pruner after it", metavar="WHICH"
+    ),
+    option(
         "--model",
+        "--family",
         default=models.Model.family,
         metavar="MODEL",
         help="a family, or its bare backbone: dinov2, dinov2_bare, …",
     ),
     shared.either(
-        shared.option(
+        option(
             "--local", dest="everywhere", action="store_false", default=False, help="global_pruning=False (the default)"
         ),
-        shared.option("--global", dest="everywhere", action="store_true", help="global_pruning=True"),
+        option("--global", dest="everywhere", action="store_true", help="global_pruning=True"),
     ),
     shared.JSON,
+    more=_MORE,
     exit_codes="""exit codes: 0 there is one to take, 1 no release does it right, 2 the call was wrong, 3 indeterminate,
 4 the set-up failed, 130 interrupted.""",
 )
 
 
 def run(options: shared.Options) -> int:
-    cell = _cell(options)
+    cell = matrix.Cell(_model(options), _config(options))
+    _check(cell)
     trials: dict[str, examine.Examined] = {}
     with (
         isolation.Cache() as cache,
@@ -63,31 +126,73 @@ def run(options: shared.Options) -> int:
     return errors.ExitCode.REGRESSION if tested else errors.ExitCode.INDETERMINATE
 
 
-def _cell(options: shared.Options) -> matrix.Cell:
-    """Return the call on its model.
+def _model(options: shared.Options) -> models.Model:
+    """Return the model that the sizes name.
 
     Raises:
-        UsageError: there is no such model, or this transformers does not run it pruned: no release could prune it.
+        UsageError: there is no such family, or two options name one size.
     """
     (family,) = shared.families_named([options.model])
-    model = replace(models.small(family, options.heads, bare=options.model != family), layers=options.layers)
-    config = matrix.Config(
+    size = _SIZES.get(options.size)
+    sizes = {"--heads": options.heads, "--head-dim": options.head_dim, "--width": options.width, "--mlp": options.mlp}
+    twice = [name for name, given in sizes.items() if given and size]
+    heads = size.heads if size else options.heads or models.Model.heads
+    shared.refuse(
+        (twice, f"--size and {', '.join(twice)}", "--size stands for all of these"),
+        (options.width and options.head_dim, "--width and --head-dim", "one of them says what the other is"),
+        (
+            options.width and options.width % heads,
+            f"{heads} heads do not share {options.width} channels",
+            "give --heads",
+        ),
+    )
+    head_dim = size.head_dim if size else options.head_dim or (options.width or 0) // heads or models.Model.head_dim
+    small = models.small(family, heads, head_dim, bare=options.model != family)
+    given = {"mlp": size.mlp if size else options.mlp, "layers": options.layers}
+    return replace(small, **{name: value for name, value in given.items() if value})
+
+
+def _config(options: shared.Options) -> matrix.Config:
+    return matrix.Config(
         global_pruning=options.everywhere,
-        prune_num_heads=options.head_ratio != 0,
+        prune_num_heads=options.head_ratio != 0 or bool(options.head_ratio_for),
         prune_head_dims=options.head_dims,
         head_pruning_ratio=options.head_ratio,
         pruning_ratio=options.ratio,
         iterative_steps=options.steps,
-        ignored_layers=("residual_outputs",) if options.keep_width else (),
+        head_pruning_ratio_dict=tuple(options.head_ratio_for),
+        pruning_ratio_dict=tuple(options.ratio_for),
+        max_pruning_ratio=Fraction(1) if options.max_ratio is None else options.max_ratio,
+        round_to=options.round_to,
+        isomorphic=options.isomorphic,
+        num_heads=options.num_heads,
+        ignored_layers=(*["residual_outputs"] * options.keep_width, *options.ignore),
+        importance=matrix.Criterion(options.importance),
+        interactive=options.interactive,
+        second=matrix.Second(options.second),
+        frozen=options.frozen,
+        training=options.training,
+        pruner=matrix.Pruner(options.pruner),
+        one_shot=options.one_shot,
+        documented=options.documented,
     )
-    cell, transformers, title = matrix.Cell(model, config), environment()["transformers"], model.traits.title
-    here, hint = f"transformers {transformers}", "another transformers version may: headcount support"
+
+
+def _check(cell: matrix.Cell) -> None:
+    """Check before long work that some release may do the call.
+
+    Raises:
+        UsageError: it is no call, or this transformers does not run the model pruned: no release could prune it.
+    """
+    transformers, title = environment()["transformers"], cell.model.traits.title
+    why, here = why_invalid(cell), f"transformers {transformers}"
+    hint = "another transformers version may: headcount support"
     shared.refuse(
-        (not model.traits.is_in(transformers), f"{here} has no {title}", hint),
+        (why, f"that is no call that could be made: {why}", "headcount which --help says what may be given"),
+        (not cell.model.traits.is_in(transformers), f"{here} has no {title}", hint),
         (
             support.is_fixed(cell, transformers),
             f"{here} does not run a pruned {title}, whichever pruner is used: its code has sizes fixed",
             hint,
         ),
     )
-    return cell

@@ -17,3 +17,16 @@ class Cell:
     def id(self) -> str:
         """Readable, unique in the matrix, and made so that `-k` selects by any axis."""
         return f"{self.model.id}-{self.config.id}"
+
+    @classmethod
+    def parse(cls, id_: str) -> "Cell":
+        """Return the cell with an id.
+
+        Raises:
+            ValueError: it is the id of none.
+        """
+        model, _, config = id_.partition("-")
+        cell = cls(Model.parse(model), Config.parse(config))
+        if cell.id != id_:
+            raise ValueError(f"{id_!r} is another spelling of {cell.id}")
+        return cell

@@ -139,6 +139,20 @@ EDGE_CASES: tuple[Cell, ...] = (
         small("fused_unbind"),
         Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 2), iterative_steps=2, global_pruning=True),
     ),
+    # Ten neurons: 10 * (1 - 0.8) is less than 2 in floats; a twentieth of them, and less than a multiple, is none.
+    *(
+        Cell(
+            Model(mlp=10),
+            Config(prune_head_dims=False, pruning_ratio=ratio, round_to=multiple, ignored_layers=("residual_outputs",)),
+        )
+        for ratio, multiple in ((Fraction(4, 5), None), (Fraction(19, 20), None), (Fraction(4, 5), 4))
+    ),
+    # Values alone are listed: a layer of which one is listed may look like one layer for all three.
+    Cell(Model(), replace(_PLAIN_HEADS, num_heads="v")),
+    # What is frozen has no gradient to rank by.
+    Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), importance=Criterion.TAYLOR, frozen=True)),
+    # 32 channels of attention are a multiple of 8, and so are 16: four heads of four.
+    Cell(Model(heads=4), Config(round_to=8)),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
 )

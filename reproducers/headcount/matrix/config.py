@@ -3,7 +3,8 @@
 Ratios are exact fractions; they become floats only at the call, as a user's would.
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from fractions import Fraction
@@ -110,41 +111,48 @@ class Config:
         """Return the fields without the hash, which is another in another process."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    @property
+    @classmethod
+    def parse(cls, id_: str) -> "Config":
+        """Return the call with an id.
+
+        Raises:
+            ValueError: no call has it.
+        """
+        core = _CORE_ID.match(id_)
+        if core is None:
+            raise ValueError(f"{id_!r} is no call: it begins as in local-prunenum-keepdims-heads1of2-chan1of2-steps1")
+        found: dict[str, Any] = {
+            "global_pruning": core["scope"] == "global",
+            "prune_num_heads": core["heads"] == "prune",
+            "prune_head_dims": core["dims"] == "prune",
+            "head_pruning_ratio": read_ratio(core["head_ratio"]),
+            "pruning_ratio": read_ratio(core["ratio"]),
+            "iterative_steps": int(core["steps"]),
+        }
+        for token in filter(None, id_[core.end() :].split("-")):
+            known = next((known for known in _TOKENS if token.startswith(known.begins)), None)
+            if known is None:
+                raise ValueError(f"{token!r} is no part of a call")
+            found[known.field] = known.read(token.removeprefix(known.begins))
+        return cls(**found)
+
+    @cached_property
     def id(self) -> str:
         """Every axis of the product, then what differs from the default: `local-prunenum-...`."""
-        return "-".join(
-            (
-                "global" if self.global_pruning else "local",
-                "prunenum" if self.prune_num_heads else "keepnum",
-                "prunedims" if self.prune_head_dims else "keepdims",
-                f"heads{ratio_id(self.head_pruning_ratio)}",
-                f"chan{ratio_id(self.pruning_ratio)}",
-                f"steps{self.iterative_steps}",
-                *self.extras(),
-            )
+        core = (
+            "global" if self.global_pruning else "local",
+            "prunenum" if self.prune_num_heads else "keepnum",
+            "prunedims" if self.prune_head_dims else "keepdims",
+            f"heads{ratio_id(self.head_pruning_ratio)}",
+            f"chan{ratio_id(self.pruning_ratio)}",
+            f"steps{self.iterative_steps}",
         )
+        return "-".join((*core, *self.extras()))
 
     def extras(self) -> tuple[str, ...]:
         """Return a token of the id for each parameter outside the product that differs from its default."""
-        tokens = {
-            "headdict": _scopes_id(self.head_pruning_ratio_dict),
-            "chandict": _scopes_id(self.pruning_ratio_dict),
-            "max": ratio_id(self.max_pruning_ratio) if self.max_pruning_ratio != 1 else "",
-            "round": str(self.round_to or ""),
-            "isomorphic": "" if not self.isomorphic else "on",
-            "named_": self.num_heads if self.num_heads != "qkv" else "",
-            "ignore_": "_".join(self.ignored_layers),
-            "by_": self.importance if self.importance is not Criterion.MAGNITUDE else "",
-            "interactive": "" if not self.interactive else "on",
-            "second_": self.second if self.second is not Second.NONE else "",
-            "frozen": "" if not self.frozen else "on",
-            "training": "" if not self.training else "on",
-            "one_shot": "" if not self.one_shot else "on",
-            "documented": "" if not self.documented else "on",
-            "with_": self.pruner if self.pruner is not Pruner.META else "",
-        }
-        return tuple(key + ("" if value == "on" else value.replace(".", "")) for key, value in tokens.items() if value)
+        given = ((token, getattr(self, token.field)) for token in _TOKENS)
+        return tuple(t.begins + t.write(value) for t, value in given if value != _DEFAULTS[t.field])
 
     def departures(self) -> dict[str, Any]:
         """Return MetaPruner's own parameters that take no modules, where they differ from its defaults."""
@@ -190,6 +198,9 @@ class Config:
 def one_shot(ratio: float, steps: int) -> list[float]:
     """Return each step's share of the whole, the state before the first included: all of it at once."""
     return [0.0, *[ratio] * steps]
+
+
+_DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Config)}
 
 
 #: What MetaPruner takes as it is: no modules.
@@ -240,13 +251,84 @@ SINCE: Mapping[str, str] = {
 }
 
 
+# --- ids -----------------------------------------------------------------------------------------
+
+
 def ratio_id(ratio: Fraction) -> str:
     """Return `1of3` for 1/3, `0` and `1` for the whole numbers, `m1of2` for a negative one."""
-    return str(ratio).replace("-", "m").replace("/", "of")
+    sign = "m" if ratio < 0 else ""
+    top, bottom = abs(ratio.numerator), ratio.denominator
+    return f"{sign}{top}" if bottom == 1 else f"{sign}{top}of{bottom}"
+
+
+def read_ratio(text: str) -> Fraction:
+    """Return the ratio that `ratio_id` writes so.
+
+    Raises:
+        ValueError: it writes none so.
+    """
+    return Fraction(text.replace("m", "-").replace("of", "/"))
+
+
+@dataclass(frozen=True)
+class _Token:
+    """How one field stands in an id: how its token begins, and the rest of it, written and read."""
+
+    begins: str
+    field: str
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+def _flag(name: str) -> _Token:
+    return _Token(name, name, lambda _: "", lambda rest: not _unless(rest, value=False))
+
+
+def _unless(rest: str, *, value: bool) -> bool:
+    """Return a value that leaves nothing to read."""
+    if rest:
+        raise ValueError(f"{rest!r} is left over")
+    return value
+
+
+_NAME = r"[a-z]+\d+"
 
 
 def _scopes_id(scopes: tuple[tuple[Scope, Fraction], ...]) -> str:
-    return "".join(f"_{'+'.join(scope)}_{ratio_id(ratio)}" for scope, ratio in scopes)
+    return "".join(f"_{'+'.join(scope).replace('.', '')}_{ratio_id(ratio)}" for scope, ratio in scopes)
+
+
+def _read_scopes(text: str) -> tuple[tuple[Scope, Fraction], ...]:
+    if not re.fullmatch(rf"(_{_NAME}(\+{_NAME})*_m?\d+(of\d+)?)+", text):
+        raise ValueError(f"{text!r} gives no layers ratios: _mlp0+mlp1_1of4")
+    parts = text.split("_")[1:]
+    return tuple((_read_names(names), read_ratio(ratio)) for names, ratio in zip(parts[::2], parts[1::2], strict=True))
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(re.sub(r"(\d+)$", r".\1", name) for name in re.findall(rf"residual_outputs|{_NAME}", text))
+
+
+_CORE_ID = re.compile(
+    r"(?P<scope>local|global)-(?P<heads>prune|keep)num-(?P<dims>prune|keep)dims"
+    r"-heads(?P<head_ratio>m?\d+(?:of\d+)?)-chan(?P<ratio>m?\d+(?:of\d+)?)-steps(?P<steps>\d+)(?=-|$)"
+)
+
+#: In the order in which they stand in an id.
+_TOKENS = (
+    _Token("headdict", "head_pruning_ratio_dict", _scopes_id, _read_scopes),
+    _Token("chandict", "pruning_ratio_dict", _scopes_id, _read_scopes),
+    _Token("max", "max_pruning_ratio", ratio_id, read_ratio),
+    _Token("round", "round_to", str, int),
+    _flag("isomorphic"),
+    _Token("named_", "num_heads", str, str),
+    _Token("ignore_", "ignored_layers", lambda names: "_".join(names).replace(".", ""), _read_names),
+    _Token("by_", "importance", str, Criterion),
+    _flag("interactive"),
+    _Token("second_", "second", str, Second),
+    *map(_flag, ("frozen", "training", "one_shot", "documented")),
+    _Token("with_", "pruner", str, Pruner),
+)
 
 
 def _plain(value: Any) -> Any:

@@ -4,11 +4,12 @@ Sizes and importance know no torch, so that cells can be listed and expectations
 modules of adapters (`isotropic`, `variants`, `staged`, `own`) are imported in the isolated process alone.
 """
 
-from headcount.models.families import FAMILIES, VIT_BASE, Family, Model, adapter, small
+from headcount.models.families import FAMILIES, NAMED, VIT_BASE, Family, Model, adapter, small
 from headcount.models.importance import shuffled, synthetic_channels, synthetic_heads
 
 __all__ = [
     "FAMILIES",
+    "NAMED",
     "VIT_BASE",
     "Family",
     "Model",

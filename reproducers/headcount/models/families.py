@@ -1,7 +1,8 @@
 """What is known of a network without building one, and without torch: its family, its sizes; and what builds it."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pkgutil import resolve_name
 from typing import Any
@@ -27,6 +28,8 @@ class Family:
         relative_position_bias: each head has numbers of its own in a table, which no layer is.
         uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
         queries_per_kv: heads of queries that read each head of keys and values.
+        mlp_by_width: the MLP's size is given as a multiple of the width.
+        dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
             model with fewer heads, or with fewer channels per head; "" for none.
     """
@@ -43,6 +46,8 @@ class Family:
     relative_position_bias: bool = False
     uses_multihead_attention: bool = False
     queries_per_kv: int = 1
+    mlp_by_width: bool = False
+    dims_by: int = 1
     heads_fixed: str = ""
     dims_fixed: str = ""
 
@@ -69,21 +74,29 @@ FAMILIES: Mapping[str, Family] = {
         fixed=(("use_relative_position_bias", True),),
         relative_position_bias=True,
     ),
-    "dinov2": Family("DINOv2", "4.31", "Dinov2", "variants:Dinov2"),
-    "dinov2_registers": Family("DINOv2 with registers", "4.48", "Dinov2WithRegisters", "variants:Dinov2"),
-    "dinov3": Family("DINOv3", "4.56", "DINOv3ViT", fixed=(("num_register_tokens", 2),), head=False, dims_fixed=">=4"),
+    "dinov2": Family("DINOv2", "4.31", "Dinov2", "variants:Dinov2", mlp_by_width=True),
+    "dinov2_registers": Family(
+        "DINOv2 with registers", "4.48", "Dinov2WithRegisters", "variants:Dinov2", mlp_by_width=True
+    ),
+    "dinov3": Family(
+        "DINOv3", "4.56", "DINOv3ViT", fixed=(("num_register_tokens", 2),), head=False, dims_by=4, dims_fixed=">=4"
+    ),
     "clip": Family("CLIP", "4.5", "CLIP", "variants:Clip", heads_fixed="<5", dims_fixed="<5"),
     "siglip": Family(
         "SigLIP", "4.37", "Siglip", "variants:Clip", (("vision_use_head", False),), heads_fixed="<5", dims_fixed="<5"
     ),
-    "swin": Family("Swin, one stage", "4.16", "Swin", "staged:Swin", relative_position_bias=True),
+    "swin": Family("Swin, one stage", "4.16", "Swin", "staged:Swin", mlp_by_width=True, relative_position_bias=True),
     "swin_stages": Family(
-        "Swin", "4.16", "Swin", "staged:Swin", stages=2, documented=True, relative_position_bias=True
+        "Swin", "4.16", "Swin", "staged:Swin", mlp_by_width=True, stages=2, documented=True, relative_position_bias=True
     ),
-    "pvt": Family("PVT, one stage", "4.32", "Pvt", "staged:Pvt"),
-    "pvt_stages": Family("PVT", "4.32", "Pvt", "staged:Pvt", stages=2, spatial_reduction=True),
-    "swinv2_stages": Family("Swin v2", "4.22", "Swinv2", "staged:Swin", stages=2, relative_position_bias=True),
-    "swinv2": Family("Swin v2, one stage", "4.22", "Swinv2", "staged:Swin", relative_position_bias=True),
+    "pvt": Family("PVT, one stage", "4.32", "Pvt", "staged:Pvt", mlp_by_width=True),
+    "pvt_stages": Family("PVT", "4.32", "Pvt", "staged:Pvt", mlp_by_width=True, stages=2, spatial_reduction=True),
+    "swinv2_stages": Family(
+        "Swin v2", "4.22", "Swinv2", "staged:Swin", mlp_by_width=True, stages=2, relative_position_bias=True
+    ),
+    "swinv2": Family(
+        "Swin v2, one stage", "4.22", "Swinv2", "staged:Swin", mlp_by_width=True, relative_position_bias=True
+    ),
     "fused_unbind": Family("fused qkv, unbind", adapter="own:Adapter"),
     "fused_index": Family("fused qkv, qkv[0]", adapter="own:Adapter"),
     "fused_chunk": Family("fused qkv, chunk", adapter="own:Adapter"),
@@ -120,7 +133,6 @@ class Model:
         mlp: hidden channels of the MLP of each block of the first stage; each stage has twice as many, too.
         labels: outputs of the classifier; 0 for a bare backbone, which has none.
         image, patch: pixels along one side.
-        full_size: whether this is a model of everyday size, which costs seconds and a gigabyte.
     """
 
     family: str = "vit"
@@ -132,7 +144,21 @@ class Model:
     image: int = 8
     patch: int = 4
     stages: int = 1
-    full_size: bool = False
+
+    @classmethod
+    def parse(cls, name: str) -> "Model":
+        """Return the model with an id.
+
+        Raises:
+            ValueError: no model has it.
+        """
+        if name in NAMED:
+            return NAMED[name]
+        for family in FAMILIES:
+            sizes = _SIZES_IN_ID.fullmatch(name.removeprefix(family)) if name.startswith(family) else None
+            if sizes:
+                return _sized(family, bare=bool(sizes["bare"]), sizes=sizes.groupdict())
+        raise ValueError(f"{name!r} is no model")
 
     @property
     def traits(self) -> Family:
@@ -180,26 +206,63 @@ class Model:
         return tuple(self.heads_of(block) for block in range(self.layers))
 
     @property
+    def full_size(self) -> bool:
+        """Whether it is of everyday size: a call costs seconds and up to two gigabytes."""
+        return self.layers * self.width * self.mlp > _EVERYDAY
+
+    @property
     def id(self) -> str:
-        """The name in cell ids: `vit`, `vit12h`, `vit_base`."""
-        if self.full_size:
-            return f"{self.family}_base"
-        name = self.family + ("" if self.labels or not self.traits.head else "_bare")
-        return name if self.heads == Model.heads else f"{name}{self.heads}h"
+        """The name in cell ids: `vit`, `vit12h`, `vit3h4b16d` (heads, blocks, head dim), `vit_base`."""
+        return _id(self)
 
 
-#: ViT-B/16 at 224 px with the default 1000 ImageNet labels replaced by upstream issue 410's 100.
-VIT_BASE = Model(layers=12, heads=12, head_dim=64, mlp=3072, labels=100, image=224, patch=16, full_size=True)
+#: Weights of all MLPs from which on a model is of everyday size.
+_EVERYDAY = 1_000_000
+
+#: What stands in an id after the family: letters, and the size that they give where it is not the usual one.
+_SIZES = {"h": "heads", "b": "layers", "d": "head_dim", "m": "mlp", "c": "labels", "px": "image", "p": "patch"}
+_SIZES_IN_ID = re.compile(
+    "(?P<bare>_bare)?" + "".join(rf"(?:(?P<{name}>[1-9]\d*){unit})?" for unit, name in _SIZES.items())
+)
 
 
-def small(family: str, heads: int = Model.heads, *, bare: bool = False) -> Model:
+def small(family: str, heads: int = Model.heads, head_dim: int = Model.head_dim, *, bare: bool = False) -> Model:
     """Return the smallest model of a family. Some families need an MLP that is a multiple of the width."""
     known = FAMILIES[family]
     return Model(
         family,
         heads=heads,
-        mlp=Model.mlp if family == "vit" else 2 * heads * Model.head_dim,
+        head_dim=head_dim,
+        mlp=Model.mlp if family == "vit" else 2 * heads * head_dim,
         labels=0 if bare or not known.head else Model.labels,
         image=Model.image * known.stages,
         stages=known.stages,
     )
+
+
+def _sized(family: str, sizes: Mapping[str, Any], *, bare: bool) -> Model:
+    """Return a family's smallest model but for the sizes that an id gives."""
+    given: dict[str, Any] = {name: int(size) for name in _SIZES.values() if (size := sizes[name])}
+    usual = {name: given[name] for name in ("heads", "head_dim") if name in given}
+    return replace(small(family, **usual, bare=bare), **given)
+
+
+#: Models of everyday size: ViT-Ti, ViT-S, ViT-B and ViT-L with patches of 16 pixels at 224, and issue 410's 100 labels.
+NAMED: Mapping[str, Model] = {
+    name: Model(layers=layers, heads=heads, head_dim=64, mlp=256 * heads, labels=100, image=224, patch=16)
+    for name, layers, heads in (("vit_tiny", 12, 3), ("vit_small", 12, 6), ("vit_base", 12, 12), ("vit_large", 24, 16))
+}
+VIT_BASE = NAMED["vit_base"]
+
+
+@cache
+def _id(model: Model) -> str:
+    for name, known in NAMED.items():
+        if model == known:
+            return name
+    bare = bool(model.traits.head and not model.labels)
+    usual = replace(
+        small(model.family, model.heads, model.head_dim, bare=bare), heads=Model.heads, head_dim=Model.head_dim
+    )
+    sizes = ((unit, getattr(model, name), getattr(usual, name)) for unit, name in _SIZES.items())
+    return model.family + "_bare" * bare + "".join(f"{size}{unit}" for unit, size, plain in sizes if size != plain)

@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect
+from collections.abc import Mapping
 from functools import cache
 
 from headcount.models.families import Model
@@ -55,9 +56,54 @@ def _clearance(levels: tuple[float, ...], taken: list[float]) -> float:
 
 
 @cache
-def synthetic_channels(size: int, salt: int) -> tuple[float, ...]:
-    """Return the importance of each of `size` channels that compete: factors from 1 to 4, shuffled."""
-    return tuple(4.0 ** (rank / max(size - 1, 1)) for rank in shuffled(size, salt))
+def synthetic_channels(model: Model) -> Mapping[str, tuple[float, ...]]:
+    """Return dimension -> importance of each channel, as a factor on its squared weights: `width`, `mlp.0`, `dims.0`.
+
+    No dimension spreads as another does: criteria divide by a dimension's mean, and equal spreads would tie then.
+    """
+    sizes = {**model.widths, **model.reduced}
+    sizes |= {f"mlp.{block}": model.mlp_of(block) for block in range(model.layers)}
+    # One nn.MultiheadAttention is as wide as the residual stream, so its head dims go in all blocks at once.
+    shared = model.traits.uses_multihead_attention
+    sizes |= {f"dims.{block}": model.head_dim for block in range(1 if shared else model.layers)}
+    found = dict(zip(sizes, _dimensions(tuple(sizes.values())), strict=True))
+    found |= {f"dims.{block}": found["dims.0"] for block in range(model.layers) if shared}
+    return found | ({"width": found["dims.0"] * model.heads} if shared else {})
+
+
+@cache
+def _dimensions(sizes: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+    """Each dimension's levels, shuffled. Their spreads are from 4 to 6, and nudged as those of layers are."""
+    found, taken = [], {power: list[float]() for power in _POWERS}
+    few = sum(sizes) < _MANY
+    for salt, size in enumerate(sizes):
+        spreads = [4 * 1.5 ** ((salt * _GOLDEN + nudge * 0.11) % 1) for nudge in range(9 if few else 1)]
+        candidates = [_levels(size, spread) for spread in spreads]
+        levels = max(candidates, key=lambda levels: _least_clearance(levels, taken)) if few else candidates[0]
+        for power in _POWERS if size > 1 and few else ():  # the only channel of a dimension never goes
+            taken[power] = sorted((*taken[power], *_scores(levels, power)))
+        found.append(tuple(levels[rank] for rank in shuffled(size, salt)))
+    return tuple(found)
+
+
+#: Multiples of it lie far from each other, without their whole parts.
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+#: Criteria compare squared weights, or weights.
+_POWERS = (1, 0.5)
+
+#: So many channels lie too close for a nudge to matter, and would take long.
+_MANY = 500
+
+
+def _scores(levels: tuple[float, ...], power: float) -> list[float]:
+    """Return what a criterion makes of levels: a power of them, by its mean."""
+    raised = [level**power for level in levels]
+    return [value * len(raised) / sum(raised) for value in raised]
+
+
+def _least_clearance(levels: tuple[float, ...], taken: Mapping[float, list[float]]) -> float:
+    return min(_clearance(tuple(_scores(levels, power)), others) for power, others in taken.items())
 
 
 def shuffled(size: int, salt: int) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ names the classes of transformers to build. Where a family differs, its adapter 
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,14 +159,22 @@ class Adapter:
         """Set the network's own copies of its parameters' sizes; the parameters are given by name."""
 
 
+def linears(module: nn.Module) -> Iterator[nn.Linear]:
+    """Yield the linear layers, in order, without those of an MLP in one piece, as Swin v2 makes its biases with."""
+    for child in module.children():
+        if isinstance(child, nn.Linear):
+            yield child
+        elif not isinstance(child, nn.Sequential):
+            yield from linears(child)
+
+
 def _block(layer: nn.Module, attention: nn.Module, names: tuple[str, str, str]) -> Block:
     query, key, value = (getattr(attention, name) for name in names)
     # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's two.
     out, fc1, fc2 = (
         module
-        for module in layer.modules()
-        if isinstance(module, nn.Linear)
-        and all(module is not other for other in (query, key, value))
+        for module in linears(layer)
+        if all(module is not other for other in (query, key, value))
         and query.in_features in (module.in_features, module.out_features)
     )
     return Block(layer, attention, query, key, value, out, fc1, fc2)

@@ -64,8 +64,10 @@ class Swin(isotropic.Adapter):
         return super().ignored(net) + [
             module
             for block in self.blocks(net)
-            for module in block.attention.modules()
-            if isinstance(module, nn.Linear) and module.in_features != block.query.in_features
+            for inner in block.attention.modules()
+            if isinstance(inner, nn.Sequential)
+            for module in inner.children()
+            if isinstance(module, nn.Linear)
         ]
 
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""Which calls are calls at all: sizes that make a network, and layers that are in it."""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from headcount.matrix.cell import Cell
+from headcount.matrix.config import Criterion
+from headcount.models import FAMILIES
+
+#: The most of each size: more is no ViT, or takes minutes a call.
+_MOST = {"layers": 48, "heads": 64, "head_dim": 256, "mlp": 8192, "labels": 30_000, "image": 512, "patch": 64}
+
+#: The layers that a scope may name, and where it may stand: see `Scope`.
+_HEAD_SCOPES = ("attention", "query")
+_CHANNEL_SCOPES = ("attention", "query", "mlp")
+_IGNORED = ("residual_outputs", "qkv", "query", "mlp")
+
+
+def why_invalid(cell: Cell) -> str:
+    """Return why a cell is no call that a user could make; "" if it is one."""
+    return next(chain(_of_model(cell), _of_layers(cell), _of_numbers(cell)), "")
+
+
+def _of_model(cell: Cell) -> Iterator[str]:
+    model = cell.model
+    if model.family not in FAMILIES:
+        yield f"there is no family {model.family}"
+        return
+    family = model.traits
+    for name, most in _MOST.items():
+        least = 0 if name == "labels" else 1
+        if not least <= getattr(model, name) <= most:
+            yield f"{name} is {getattr(model, name)}, and may be {least} to {most}"
+            return
+    if model.labels and not family.head:
+        yield f"{family.title} has no classifier, and no labels"
+    if model.stages != family.stages or model.layers % family.stages:
+        yield f"{family.title} has {family.stages} stages with equally many blocks in each"
+    if model.image % (model.patch * family.stages):
+        yield f"an image of {model.image} pixels has no whole number of patches of {model.patch} in each stage"
+    if model.heads % family.queries_per_kv:
+        yield f"{family.queries_per_kv} heads of queries read one of keys: {model.heads} is no multiple"
+    if family.mlp_by_width and model.mlp % model.width:
+        yield f"{family.title} gives its MLP's size as a multiple of its width, {model.width}"
+    if model.head_dim % family.dims_by:
+        yield f"{family.title} needs head dims that are a multiple of {family.dims_by}"
+
+
+def _of_layers(cell: Cell) -> Iterator[str]:
+    config, layers = cell.config, cell.model.layers
+    named = (
+        *(
+            (name, "head_pruning_ratio_dict", _HEAD_SCOPES)
+            for scope, _ in config.head_pruning_ratio_dict
+            for name in scope
+        ),
+        *((name, "pruning_ratio_dict", _CHANNEL_SCOPES) for scope, _ in config.pruning_ratio_dict for name in scope),
+        *((name, "ignored_layers", _IGNORED) for name in config.ignored_layers),
+    )
+    for name, where, kinds in named:
+        kind, _, block = name.partition(".")
+        if kind not in kinds or bool(block) == (kind == "residual_outputs"):
+            yield f"{where} names {name!r}; it may name {', '.join(kinds)}, with the number of a block"
+        elif block and int(block) >= layers:
+            yield f"{where} names {name!r}, and the model has {layers} blocks, counted from 0"
+    if any(len(scope) > 1 for scope, _ in config.head_pruning_ratio_dict):
+        yield "head_pruning_ratio_dict has single layers as its keys"
+    if not config.num_heads or config.num_heads not in "qkv":
+        yield f"num_heads lists projections, as in qkv or kv, and not {config.num_heads!r}"
+
+
+def _of_numbers(cell: Cell) -> Iterator[str]:
+    config, traits = cell.config, cell.model.traits
+    ratios = (config.pruning_ratio, config.max_pruning_ratio, *(ratio for _, ratio in config.pruning_ratio_dict))
+    if any(not 0 <= ratio <= 1 for ratio in ratios):
+        yield "a ratio of channels is from 0 to 1"
+    if config.iterative_steps < 1:
+        yield "there is at least one step"
+    if config.round_to is not None and config.round_to < 1:
+        yield "channels are rounded to a multiple of 1 or more"
+    if config.documented and not traits.documented:
+        yield f"upstream has no example for {traits.title}"
+    if config.importance is Criterion.OBDC and not cell.model.labels:
+        yield "OBDC needs a classifier's loss"
