@@ -8,6 +8,7 @@ satisfied.
 import contextlib
 import math
 import types
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
@@ -69,6 +70,21 @@ class _Group:
         self.prune = prune
 
 
+@dataclass
+class _Channels:
+    """Channels that go together: those of a residual stream, of an MLP, or of each head of a block.
+
+    `copies` is how often a layer has them, `places` the parameters with their dimensions, which may have all several
+    times side by side. Those of one scope are ranked together.
+    """
+
+    scope: object
+    ratio: Fraction
+    score: torch.Tensor
+    places: list
+    copies: int = 1
+
+
 class MetaPruner:
     """Prunes everything in its last step."""
 
@@ -102,28 +118,34 @@ class MetaPruner:
         if not 0 <= head_pruning_ratio <= 1:
             raise ValueError(f"head_pruning_ratio is {head_pruning_ratio}, not between 0 and 1")
         self.model, self.num_heads, self.out_channel_groups = model, dict(num_heads), {}
-        groups = num_heads or out_channel_groups
         self.family = next(family for family in _families() if family.blocks(model))
         self.blocks = self.family.blocks(model)
         self.ignored = {id(m) for layer in ignored_layers or [] for m in layer.modules()}
         self.everywhere, self.steps_left, self.round_to = global_pruning, iterative_steps, round_to
+        self.by_structure = isomorphic
         self.prunes_heads, self.prunes_dims = prune_num_heads, prune_head_dims
-        self.ratio = min(_exact(pruning_ratio), _exact(max_pruning_ratio))
+        self.ratio, self.maximum = _exact(pruning_ratio), _exact(max_pruning_ratio)
         self.head_ratio = _exact(head_pruning_ratio)
         self.own = {
-            id(m): min(_exact(ratio), _exact(max_pruning_ratio))
+            id(m): (key, _exact(ratio))
             for key, ratio in (pruning_ratio_dict or {}).items()
-            for m in (key if isinstance(key, tuple) else (key,))
+            for layer in (key if isinstance(key, tuple) else (key,))
+            for m in layer.modules()
         }
         self.own_heads = {id(m): _exact(r) for key, r in (head_pruning_ratio_dict or {}).items() for m in key.modules()}
+        groups = num_heads or out_channel_groups
         self.model_heads = max(groups.values())
-        self.heads_of = [
-            max(groups.get(layer, 0) for layer in (block.query, block.key, block.value)) for block in self.blocks
-        ]
-        self.head_dim = self.blocks[0].out.in_features // self.heads_of[0]
-        # Of queries, which read each head of keys and values.
-        self.readers = self.heads_of[0] // min(groups.values())
+        # Per block: heads of queries that read each head of keys and values, heads of queries, and their channels.
+        self.readers = {b: 1 if b.query is b.key else b.query.out_features // b.key.out_features for b in self.blocks}
+        self.heads_of = {
+            b: groups.get(b.query) or self.readers[b] * max(groups.get(layer, 0) for layer in (b.key, b.value))
+            for b in self.blocks
+        }
+        self.dims_of = {b: b.out.in_features // self.heads_of[b] for b in self.blocks}
         self.joined = isinstance(self.blocks[0].query, nn.MultiheadAttention)
+        # Where there are stages, a name has that of its stage first, and a block's has its own number, too.
+        numbers = {m: [int(part) for part in name.split(".") if part.isdigit()] for name, m in model.named_modules()}
+        self.stages = {m: found[0] for m, found in numbers.items() if found and len(numbers[self.blocks[0].layer]) > 1}
 
     def step(self, interactive=False):
         self.steps_left -= 1
@@ -146,182 +168,230 @@ class MetaPruner:
         out.forward = lambda x: nn.functional.linear(x, out.weight)
 
     def count(self, block):
-        return block.out.in_features // self.dims_left
+        return block.out.in_features // self.dims_of[block]
 
     def count_of(self, block, layer):
         """Of keys and values there may be fewer."""
-        if self.readers > 1 and layer is not block.query:
-            return layer.out_features // self.dims_left
+        if self.readers[block] > 1 and layer is not block.query:
+            return layer.out_features // self.dims_of[block]
         return self.count(block)
 
-    def head_channels(self, head):
-        return range(head * self.head_dim, (head + 1) * self.head_dim)
+    def head_channels(self, head, dims):
+        return range(head * dims, (head + 1) * dims)
 
     def _prune_all(self):
-        self.dims_left = self.head_dim
-        if self.joined:
-            self._prune_joined()
-            return
-        gone = self._heads_to_go()
-        for block, heads in zip(self.blocks, gone):
-            if id(block.query) in self.ignored:
-                continue
-            self._prune_attention(block, heads)
-        self._prune_mlps()
-        if id(self.blocks[0].out) not in self.ignored:
-            self._prune_width()
+        """Choose all that goes, and only then take it out."""
+        heads = self._heads_to_go()
+        dims = {} if self.joined else self._head_dims(heads)
+        others = [*self._mlps(), *(self._joined_dims() if self.joined else self._widths())]
+        gone = self._channels_to_go([*dims.values(), *others])
         for block in self.blocks:
+            if not self.joined:
+                self._prune_attention(block, heads[block], gone[id(dims[block])] if block in dims else [])
+        for channels in others:
+            self._prune(channels, gone[id(channels)])
+        for block in self.blocks:
+            if self.joined:
+                self.family.set_heads(block, self.heads_of[block])
+                self.dims_of[block] = block.out.in_features // self.heads_of[block]
             for layer in (block.query, block.key, block.value):
                 if layer in self.num_heads:
                     self.num_heads[layer] = self.count_of(block, layer)
         self.after()
 
-    def _prune_mlps(self):
-        for block in self.blocks:
-            rows = self._channels_to_go(block.fc1.weight.pow(2).sum(1), self.own.get(id(block.fc1), self.ratio))
-            self._cut(block.fc1, rows, 0)
-            self._cut(block.fc2, rows, 1)
-
-    def _prune_joined(self):
-        """Attention and the width as one, by head dims: all heads stay."""
-        if self.prunes_dims and id(self.blocks[0].query) not in self.ignored:
-            self._prune_joined_dims()
-        self._prune_mlps()
-
-    def _prune_joined_dims(self):
-        width, heads = self.blocks[0].out.in_features, self.heads_of[0]
-        score = self.blocks[0].query.in_proj_weight[:width].pow(2).sum(1).view(heads, -1).sum(0)
-        dims = self._channels_to_go(score, self.ratio)
-        gone = [head * self.head_dim + dim for head in range(heads) for dim in dims]
-        self._cut_sizes(self.model.modules(), {width: gone, 3 * width: [p * width + c for p in range(3) for c in gone]})
-        self.dims_left = self.head_dim - len(dims)
-        for block in self.blocks:
-            self.family.set_heads(block, heads)
+    # What goes: heads.
 
     def _heads_to_go(self):
         """Per block, the heads to remove."""
-        prunable = [self.prunes_heads and id(block.query) not in self.ignored for block in self.blocks]
-        scores = [self._rows_of_query(b).view(n, -1).mean(1) for b, n in zip(self.blocks, self.heads_of)]
-        scores = [self.order * score / score.mean() for score in scores]
-        own = [self.own_heads.get(id(block.query)) for block in self.blocks]
-        gone = [[] for _ in self.blocks]
-        for index, can in enumerate(prunable):
-            if can and (own[index] is not None or not self.everywhere):
-                ratio = self.head_ratio if own[index] is None else own[index]
-                gone[index] = self._least(scores[index], self._lost(self.heads_of[index], ratio))
-        shared = [index for index, can in enumerate(prunable) if can and own[index] is None and self.everywhere]
-        ranking = sorted(
-            (float(scores[index][head]), index, head) for index in shared for head in range(self.heads_of[index])
-        )
-        lost = self._lost(len(ranking), self.head_ratio, len(shared))
-        if self.readers > 1:
-            return [self._least(score, lost // len(self.blocks)) for score in scores] if shared else gone
-        for _, index, head in ranking:
-            if lost and len(gone[index]) < self.heads_of[index] - 1:
-                gone[index].append(head)
-                lost -= 1
+        gone, shared = {block: [] for block in self.blocks}, []
+        for block in self.blocks:
+            if self.joined or not self.prunes_heads or id(block.query) in self.ignored:
+                continue
+            if self.readers[block] > 1 and block.query not in self.num_heads:  # nobody would learn how many are left
+                continue
+            own = self.own_heads.get(id(block.query))
+            if own is None and self.everywhere:
+                shared.append(block)
+                continue
+            units = self._units(block)
+            lost = self._lost(self.heads_of[block], self.head_ratio if own is None else own) // len(units[0][1])
+            gone[block] = [head for _, unit in units[:lost] for head in unit]
+        # A block keeps its last unit.
+        ranking = [(score, block, unit) for block in shared for score, unit in self._units(block)[:-1]]
+        lost = self._lost(sum(self.heads_of[block] for block in shared), self.head_ratio)
+        for _, block, unit in sorted(ranking, key=lambda item: item[0]):
+            if lost >= len(unit):
+                gone[block] += unit
+                lost -= len(unit)
         return gone
 
-    def _least(self, score, lost):
-        """As many of those that read one head of keys and values as of all others that do."""
-        groups = len(score) // self.readers if self.readers > 1 else 1
-        each = len(score) // groups
+    def _units(self, block):
+        """Heads that go at once, with their score, the least first: one of those that read each head of keys."""
+        score = self._rows_of_query(block).view(self.heads_of[block], -1).mean(1)
+        score = self.order * score / score.mean()
+        each = self.readers[block] if self.readers[block] > 1 else len(score)
+        starts = torch.arange(0, len(score), each)
+        units = (score.view(-1, each).argsort(1) + starts[:, None]).T
+        return [(float(score[unit].mean()), unit.tolist()) for unit in units]
+
+    def _lost(self, count, ratio):
+        lost = math.floor(count * ratio) + (self.surplus if ratio else 0)
+        return max(min(lost, count - 1), 0)
+
+    # What goes: channels.
+
+    def _channels(self, kind, layers, score, places, copies=1):
+        """Channels with the ratio and the scope of the first of their layers that has its own, or else with all's."""
+        named = [self.own[id(layer)] for layer in layers if id(layer) in self.own]
+        key, ratio = named[0] if named else (kind if self.by_structure else "all", self.ratio)
+        return _Channels(key if self.everywhere else layers[0], ratio, score, places, copies)
+
+    def _head_dims(self, heads):
+        """Per block, the channels of each head; `heads` go before."""
+        prunable = [block for block in self.blocks if self.prunes_dims and id(block.query) not in self.ignored]
+        scores = {b: self._rows_of_query(b).view(self.heads_of[b], -1).sum(0) for b in prunable}
+        left = {b: self.heads_of[b] - len(heads[b]) for b in prunable}
+        return {b: self._channels("dims", [b.query], scores[b], [], left[b]) for b in prunable}
+
+    def _joined_dims(self):
+        """Attention and the width as one, by head dims: all heads stay."""
+        if not self.prunes_dims or any(id(block.query) in self.ignored for block in self.blocks):
+            return []
+        score = self._rows_of_query(self.blocks[0]).view(self.heads_of[self.blocks[0]], -1).sum(0)
+        layers, heads = [block.query for block in self.blocks], self.heads_of[self.blocks[0]]
+        return [self._channels("dims", layers, score, self._width_places()[0], heads)]
+
+    def _mlps(self):
+        prunable = [block for block in self.blocks if id(block.fc1) not in self.ignored]
+        places = {b: [(b.fc1, "weight", 0), (b.fc1, "bias", 0), (b.fc2, "weight", 1)] for b in prunable}
+        return [self._channels("mlp", [b.fc1], b.fc1.weight.pow(2).sum(1), places[b]) for b in prunable]
+
+    def _widths(self):
+        if id(self.blocks[0].out) in self.ignored:
+            return []
+        last = {self.stages.get(block.layer, 0): block for block in self.blocks}
+        places = self._width_places()
         return [
-            group * each + head
-            for group in range(groups)
-            for head in score[group * each : (group + 1) * each].argsort()[: lost // groups].tolist()
+            self._channels("width", [places[stage][0][0]], block.fc1.weight.pow(2).sum(0), places[stage])
+            for stage, block in last.items()
         ]
 
-    def _lost(self, count, ratio, at_least=1):
-        lost = math.floor(count * ratio) + (self.surplus if ratio else 0)
-        return max(min(lost, count - at_least), 0)
+    def _channels_to_go(self, every):
+        """For each of these, the channels to remove: each scope's least."""
+        gone, scopes = {id(channels): [] for channels in every}, {}
+        for channels in every:
+            scopes.setdefault(channels.scope, []).append(channels)
+        for members in scopes.values():
+            ranking = [(s, c, m) for m in members for c, s in enumerate((m.score / m.score.mean()).tolist())]
+            lost = math.floor(len(ranking) * members[0].ratio)
+            for _, channel, member in sorted(ranking, key=lambda item: item[0]):
+                if lost and len(gone[id(member)]) < len(member.score) - self._least_left(member):
+                    gone[id(member)].append(channel)
+                    lost -= 1
+        return {id(c): c.score.argsort()[: self._rounded(c, len(gone[id(c)]))].tolist() for c in every}
 
-    def _prune_attention(self, block, heads):
-        dims, count = [], block.out.in_features // self.head_dim
-        if self.prunes_dims:
-            score = self._rows_of_query(block).view(count, -1).sum(0)
-            keep = self.head_dim - math.floor(self.head_dim * self.ratio)
-            if self.round_to:
-                keep = min(math.ceil(keep / self.round_to) * self.round_to, self.head_dim)
-            dims = score.argsort()[: self.head_dim - keep].tolist()
-            self.dims_left = keep
-        rows = {channel for head in heads for channel in self.head_channels(head)}
-        rows |= {head * self.head_dim + dim for head in range(count) for dim in dims}
+    def _least_left(self, channels):
+        count = len(channels.score)
+        return max(count - math.floor(count * self.maximum), 1)
+
+    def _rounded(self, channels, lost):
+        """How many are lost if what is left of the layer is the nearest multiple; none if no multiple is possible."""
+        count, least = len(channels.score), self._least_left(channels)
+        if not lost or not self.round_to:
+            return lost
+        fitting = [n for n in range(count - least + 1) if (count - n) * channels.copies % self.round_to == 0]
+        return min(fitting, key=lambda n: abs(n - lost), default=0)
+
+    # Where it is, and how it goes.
+
+    def _width_places(self):
+        """Per stage, where its width is: layers, the names of their parameters, the dimensions of these."""
+        roles = {self.family.classifier(self.model): "reads"}
+        roles |= {next(module for module in self.model.modules() if isinstance(module, nn.Conv2d)): "images"}
+        for b in self.blocks:
+            roles |= dict.fromkeys(b.attention.modules(), "inside") | {m: "inside" for m, *_ in self._own_of_heads(b)}
+            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1), "reads") | dict.fromkeys((b.out, b.fc2), "writes")
+            roles |= {b.out: "both"} if self.joined else {}
+        widths = {self.stages.get(b.layer, 0): b.fc1.in_features for b in self.blocks}
+        places, default = {stage: [] for stage in widths}, 0
+        for module in self.model.modules():
+            default = max(widths) if module is self.blocks[0].layer else default  # a norm of all follows the blocks
+            stage = self.stages.get(module, default)
+            for name, dim, further in self._axes(module, roles.get(module), widths[stage]):
+                if getattr(module, name) is not None:
+                    places[stage + further].append((module, name, dim))
+        return places
+
+    @staticmethod
+    def _axes(module, role, width):
+        """What of a layer is as wide as a stage: the parameter, its dimension, how many stages further on."""
+        rows, columns = [("weight", 0, 0), ("bias", 0, 0)], [("weight", 1, 0)]
+        if isinstance(module, nn.MultiheadAttention):
+            return [("in_proj_weight", 0, 0), ("in_proj_weight", 1, 0), ("in_proj_bias", 0, 0)]
+        if role in ("reads", "writes", "both"):
+            return {"reads": columns, "writes": rows, "both": rows + columns}[role]
+        if isinstance(module, nn.Conv2d):
+            return rows + {"images": [], "inside": columns}.get(role, [("weight", 1, -1)])
+        if isinstance(module, nn.LayerNorm):  # of four tokens before they are merged, or of the one that they become
+            further = int(module.weight.shape[0] not in (width, 4 * width))
+            return [("weight", 0, further), ("bias", 0, further)]
+        if role == "inside":
+            return []
+        if isinstance(module, nn.Linear):  # merges four tokens
+            return [("weight", 1, 0), ("weight", 0, 1)]
+        return [(name, -1, 0) for name, _ in module.named_parameters(recurse=False)]  # tokens, positions, scales
+
+    @staticmethod
+    def _own_of_heads(block):
+        """What heads have of their own besides channels: columns of a table, temperatures, outputs of an MLP."""
+        for module in block.layer.modules():
+            if isinstance(module, nn.Sequential):
+                yield module[-1], "weight", 0
+            for name, dim in (("relative_position_bias_table", -1), ("logit_scale", 0)):
+                if hasattr(module, name):
+                    yield module, name, dim
+
+    def _prune_attention(self, block, heads, dims):
+        count, size = self.heads_of[block], self.dims_of[block]
+        rows = {channel for head in heads for channel in self.head_channels(head, size)}
+        rows |= {head * size + dim for head in range(count) for dim in dims}
         whole = block.out.in_features
         for layer in dict.fromkeys((block.query, block.key, block.value)):  # which may be one
-            starts = range(0, layer.out_features, whole)
-            if self.readers > 1 and layer is not block.query:
-                read = [h * self.head_dim + dim for h in range(count // self.readers) for dim in dims]
-                self._cut(layer, sorted(read), 0)
-                continue
-            self._cut(layer, sorted(start + row for start in starts for row in rows), 0)
-        self._cut(block.out, sorted(rows), 1)
-        self._cut_tables(block, heads, count)
-
-    def _cut_tables(self, block, heads, count):
-        """What a head has of its own besides its channels."""
-        layers = {block.query, block.key, block.value, block.out, block.fc1, block.fc2}
-        for module in set(block.layer.modules()) - layers:
-            for name, parameter in list(module.named_parameters(recurse=False)):
-                if heads and count in parameter.shape:
-                    setattr(module, name, self._without(parameter, heads, parameter.shape.index(count)))
-            if isinstance(module, nn.Linear):
-                module.out_features = module.weight.shape[0]
+            if self.readers[block] > 1 and layer is not block.query:  # as many heads of keys and values stay
+                gone = {head * size + dim for head in range(count // self.readers[block]) for dim in dims}
+            else:
+                gone = {start + row for start in range(0, layer.out_features, whole) for row in rows}
+            self._cut(layer, "weight", 0, gone)
+            self._cut(layer, "bias", 0, gone)
+        self._cut(block.out, "weight", 1, rows)
+        self.dims_of[block] = size - len(dims)
+        for layer, name, dim in self._own_of_heads(block):
+            self._cut(layer, name, dim, heads)
 
     @staticmethod
     def _rows_of_query(block):
-        return block.query.weight[: block.out.in_features].pow(2).sum(1)
+        layer = block.query
+        weight = layer.in_proj_weight if isinstance(layer, nn.MultiheadAttention) else layer.weight
+        return weight.detach()[: block.out.in_features].pow(2).sum(1)
 
-    def _channels_to_go(self, score, ratio):
-        keep = len(score) - math.floor(len(score) * ratio)
-        if self.round_to and ratio:
-            keep = math.ceil(keep / self.round_to) * self.round_to
-        return score.argsort()[: max(len(score) - keep, 0)].tolist()
+    def _prune(self, channels, gone):
+        for layer, name, dim in channels.places:
+            starts = range(0, getattr(layer, name).shape[dim], len(channels.score))
+            self._cut(layer, name, dim, {start + channel for start in starts for channel in gone})
 
-    def _prune_width(self):
-        widths = [block.query.in_features for block in self.blocks]
-        gone = {
-            width: self._channels_to_go(block.fc1.weight.pow(2).sum(0), self.ratio)
-            for width, block in zip(widths, self.blocks)
-        }
-        # A stage may read four tokens of the one before side by side.
-        merged = {4 * width: [part * width + c for part in range(4) for c in gone[width]] for width in widths[:-1]}
-        head, inside = self.family.classifier(self.model), set()
-        for block, width in zip(self.blocks, widths):
-            inside |= set(block.layer.modules())
-            for layer in dict.fromkeys((block.query, block.key, block.value, block.fc1)):  # which may be one
-                self._cut(layer, gone[width], 1)
-            for layer in (block.out, block.fc2):
-                self._cut(layer, gone[width], 0)
-            layers = {block.query, block.key, block.value, block.fc1, block.out, block.fc2}
-            self._cut_sizes(set(block.layer.modules()) - layers, {width: gone[width]})
-        if head is not None:
-            last = widths[-1]
-            self._cut(head, [start + c for start in range(0, head.in_features, last) for c in gone[last]], 1)
-        self._cut_sizes(set(self.model.modules()) - inside - {head}, merged | gone if len(gone) > 1 else gone)
-
-    def _cut_sizes(self, modules, gone):
-        """Of other modules, whatever dimension has a size of these."""
-        for module in modules:
-            for name, parameter in list(module.named_parameters(recurse=False)):
-                for dim, size in enumerate(parameter.shape):
-                    if size in gone:
-                        setattr(module, name, self._without(getattr(module, name), gone[size], dim))
-            if isinstance(module, nn.LayerNorm):
-                module.normalized_shape = tuple(module.weight.shape)
-            if isinstance(module, nn.Linear):
-                module.out_features, module.in_features = module.weight.shape
-
-    def _cut(self, layer, gone, dim):
-        layer.weight = self._without(layer.weight, gone, dim)
-        if dim == 0 and layer.bias is not None:
-            layer.bias = self._without(layer.bias, gone, 0)
-        layer.out_features, layer.in_features = layer.weight.shape
-
-    def _without(self, parameter, gone, dim):
-        kept = [index for index in range(parameter.shape[dim]) if index not in set(gone)]
+    def _cut(self, layer, name, dim, gone):
+        parameter = getattr(layer, name)
+        if parameter is None or not gone:
+            return
+        kept = [index for index in range(parameter.shape[dim]) if index not in gone]
         trainable = parameter.requires_grad or self.thaws
-        return nn.Parameter(parameter.detach().index_select(dim, torch.tensor(kept)), requires_grad=trainable)
+        setattr(layer, name, nn.Parameter(parameter.detach().index_select(dim, torch.tensor(kept)), trainable))
+        if isinstance(layer, nn.Linear):
+            layer.out_features, layer.in_features = layer.weight.shape
+        elif isinstance(layer, nn.Conv2d):
+            layer.out_channels, layer.in_channels = layer.weight.shape[:2]
+        elif isinstance(layer, nn.LayerNorm):
+            layer.normalized_shape = tuple(layer.weight.shape)
 
 
 def _families():

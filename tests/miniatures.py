@@ -23,7 +23,7 @@ MetaPruner.__init__ = __init__
     "wrong-selection": "MetaPruner.order = -1",
     "desync": "MetaPruner.count = lambda self, block: self.model_heads",
     "partial-heads": """
-MetaPruner.head_channels = lambda self, head: range(head * self.head_dim, (head + 1) * self.head_dim - 1)
+MetaPruner.head_channels = lambda self, head, dims: range(head * dims, (head + 1) * dims - 1)
 MetaPruner.count = lambda self, block: self.model_heads
 """,
     "wrong-output": "MetaPruner.after = lambda self: self.forget_bias()",

@@ -62,6 +62,11 @@ class Problem(StrEnum):
     REQUIRES_GRAD = "requires_grad"
     DTYPE = "dtype"
     HOOKS = "hooks"
+    PATCHED = "patched"  # a module's or a class's forward is another function
+    DEFAULT_DTYPE = "default-dtype"  # this and what follows: torch's own
+    THREADS = "threads"
+    GRAD_MODE = "grad-mode"
+    RANDOM_STATE = "random-state"  # drawn from, or seeded
     CHANNEL_GROUPS = "out_channel_groups"  # another pruner's: modules of this one's model
     ORDER = "order"  # a dimension's survivors are out of order
     COUNT = "count"  # of one dimension
@@ -79,8 +84,9 @@ class Problem(StrEnum):
     OUTPUT = "output"
 
 
-_OF_EFFECTS = (Problem.TRAINING, Problem.REQUIRES_GRAD, Problem.DTYPE, Problem.HOOKS, Problem.CHANNEL_GROUPS)
-_OF_WEIGHTS = tuple(Problem)[: tuple(Problem).index(Problem.TRAINING)]
+_PROBLEMS = tuple(Problem)
+_OF_EFFECTS = _PROBLEMS[_PROBLEMS.index(Problem.TRAINING) : _PROBLEMS.index(Problem.CHANNEL_GROUPS) + 1]
+_OF_WEIGHTS = _PROBLEMS[: _PROBLEMS.index(Problem.TRAINING)]
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ class Failure:
         frame: `module.function` of the innermost frame inside torch_pruning, "" if there is none.
         phase: what the process was doing.
         traceback: the last lines, for people.
+        deliberate: a `raise` or an `assert` of torch_pruning's own, and not a slip further in.
     """
 
     exception: str
@@ -147,20 +154,23 @@ class Failure:
     frame: str = ""
     phase: Phase = Phase.STEP
     traceback: str = ""
+    deliberate: bool = False
 
     @classmethod
     def of(cls, error: BaseException, phase: Phase) -> "Failure":
         """Return what is kept of an exception."""
-        frame = ""
+        frame, deliberate = "", False
         for entry in traceback.extract_tb(error.__traceback__):
             _, package, inside = entry.filename.replace(os.sep, "/").rpartition("/torch_pruning/")
             frame = f"{inside.removesuffix('.py').replace('/', '.')}.{entry.name}" if package else frame
+            deliberate = bool(package and entry.line and entry.line.startswith(("raise ", "assert ")))
         return cls(
             exception=type(error).__name__,
             message=str(error)[:500],
             frame=frame,
             phase=phase,
             traceback="\n".join("".join(traceback.format_exception(error)).splitlines()[-12:]),
+            deliberate=deliberate,
         )
 
     @property
@@ -176,6 +186,7 @@ class Observation:
     Attributes:
         ending, phase: how far it went.
         failure: set if `ending` is RAISED or UNIMPORTABLE.
+        changed: the model was not what it had been when that was raised.
         detail: a signal, an exit status, a claim that does not hold.
         reported: per block, the pruner's own `num_heads` for q, k and v; None where it was not listed.
         kept: dimension -> surviving indices. Dimensions are `width`, `labels`, `mlp.0`, and per block `q.0`,
@@ -197,6 +208,7 @@ class Observation:
     ending: Ending
     phase: Phase = Phase.IMPORT
     failure: Failure | None = None
+    changed: bool = False
     detail: str = ""
     reported: tuple[tuple[int | None, ...], ...] = ()
     kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

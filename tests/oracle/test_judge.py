@@ -15,8 +15,10 @@ PLAIN = Cell(Model(), Config())
 NONSENSE = next(cell for cell in cells.EDGE_CASES if cell.config.head_pruning_ratio < 0)
 
 
-def raised(exception: str, message: str, frame: str = "", phase: Phase = Phase.STEP) -> Observation:
-    return Observation(Ending.RAISED, phase, Failure(exception, message, frame, phase))
+def raised(
+    exception: str, message: str, frame: str = "", phase: Phase = Phase.STEP, *, deliberate: bool = True
+) -> Observation:
+    return Observation(Ending.RAISED, phase, Failure(exception, message, frame, phase, deliberate=deliberate))
 
 
 def test_an_exception_is_a_crash() -> None:
@@ -28,10 +30,22 @@ def test_an_exception_is_a_crash() -> None:
 
 
 def test_only_nonsense_may_be_refused_and_not_by_a_slip() -> None:
-    refusal, slip = raised("ValueError", "no"), raised("AttributeError", "no attribute")
+    refusal = raised("ValueError", "no")
     assert judge(NONSENSE, refusal) == Verdict(Kind.OK)
     assert judge(PLAIN, refusal).kind is Kind.CRASH
-    assert judge(NONSENSE, slip).kind is Kind.CRASH
+    for slip in (
+        raised("AttributeError", "no attribute"),
+        raised("ZeroDivisionError", "division by zero"),
+        raised("ValueError", "max() arg is an empty sequence", deliberate=False),
+        raised("AssertionError", ""),
+        replace(refusal, changed=True),
+    ):
+        assert judge(NONSENSE, slip).kind is Kind.CRASH
+
+
+def test_a_ratio_that_is_not_used_is_no_reason_to_refuse() -> None:
+    call = Cell(Model(), Config(prune_num_heads=False, head_pruning_ratio=Fraction(1)))
+    assert judge(call, raised("ValueError", "no")).kind is Kind.CRASH
 
 
 def test_a_refusal_of_all_heads_needs_its_allowance() -> None:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from functools import cache
 
 from headcount.matrix import Cell, Criterion
+from headcount.matrix.config import Scope
 from headcount.oracle import expectation as core
 from headcount.oracle.expectation import Count, Counts, Expectation, kept_from, pruners, span
 
@@ -140,8 +141,32 @@ def _some_head_dims(cell: Cell, count: Count) -> Counts:
     ranked = core.is_ranked_together(cell.config, count.dimensions[0])
     if ranked or not cell.config.prune_head_dims or count.allowed == {count.dense}:
         return frozenset()
-    least = 1 if cell.config.round_to else min(count.allowed)
-    return frozenset(range(least, count.dense + 1))
+    return frozenset(range(min(count.allowed), count.dense + 1))
+
+
+def _named_with_attention(cell: Cell, count: Count) -> Counts:
+    """Return what is left of the width by the ratio of a block's attention, if it is not ranked with others."""
+    if core.keeps_width(cell.config):
+        return frozenset()
+    ratios = [ratio for scope, ratio in cell.config.pruning_ratio_dict if _names_attention(scope)]
+    found = (kept_from(count.dense, min(r, cell.config.max_pruning_ratio), rounds=pruners(cell.config)) for r in ratios)
+    return core.rounded(frozenset().union(*found), count.dense, cell.config.round_to)
+
+
+def _with_or_without_width(cell: Cell, count: Count) -> Counts:
+    """Return the totals if the width goes by the ratio of attention, in the total or by itself."""
+    width = sum(core.rankable(cell)[d] for d in count.dimensions if d.startswith("width"))
+    around = span({max(min(count.allowed) - width, 1), min(max(count.allowed) + width, count.dense)})
+    return around if width and count.scope == "all" else frozenset()
+
+
+def _names_attention(scope: Scope) -> bool:
+    return any(name.startswith("attention.") for name in scope)
+
+
+def _members_alone(cell: Cell, count: Count) -> Counts:
+    """Return the totals of a tuple's members if each is pruned by itself."""
+    return frozenset() if count.scope == "all" else _layer_by_layer(cell, count)
 
 
 def _unlisted_stays(cell: Cell, count: Count) -> Counts:
@@ -208,7 +233,7 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "all-heads-refused",
-        lambda cell: cell.config.head_pruning_ratio >= 1,
+        lambda cell: cell.config.prune_num_heads and cell.config.head_pruning_ratio >= 1,
         "No sentence says whether a ratio of 1 is a call that may be refused.",
         may_refuse=True,
     ),
@@ -239,11 +264,22 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "dims-by-layer",
-        lambda cell: (
-            bool(cell.config.round_to or cell.config.max_pruning_ratio < 1) and not core.prunes_in_groups(cell)
-        ),
-        "A maximum or a multiple may count the channels of a head, or of its layer.",
+        lambda cell: cell.config.max_pruning_ratio < 1 and not core.prunes_in_groups(cell),
+        "A maximum may count the channels of a head, or of its layer.",
         {"dims": _some_head_dims},
+    ),
+    Allowance(
+        "attention-with-output",
+        lambda cell: any(_names_attention(scope) for scope, _ in cell.config.pruning_ratio_dict),
+        "A module with a ratio of its own may hold the output projection, which writes the width. No sentence says "
+        "whose ratio the width follows then.",
+        {"width": _named_with_attention, "all channels": _with_or_without_width},
+    ),
+    Allowance(
+        "tuple-alone",
+        lambda cell: not cell.config.global_pruning and any(len(s) > 1 for s, _ in cell.config.pruning_ratio_dict),
+        '"The pruning ratio will be shared by all modules in the tuple": in local pruning each may be rounded alone.',
+        {"all channels": _members_alone},
     ),
     Allowance(
         "unlisted-projections",

@@ -7,7 +7,7 @@ Upstream's sentences are quoted where they decide something.
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from headcount.matrix import REDUCED, Cell, Config, Criterion, Scope, Second
@@ -79,7 +79,7 @@ class Expectation:
     @property
     def blocks(self) -> int:
         """How many transformer blocks there are."""
-        return sum(count.dimension == "dims" and len(count.dimensions) == 1 for count in self.counts)
+        return sum(count.dimension == "dims" and not count.scope for count in self.counts)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -142,10 +142,19 @@ def is_prunable(cell: Cell, block: int) -> bool:
     """Return whether a block may lose heads, or channels of each: its attention is not ignored, and not in groups."""
     # One nn.MultiheadAttention is ignored with the width.
     ignored = cell.model.traits.uses_multihead_attention and keeps_width(cell.config)
-    return not (ignored or prunes_in_groups(cell) or f"qkv.{block}" in cell.config.ignored_layers)
+    return not (ignored or prunes_in_groups(cell) or ignores_attention(cell.config, block))
+
+
+def ignores_attention(config: Config, block: int) -> bool:
+    """Return whether a block's queries are ignored: they keep their outputs, and so does what is multiplied by them."""
+    return bool({f"qkv.{block}", f"query.{block}"} & {*config.ignored_layers})
 
 
 # --- counts ------------------------------------------------------------------------------------
+
+
+#: A share below 1 with which one channel is left of any dimension.
+_ALMOST_ALL = Fraction(999_999, 1_000_000)
 
 
 def kept(count: int, ratio: Fraction, at_least: int = 1) -> Counts:
@@ -234,7 +243,9 @@ def _head_dims(cell: Cell) -> Iterator[Count]:
     grouped = prunes_in_groups(cell) and not keeps_width(config)
     for block in range(cell.model.layers):
         if grouped or (config.prune_head_dims and is_prunable(cell, block)):
-            yield _channels_of(config, f"dims.{block}", size)
+            count = _channels_of(config, f"dims.{block}", size)
+            alone = bool(config.round_to) and not grouped and not is_ranked_together(config, f"dims.{block}")
+            yield replace(count, allowed=_rounded_dims(cell, block)) if alone else count
         else:
             yield Count((f"dims.{block}",), frozenset({size}), Rule.WHOLE_HEADS, size)
 
@@ -242,19 +253,20 @@ def _head_dims(cell: Cell) -> Iterator[Count]:
 def _channels(cell: Cell) -> Iterator[Count]:
     """Yield labels, width and MLPs: ignored layers keep their outputs, all others follow the ratio."""
     model, config = cell.model, cell.config
-    labels = {"labels": model.labels} if model.labels else {}
-    ignored, others = ({**labels, **model.widths}, {}) if keeps_width(config) else (labels, model.widths)
+    mlps = {f"mlp.{block}": model.mlp_of(block) for block in range(model.layers)}
+    ignored = {"labels": model.labels} if model.labels else {}
+    ignored |= {d: size for d, size in mlps.items() if d in config.ignored_layers}
+    ignored |= model.widths if keeps_width(config) else {}
     for dimension, size in ignored.items():
         yield Count((dimension,), frozenset({size}), Rule.CHANNEL_COUNTS, size)
-    for dimension, size in others.items():
+    for dimension, size in ({} if keeps_width(config) else model.widths).items():
         # Of one nn.MultiheadAttention, what is left of its heads decides.
         undecided = Count((dimension,), frozenset(), Rule.CHANNEL_COUNTS, size)
         yield undecided if model.traits.uses_multihead_attention else _channels_of(config, dimension, size)
     for dimension, size in model.reduced.items():
         # The model's own code takes this layer to be as wide as what it reads: any count with which it runs.
         yield Count((dimension,), span({1, size}), Rule.CHANNEL_COUNTS, size)
-    for block in range(model.layers):
-        yield _channels_of(config, f"mlp.{block}", model.mlp_of(block))
+    yield from (_channels_of(config, d, size) for d, size in mlps.items() if d not in ignored)
 
 
 def _channels_of(config: Config, dimension: str, size: int) -> Count:
@@ -262,7 +274,7 @@ def _channels_of(config: Config, dimension: str, size: int) -> Count:
     scope, ratio = channel_scope(config, dimension)
     rule = _rule(config, Rule.CHANNEL_COUNTS, own=bool(scope or config.max_pruning_ratio < 1 or config.round_to))
     if is_ranked_together(config, dimension):
-        smallest = max(size - math.ceil(size * config.max_pruning_ratio), 1)
+        smallest = min(kept_from(size, min(config.max_pruning_ratio, _ALMOST_ALL), rounds=pruners(config)))
         return Count((dimension,), span({smallest, size}), rule, size)
     # A maximum bounds each dimension by itself.
     allowed = kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
@@ -280,12 +292,35 @@ def rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
     return frozenset(near | ({size} if size in allowed or not near else set()))
 
 
+def _rounded_dims(cell: Cell, block: int) -> Counts:
+    """Return channels per head: the layer's are rounded, to a multiple that all its heads share alike.
+
+    "round channels to the nearest multiple of round_to": a layer's channels are its heads' together, with the heads
+    that are left or with all.
+    """
+    config, size, heads = cell.config, cell.model.head_dim, cell.model.heads_of(block)
+    multiple = config.round_to or 1
+    _, ratio = channel_scope(config, f"dims.{block}")
+    targets = kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
+    left = kept_from(heads, head_ratio(cell, block), rounds=pruners(config)) - {0}
+    pairs = [
+        (target, {d for d in range(1, size + 1) if count * d % multiple == 0 and count * abs(d - target) < multiple})
+        for count in {heads, *left}
+        for target in targets
+    ]
+    # Where no multiple fits between all heads and none, a layer may stay as it is; so may one that loses nothing.
+    return frozenset().union(*(near if near and target != size else near | {size} for target, near in pairs))
+
+
 def channel_scope(config: Config, dimension: str) -> tuple[Scope, Fraction]:
     """Return a dimension's ratio, after the layers that share it; () where it is the one for all.
 
     "pruning_ratio_dict: layer-specific pruning ratio. Will cover pruning_ratio if specified"
     """
-    return next((item for item in config.pruning_ratio_dict if dimension in item[0]), ((), config.pruning_ratio))
+    kind, _, block = dimension.partition(".")
+    # "layers or blocks": whoever names queries, or the module that holds them, means the channels of a head.
+    names = {f"attention.{block}", f"query.{block}"} if kind == "dims" else {dimension}
+    return next((item for item in config.pruning_ratio_dict if names & {*item[0]}), ((), config.pruning_ratio))
 
 
 def is_ranked_together(config: Config, dimension: str) -> bool:
@@ -298,7 +333,11 @@ def is_ranked_together(config: Config, dimension: str) -> bool:
 def _channel_totals(cell: Cell) -> Iterator[Count]:
     """Yield one total for each tuple in `pruning_ratio_dict`, and one for all else that is ranked together."""
     model, config, sizes = cell.model, cell.config, rankable(cell)
-    scopes = [(scope, " and ".join(scope)) for scope, _ in config.pruning_ratio_dict if len(scope) > 1]
+    scopes = [
+        (tuple(d for d in sizes if channel_scope(config, d)[0] == scope), " and ".join(scope))
+        for scope, _ in config.pruning_ratio_dict
+        if len(scope) > 1
+    ]
     free = [d for d in sizes if is_ranked_together(config, d) and not channel_scope(config, d)[0]]
     # Whether what is of no root type counts among all channels, no sentence says.
     if not model.reduced and (not config.documented or model.traits.uses_multihead_attention):
@@ -319,8 +358,9 @@ def rankable(cell: Cell) -> dict[str, int]:
     model = cell.model
     sizes = {} if keeps_width(cell.config) else dict(model.widths)
     for block in range(model.layers):
-        sizes[f"mlp.{block}"] = model.mlp_of(block)
-        if f"qkv.{block}" not in cell.config.ignored_layers:
+        if f"mlp.{block}" not in cell.config.ignored_layers:
+            sizes[f"mlp.{block}"] = model.mlp_of(block)
+        if not ignores_attention(cell.config, block):
             sizes[f"dims.{block}"] = model.head_dim
     return sizes
 
@@ -345,7 +385,7 @@ def total_left(cell: Cell, dimensions: Iterable[str], ratio: Fraction, *, among:
     low, high = max(min(both) - among - slack, len(sizes)), max(both) + slack
     if config.max_pruning_ratio < 1:
         # Each dimension is bounded by itself: their sum may fall short of the ratio, down to the maximum.
-        high = sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in sizes)
+        high = sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in sizes) + slack
     return span({low, max(low, min(high, sum(sizes)))})
 
 
@@ -354,9 +394,5 @@ def total_left(cell: Cell, dimensions: Iterable[str], ratio: Fraction, *, among:
 
 def _channel_importance(model: Model) -> dict[str, tuple[float, ...]]:
     # The width of one nn.MultiheadAttention goes as head dims, or with heads.
-    widths = {} if model.traits.uses_multihead_attention else model.widths
-    importance = {dimension: synthetic_channels(width, 0) for dimension, width in widths.items()}
-    for block in range(model.layers):
-        importance[f"dims.{block}"] = synthetic_channels(model.head_dim, 1)
-        importance[f"mlp.{block}"] = synthetic_channels(model.mlp_of(block), 2 + block)
-    return importance
+    skipped = {*model.reduced, *(model.widths if model.traits.uses_multihead_attention else ())}
+    return {dimension: levels for dimension, levels in synthetic_channels(model).items() if dimension not in skipped}

@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from headcount.matrix import Cell
-from headcount.observation import Ending, Observation, Phase, Problem
+from headcount.observation import Ending, Failure, Observation, Phase, Problem
 from headcount.oracle import allowances, promises
 from headcount.oracle.expectation import Expectation
 from headcount.oracle.verdict import Finding, Kind, Verdict
 
-#: Exceptions that tell of a mistake in the code, whatever it was called with.
-_SLIPS = ("AttributeError", "NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError")
+#: Exceptions that say that a call is wrong.
+_REFUSALS = ("ValueError", "AssertionError", "NotImplementedError")
 
 _UNFINISHED = {
     Ending.NOT_APPLICABLE: Kind.NOT_APPLICABLE,
@@ -76,11 +76,17 @@ def _in_order(expectation: Expectation, found: Iterable[Finding]) -> list[Findin
     return sorted(found, key=lambda finding: names.index((finding.place, finding.problem is Problem.TOTAL)))
 
 
+def _refused(observation: Observation, failure: Failure) -> bool:
+    """Return whether a build says of its own accord, before it has changed anything, that a call is wrong."""
+    said = failure.exception in _REFUSALS and failure.deliberate and bool(failure.message.strip())
+    return said and failure.phase in (Phase.CONSTRUCT, Phase.STEP) and not observation.changed
+
+
 def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
     """Promise 1, its first half: no exception, unless the call may be refused."""
     failure, ending = observation.failure, observation.ending
     if ending is Ending.RAISED and failure is not None:
-        refused = failure.phase in (Phase.CONSTRUCT, Phase.STEP) and failure.exception not in _SLIPS
+        refused = _refused(observation, failure)
         return Verdict(Kind.OK) if expectation.may_refuse and refused else Verdict(Kind.CRASH, failure=failure)
     if ending is Ending.UNIMPORTABLE and failure is not None:
         return Verdict(Kind.UNTESTABLE, failure=failure)

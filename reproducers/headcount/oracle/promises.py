@@ -4,6 +4,7 @@ Each gives the ways in which an observation breaks it. Promise 1, no exception, 
 promise 12, what users do next, is not checked here.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -159,7 +160,8 @@ def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -
         problem, allowed = Problem.TOTAL if count.scope else Problem.COUNT, tuple(sorted(count.allowed))
         yield Finding(count.rule, kind, problem, block, name, "", (found,), allowed, count.dense)
     heads, multiple = left.get(f"heads.{block}", 0), expectation.round_to
-    if multiple and name == "dims" and found != count.dense and heads * found % multiple:
+    fits = heads > 0 and bool(multiple) and math.lcm(heads, multiple or 1) // heads <= count.dense
+    if multiple and fits and name == "dims" and found != count.dense and heads * found % multiple:
         yield Finding(Rule.RATIOS, kind, Problem.MULTIPLE, block, name, "", (heads, found), (multiple,))
 
 

@@ -62,6 +62,10 @@ def _constant(group: Any, **_: Any) -> Tensor:
     return ones(len(group[0][1]))
 
 
+#: Criteria for which the network is run before each step.
+RUNS = (Criterion.OBDC, Criterion.ACTIVATION)
+
+
 def feed(criterion: Criterion, importance: Any, pruner: Any, net: nn.Module, forward: Callable[[], Tensor]) -> None:
     """Give a criterion what its documentation calls for, as upstream's examples do."""
     match criterion:

@@ -8,6 +8,7 @@ must have gone, and where what is left comes from.
 import io
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from headcount.environment import CPU
-from headcount.models import Model, adapter, synthetic_channels, synthetic_heads
+from headcount.models import FAMILIES, Model, adapter, small, synthetic_channels, synthetic_heads
 from headcount.pruning.fingerprint import encode
 
 #: What one dimension of a parameter stands for. Several parts side by side have equal sizes, as three projections in
@@ -37,17 +38,31 @@ def axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
         p: {model.heads_of(index): (f"heads.{index}",)}
         for index, block in enumerate(adapter(model.family).blocks(net))
         for p in block.layer.parameters()
-        if model.traits.relative_position_bias
+        if model.traits.relative_position_bias and p.dim() > 1
     }
     # Outside the blocks a size tells the axis: a stage's width, or that of four tokens side by side.
     merged = {4 * width: (dimension,) * 4 for dimension, width in [*model.widths.items()][:-1]}
     widths = merged | {width: (dimension,) for dimension, width in model.widths.items()}
+    growing = _growing(model.family, model.layers, bare=not model.labels)
     found: dict[str, tuple[Axis, ...]] = {}
     for name, parameter in net.named_parameters():
-        sized = widths | tables.get(parameter, {})
-        named = known.get(parameter) or tuple(sized.get(size, ()) for size in parameter.shape)
+        sized, grows = widths | tables.get(parameter, {}), growing[name]
+        unnamed = (sized.get(size, ()) if grows[dim] else () for dim, size in enumerate(parameter.shape))
+        named = known.get(parameter) or tuple(unnamed)
         found[name] = (*named, *[()] * parameter.dim())[: parameter.dim()]
     return found
+
+
+@cache
+def _growing(family: str, layers: int, *, bare: bool) -> dict[str, tuple[bool, ...]]:
+    """Return which dimensions of each parameter grow with the number of heads: sizes that only coincide do not."""
+    each = FAMILIES[family].queries_per_kv
+    models = (replace(small(family, heads * each, bare=bare), layers=layers) for heads in (2, 4))
+    one, other = (adapter(family).build(model) for model in models)
+    return {
+        name: tuple(size != larger for size, larger in zip(p.shape, q.shape, strict=True))
+        for (name, p), q in zip(one.named_parameters(), other.parameters(), strict=True)
+    }
 
 
 def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis]]:
@@ -75,9 +90,10 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
 def dense(model: Model) -> nn.Module:
     """Return the unpruned network with synthetic weights. It is shared: copy it before changing anything."""
     # To draw a full-size model's weights, which are not kept, would take longer than all else.
-    with torch.device("meta" if model.full_size else CPU):
+    drawn = not (model.full_size and model.family == Model.family)
+    with torch.device(CPU if drawn else "meta"):
         net: nn.Module = adapter(model.family).build(model)
-    if model.full_size:
+    if not drawn:
         assert not list(net.buffers()), "buffers would stay empty"
         net.to_empty(device=CPU)
     known, factors = axes(net, model), _factors(model)
@@ -96,19 +112,12 @@ def dense(model: Model) -> nn.Module:
 
 def _factors(model: Model) -> dict[str, Tensor]:
     """Return the factor on the weights of each channel, by dimension: the root of its synthetic importance."""
-    importance = {
-        dimension: torch.tensor(synthetic_channels(width, 0))
-        for dimension, width in {**model.widths, **model.reduced}.items()
-    }
-    dims = torch.tensor(synthetic_channels(model.head_dim, 1))
-    if model.traits.uses_multihead_attention:
-        importance["width"] = dims.repeat(model.heads)
+    importance = {dimension: torch.tensor(factors) for dimension, factors in synthetic_channels(model).items()}
     for index, heads in enumerate(synthetic_heads(model)):
-        queries = torch.tensor(heads)
+        queries, dims = torch.tensor(heads), importance[f"dims.{index}"]
         read = queries.view(-1, model.traits.queries_per_kv).mean(1)  # of the queries that share keys and values
         importance |= {f"{name}.{index}": torch.outer(queries, dims).flatten() for name in "qo"}
         importance |= {f"{name}.{index}": torch.outer(read, dims).flatten() for name in "kv"}
-        importance[f"mlp.{index}"] = torch.tensor(synthetic_channels(model.mlp_of(index), 2 + index))
     return {dimension: vector.sqrt() for dimension, vector in importance.items()}
 
 

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from headcount.environment import CPU, device
-from headcount.matrix import Cell, Pruner, Second
+from headcount.matrix import Cell, Criterion, Pruner, Second
 from headcount.models import adapter
 from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect
-from headcount.pruning import arguments, network, reference, trace
+from headcount.pruning import arguments, network, reference, surroundings, trace
 
 #: The pruner's own head counts: for each block those of q, k and v.
 Counts = tuple[tuple[int | None, ...], ...]
@@ -34,7 +34,7 @@ def observe(pruning: ModuleType, cell: Cell) -> Observation:
     try:
         return run.observe()
     except Exception as error:  # noqa: BLE001 - whatever a build raises is an observation
-        return run.ended(Ending.RAISED, failure=Failure.of(error, run.phase))
+        return run.ended(Ending.RAISED, failure=Failure.of(error, run.phase), changed=run.has_changed())
 
 
 def forget(pruning: ModuleType) -> None:
@@ -59,34 +59,48 @@ class _Run:
         self.seconds: dict[str, float] = {}
         self.attributes: tuple[str, ...] = ()
         self.effects: list[SideEffect] = []
+        self.net = torch.nn.Module()
 
     def observe(self) -> Observation:
         """Prune, and look at what is left."""
         _seed()
         self.given: Any = network.inputs(self.model, device())
         net = self._fresh()
-        before = dict(_state(net))
+        draws = self.config.importance is Criterion.RANDOM
+        before = surroundings.state(net, draws=draws)
+        try:
+            reported = self._prune(net)
+            self.effects += surroundings.changes(before, surroundings.state(net, draws=draws))
+            if self.config.second is Second.OTHER:
+                # From here on it is the second model that is looked at: all that is expected holds for it too.
+                net = self._fresh()
+                reported = self._prune_beside(net)
+        finally:
+            surroundings.restore(before)
+        return self._measure(net, reported)
+
+    def _prune(self, net: torch.nn.Module) -> Counts:
+        """Prune a network, and return the head counts that the pruner then reports."""
         pruner = self._construct(net)
         self.attributes = tuple(sorted(name for name in vars(pruner) if not name.startswith("__")))
         reported = self._steps(pruner, net)
         if self.config.second is Second.SAME:  # on what the first one left, with the same arguments
             self._set_heads(reported)
             reported = self._steps(self._construct(net, reported), net)
-        after = dict(_state(net))
-        self.effects += [
-            SideEffect(*key, repr(value), repr(after[key]))
-            for key, value in before.items()
-            if after.get(key, value) != value
-        ]
-        if self.config.second is Second.OTHER:
-            # From here on it is the second model that is looked at: all that is expected holds for it too.
-            net = self._fresh()
-            second = self._construct(net)  # whose defaults must not know the modules of the first one, still alive
-            others = set(getattr(second, "out_channel_groups", ())) - set(net.modules())
-            if others:
-                self.effects.append(SideEffect("another pruner", Problem.CHANNEL_GROUPS, "0", str(len(others))))
-            reported = self._steps(second, net)
-        return self._measure(net, reported)
+        return reported
+
+    def _prune_beside(self, net: torch.nn.Module) -> Counts:
+        """Prune another model with a second pruner, whose defaults must not know the first one's modules."""
+        pruner = self._construct(net)
+        others = set(getattr(pruner, "out_channel_groups", ())) - set(net.modules())
+        if others:
+            self.effects.append(SideEffect("another pruner", Problem.CHANNEL_GROUPS, "0", str(len(others))))
+        return self._steps(pruner, net)
+
+    def has_changed(self) -> bool:
+        """Return whether the network that is pruned has no longer the dense network's sizes."""
+        dense = network.originals(self.model)
+        return any(p.shape != dense[name].shape for name, p in self.net.named_parameters() if name in dense)
 
     def ended(self, ending: Ending, **facts: Any) -> Observation:
         """Return what was observed, this included."""
@@ -114,7 +128,7 @@ class _Run:
         net = network.copied(self.model)
         if device() != CPU:
             net.to(device())
-        self.blocks = self.adapter.blocks(net)
+        self.net, self.blocks = net, self.adapter.blocks(net)
         if self.config.frozen:
             for layer in self.blocks[0].projections:
                 layer.requires_grad_(requires_grad=False)
@@ -148,8 +162,11 @@ class _Run:
 
     def _steps(self, pruner: Any, net: torch.nn.Module) -> Counts:
         """Take all steps. Return the head counts that the pruner then reports."""
-        for _ in range(self.config.iterative_steps):
+        for step in range(self.config.iterative_steps):
             with self._timed(Phase.STEP):
+                if step and self.config.importance in arguments.RUNS:  # it is to run, as a user would have it run
+                    self._set_heads(self._reported(pruner))
+                    self.adapter.set_sizes(net, dict(net.named_parameters()))
                 if self.config.pruner is not Pruner.META:
                     arguments.sparsen(pruner, net)
                 arguments.feed(
@@ -161,6 +178,10 @@ class _Run:
                 else:
                     pruner.step()
         net.zero_grad()
+        return self._reported(pruner)
+
+    def _reported(self, pruner: Any) -> Counts:
+        """Return the head counts that the pruner reports."""
         return tuple(
             tuple(int(pruner.num_heads[layer]) if layer in pruner.num_heads else None for layer in block.projections)
             for block in self.blocks
@@ -169,7 +190,9 @@ class _Run:
     def _set_heads(self, reported: Counts) -> None:
         """Update the network's head counts to what the pruner reports; those that it does not report stay."""
         for block, row, heads in zip(self.blocks, reported, self.model.block_heads, strict=True):
-            self.adapter.set_heads(block, max((count for count in row if count is not None), default=heads))
+            # Of grouped queries, keys and values have fewer heads, and only those of queries are the network's.
+            own = row[:1] if self.model.traits.queries_per_kv > 1 else row
+            self.adapter.set_heads(block, max((count for count in own if count is not None), default=heads))
 
     def _measure(self, net: torch.nn.Module, reported: Counts) -> Observation:
         """Trace what is left, call it with the head counts that the pruner reports, and compare with the reference."""
@@ -199,16 +222,6 @@ class _Run:
             output_shape=() if output is None else tuple(output.shape),
             output_gap=None if output is None else reference.gap(output.cpu(), self.model, kept),
         )
-
-
-def _state(net: torch.nn.Module) -> Iterator[tuple[tuple[str, Problem], object]]:
-    """Yield what pruning must not change, beyond the weights: where, what, and its value."""
-    for name, parameter in net.named_parameters():
-        yield (name, Problem.REQUIRES_GRAD), parameter.requires_grad
-        yield (name, Problem.DTYPE), parameter.dtype
-    for name, module in net.named_modules():
-        yield (name or "model", Problem.TRAINING), module.training
-        yield (name or "model", Problem.HOOKS), len(module._forward_hooks) + len(module._forward_pre_hooks)  # noqa: SLF001 - no public way
 
 
 def _seed() -> None:

@@ -16,7 +16,7 @@ Kept = Mapping[str, tuple[int, ...]]
 def read_axes(model: Model) -> dict[str, tuple[network.Axis, ...]]:
     """Return the axes of the parameters that the dense network's output depends on."""
     known = network.axes(network.dense(model), model)
-    if model.full_size:  # a ViT: its output depends on all
+    if model.full_size and model.family == Model.family:  # a ViT: its output depends on all
         return known
     net = network.copied(model)
     net.requires_grad_(requires_grad=True)
