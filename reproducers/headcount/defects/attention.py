@@ -7,7 +7,6 @@ numbers for each head, and merged tokens.
 from headcount.defects.defect import (
     GLOBAL,
     GROUPED_QUERIES,
-    KEEPS_HEAD_DIMS,
     LOCAL,
     MULTIHEAD,
     PRUNES_CHANNELS,
@@ -19,11 +18,44 @@ from headcount.defects.defect import (
     Breaks,
     Condition,
     Defect,
+    Edit,
     Raises,
     Reproducer,
     Severity,
 )
 from headcount.oracle import Problem, Side
+
+#: A table with numbers for each head is known of, and goes with nothing; the heads that have one stay.
+_TABLES = (
+    Edit(
+        "*.__init__",
+        "self.current_step = 0",
+        "self.current_step, self.tables = 0, {}\n"
+        "for layer in [layer for layer in self.num_heads if not isinstance(layer, nn.MultiheadAttention)]:\n"
+        "    size, heads = self.DG.get_out_channels(layer), self.num_heads[layer]\n"
+        "    prune = self.DG.get_pruner_of_module(layer).prune_out_channels\n"
+        "    for dep, _ in self.DG.get_pruning_group(layer, prune, list(range(size))):\n"
+        "        found, left = dep.target.module, self.DG.get_out_channels(dep.target)\n"
+        "        is_number = any(found is one for one in self.ignored_layers) and left == heads != size\n"
+        "        if isinstance(found, nn.Parameter) and (found.shape[-1] == heads or left != size) or is_number:\n"
+        "            self.tables.setdefault(layer, set()).add(id(found))\n"
+        "tables = set().union(*self.tables.values())\n"
+        "for node in self.DG.module2node.values():\n"
+        "    node.dependencies = [dep for dep in node.dependencies if id(dep.target.module) not in tables]\n",
+    ),
+    Edit("*.get_target_head_pruning_ratio", "return min(s, 1)", "return 0 if module in self.tables else min(s, 1)"),
+)
+
+#: A channel of keys goes, once, if all heads of queries that read it lose it.
+_WHEN_UNREAD = Edit(
+    "*._prune",
+    "if _is_gqa and self.prune_num_heads:\n    _BODY",
+    "for place, (dep, idxs) in enumerate(list(group)):\n"
+    "    is_out = self.DG.is_out_channel_pruning_fn(dep.handler)\n"
+    "    left = self.DG.get_out_channels(dep.target) if is_out else None\n"
+    "    readers = max(get_channel_fn(module) // left, 1) if left else 1\n"
+    "    group[place] = (dep, [one for one in dict.fromkeys(idxs) if idxs.count(one) >= readers])\n",
+)
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -111,6 +143,7 @@ DEFECTS: tuple[Defect, ...] = (
             "grouped-local-keepnum-prunedims-heads0-chan1of4-steps1",
         ),
         reproducer=Reproducer("grouped_head_dims.py", "1.6.1"),
+        remedy=(_WHEN_UNREAD,),
     ),
     Defect(
         id="grouped-both",
@@ -134,6 +167,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("grouped_both.py", "1.6.1"),
         over=("grouped-steps",),
+        remedy=(_WHEN_UNREAD,),
     ),
     Defect(
         id="grouped-as-many",
@@ -147,7 +181,7 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="This limits the pruning ratio to be multiple of 4/28=1/7 such as [1/7, 2/7, 3/7, 4/7, 5/7, 6/7].",
         source="examples/LLMs/readme.md, of 28 heads that read 4: the last of these ratios is one that fails",
         signature=(Breaks(Problem.REPORTED, "q"),),
-        may_show=GROUPED_QUERIES & LOCAL & PRUNES_HEADS & KEEPS_HEAD_DIMS,
+        may_show=GROUPED_QUERIES & LOCAL & PRUNES_HEADS,
         examples=(
             "grouped-local-prunenum-keepdims-heads1of2-chan1of2-steps1",
             "grouped-local-prunenum-keepdims-heads1of3-chan1of2-steps2",
@@ -158,6 +192,7 @@ DEFECTS: tuple[Defect, ...] = (
             "float-heads",
             "411-stale-groups",
         ),
+        remedy=(_WHEN_UNREAD,),
     ),
     Defect(
         id="grouped-total",
@@ -186,6 +221,15 @@ DEFECTS: tuple[Defect, ...] = (
             "float-heads",
             "411-stale-groups",
         ),
+        remedy=(
+            Edit(
+                "*.__init__",
+                "initial_total_heads += self.num_heads[dep.target.module]",
+                "initial_total_heads += max(self.num_heads[layer] for layer in self._is_atten_group(group)[1])",
+            ),
+            Edit("*._prune", "kv_head_id * num_kv_heads", "kv_head_id * len(head_imp) // num_kv_heads"),
+            _WHEN_UNREAD,
+        ),
     ),
     Defect(
         id="grouped-steps",
@@ -202,6 +246,18 @@ DEFECTS: tuple[Defect, ...] = (
             "grouped-global-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("grouped_steps.py", "1.6.1"),
+        remedy=tuple(
+            Edit(
+                function,
+                "in_channels = num_key_value_heads * n_rep * head_dim",
+                f"in_channels = {infer}node, [0]) or num_key_value_heads * n_rep * head_dim\n"
+                "head_dim = in_channels // num_key_value_heads",
+            )
+            for function, infer in (
+                ("update_expand_index_mapping", "shape_infer.infer_out_channels_recursively(graph, "),
+                ("*._update_expand_index_mapping", "self._infer_out_channels_recursively("),
+            )
+        ),
     ),
     Defect(
         id="per-head-table",
@@ -235,6 +291,7 @@ DEFECTS: tuple[Defect, ...] = (
             "float-heads",
             "merged-tokens",
         ),
+        remedy=_TABLES,
     ),
     Defect(
         id="per-head-table-steps",
@@ -255,6 +312,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("per_head_table_steps.py", "1.6.1", "1.4.0"),
         over=("411-stale-groups",),
+        remedy=_TABLES,
     ),
     Defect(
         id="merged-tokens",
@@ -282,5 +340,32 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("merged_tokens.py", "1.6.1"),
         over=("layernorm-order",),
+        remedy=(
+            Edit(
+                "*update_slice_index_mapping",
+                "start, step, end, dim = _A",
+                "start, step, end, dim = _A\n"
+                "sizes, graph = grad_fn._saved_self_sym_sizes, locals().get('graph', locals().get('self'))\n"
+                "infer = getattr(graph, '_infer_out_channels_recursively', None) or (\n"
+                "    lambda node, depth: shape_infer.infer_out_channels_recursively(graph, node, depth))\n"
+                "if slice_node.__dict__.setdefault('merges', step > 1 and sizes[-1] == infer(slice_node, [0])):\n"
+                "    return\n",
+            ),
+            Edit(
+                "*._trace",
+                "node.enable_index_mapping = _A",
+                "tokens = [str(fn) for fn, _ in getattr(node.grad_fn, 'next_functions', ())]\n"
+                "node.enable_index_mapping = _A or len(tokens) == 4 and all('SliceBackward' in fn for fn in tokens)\n",
+            ),
+            Edit(
+                "*._update_concat_index_mapping",
+                "hasattr(cat_node.grad_fn, '_saved_dim') and cat_node.grad_fn._saved_dim != 1",
+                "hasattr(cat_node.grad_fn, '_saved_dim') and cat_node.grad_fn._saved_dim != 1 and not (\n"
+                "    cat_node.grad_fn._saved_dim >= 2**63 and len(cat_node.inputs) == 4\n"
+                "    and all('SliceBackward' in str(fn) for fn, _ in cat_node.grad_fn.next_functions)\n"
+                "    and self._infer_in_channels_recursively(cat_node, [0])\n"
+                "    == sum(self._infer_out_channels_recursively(node, [0]) or 0 for node in cat_node.inputs))",
+            ),
+        ),
     ),
 )

@@ -1,20 +1,92 @@
 """Known defects: ratios, bounds and rounding of channels, and weights that end up in another place."""
 
+from fractions import Fraction
+
+from headcount import matrix
 from headcount.defects.defect import (
     GLOBAL,
     KEEPS_HEAD_DIMS,
     LOCAL,
     MAXIMUM,
     PRUNES_CHANNELS,
+    PRUNES_HEAD_DIMS,
     PRUNES_WIDTH,
     Breaks,
     Condition,
     Defect,
+    Edit,
     Raises,
     Reproducer,
     Severity,
 )
 from headcount.oracle import Problem, Side
+from headcount.oracle.expectation import rankable
+
+
+def _kept_back(records: str, stay: str) -> str:
+    """Return statements that give the best channels of each dimension, as many as must stay, scores beyond all."""
+    return (
+        f"for number, one in enumerate({records}):\n"
+        "    sizes = self.__dict__.setdefault('first_sizes', {})\n"
+        "    first = sizes.setdefault(one[0][0].dep.target.module, len(one[-1]))\n"
+        f"    best = one[-1].argsort().argsort() >= len(one[-1]) - {stay}\n"
+        f"    {records}[number] = (*one[:-1], torch.where(best, (one[-1] + 1) * 1e30, one[-1]))\n"
+        "concat_imp = torch.cat(_A, dim=0)"
+    )
+
+
+def _keeping_back(stay: str) -> tuple[Edit, ...]:
+    """Return edits that keep back channels of each dimension, whatever the ranking says; no more go than the others."""
+    cat, most = "concat_imp = torch.cat(_A, dim=0)", "n_pruned = min(_A - int(_B), int((concat_imp < 1e25).sum()))"
+    return tuple(
+        edit
+        for function, records in (("*._prune", "records"), ("*.prune_global", "global_importance"))
+        for edit in (
+            Edit(function, cat, _kept_back(records, stay)),
+            Edit(function, "n_pruned = _A - int(_B)", most),
+        )
+    )
+
+
+#: A rounded number of channels, or one multiple less where that is more than may go.
+_BOUNDED = (
+    "max(self._round_to(_A, _B, self.round_to) - self.round_to * "
+    "int(self._round_to(_A, _B, self.round_to) > (imp < 1e25).sum()), 0)"
+)
+
+
+def _no_float(cell: matrix.Cell) -> bool:
+    """Return whether some ratio of channels is no float, as 4/5 is none."""
+    ratios = (cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values())
+    return any(Fraction(float(ratio)) != ratio for ratio in (*ratios, cell.config.max_pruning_ratio))
+
+
+#: Rounds the dims that go, of each head, so that the channels of all heads that are left come near to a multiple.
+_ROUND_DIMS = (
+    "less = len(pruning_indices[0]) if len(pruning_indices) >= ch_groups > 1 and self.round_to else 0\n"
+    "if 0 < less < len(imp):\n"
+    "    written = [dep.target.module for dep, _ in group if self.DG.is_out_channel_pruning_fn(dep.handler)]\n"
+    "    heads = max([self.num_heads[layer] for layer in written if layer in self.num_heads] or [1])\n"
+    "    near = [d for d in range(1, len(imp)) if len(imp) - d <= (imp < 1e25).sum() and "
+    "heads * d % self.round_to == 0\n"
+    "            and heads * abs(d - len(imp) + less) < self.round_to]\n"
+    "    chosen = imp.argsort()[: len(imp) - min(near or [len(imp)])]\n"
+    "    pruning_indices[:ch_groups] = [chosen + number * group_size for number in range(ch_groups)]\n"
+)
+
+_UNION = "torch.unique(torch.cat(pruning_indices, 0)).tolist()"
+_ROUNDED = "self._round_to(_A, _B, _C)"
+
+
+def _loses_all(cell: matrix.Cell) -> bool:
+    """Return whether some dimension may be asked for all its channels: by a common ranking, or by its own ratio."""
+    ratio = max([cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values()])
+    ranked = cell.config.global_pruning or cell.config.isomorphic
+    return ranked or any(size * (1 - ratio) <= 1 for size in rankable(cell).values())
+
+
+ROUNDS = Condition("round_to", lambda cell: cell.config.round_to is not None)
+
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -29,10 +101,15 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="max_pruning_ratio (float): the maximum pruning ratio.",
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, side=Side.TOO_FEW),),
-        may_show=GLOBAL & MAXIMUM,
+        may_show=GLOBAL & Condition("a maximum", lambda cell: cell.config.max_pruning_ratio < 1),
         examples=("vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-max1of4",),
         reproducer=Reproducer("issue_448_max_ratio.py", "1.6.1"),
         upstream="https://github.com/VainF/Torch-Pruning/issues/448",
+        remedy=(
+            *_keeping_back("(first - int(round(first * self.max_pruning_ratio, 9)))"),
+            Edit("*._prune", "self._round_to(_A, _B, self.round_to)", _BOUNDED),
+            Edit("*.prune_global", "self._round_to(_A, _B, self.round_to)", _BOUNDED),
+        ),
     ),
     Defect(
         id="max-ratio-local",
@@ -49,6 +126,14 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-max1of4",
         ),
         reproducer=Reproducer("max_ratio_local.py", "1.6.1", "1.4.0"),
+        remedy=(
+            Edit(
+                "*._prune",
+                "record = (_A, _B, _C, self.per_step_pruning_ratio[_D], _E)",
+                "record = (_A, _B, _C, self.per_step_pruning_ratio[_D] if self.global_pruning "
+                "else self.get_target_pruning_ratio(None), _E)",
+            ),
+        ),
     ),
     Defect(
         id="channel-dict-global",
@@ -67,6 +152,30 @@ DEFECTS: tuple[Defect, ...] = (
         may_show=GLOBAL & Condition("pruning_ratio_dict", lambda cell: bool(cell.config.pruning_ratio_dict)),
         examples=("vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-chandict_mlp0_1of4",),
         reproducer=Reproducer("channel_dict_global.py", "1.4.0", "1.4.1"),
+        remedy=(
+            Edit(
+                "*.prune_global",
+                "concat_imp = torch.cat(_A, dim=0)",
+                "own_first, own_kept = 0, 0\n"
+                "for number, one in enumerate(global_importance):\n"
+                "    written = [dep for dep, _ in one[0] if self.DG.is_out_channel_pruning_fn(dep.handler)]\n"
+                "    layers = [dep.target.module for dep in written]\n"
+                "    for layer in [layer for layer in layers if layer in self.pruning_ratio_dict][:1]:\n"
+                "        first = self.__dict__.setdefault('own_sizes', {}).setdefault(layer, len(one[-1]))\n"
+                "        kept = min(int(first * (1 - self.get_target_pruning_ratio(layer))), len(one[-1]))\n"
+                "        own_first, own_kept = own_first + first, own_kept + kept\n"
+                "        best = one[-1].argsort().argsort() >= len(one[-1]) - kept\n"
+                "        imp = torch.where(best, (one[-1] + 1) * 1e30, one[-1] - one[-1].max() - 1)\n"
+                "        global_importance[number] = (*one[:-1], imp)\n"
+                "concat_imp = torch.cat(_A, dim=0)",
+            ),
+            Edit("*.prune_global", "len(concat_imp) - int(_A)", "len(concat_imp) - own_kept - int(_A)"),
+            Edit(
+                "*.prune_global",
+                "self.initial_total_channels * _B",
+                "(self.initial_total_channels - own_first) * _B",
+            ),
+        ),
     ),
     Defect(
         id="isomorphic-local",
@@ -79,10 +188,12 @@ DEFECTS: tuple[Defect, ...] = (
         signature=(
             Raises("AssertionError", "Internal Error: local pruning should only contain"),
             Breaks(Problem.TOTAL, side=Side.TOO_MANY),
+            Breaks(Problem.ATTRIBUTE),
         ),
         may_show=LOCAL & Condition("isomorphic", lambda cell: cell.config.isomorphic),
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-isomorphic",),
         reproducer=Reproducer("isomorphic_local.py", "1.6.1"),
+        remedy=(Edit("*._prune", "self.isomorphic", "self.isomorphic and self.global_pruning"),),
     ),
     Defect(
         id="global-thres-unset",
@@ -134,6 +245,144 @@ DEFECTS: tuple[Defect, ...] = (
         reproducer=Reproducer("rounds_up_always.py", "1.3.0", "1.3.1"),
     ),
     Defect(
+        id="float-channels",
+        title="channel counts are rounded in floats: of 10 channels and 4/5, 9 go and not 8",
+        severity=Severity.SILENT_COUNTS,
+        hits="who gives a ratio that no float is, such as 0.8 or 0.9",
+        cause="1 - 0.8 is less than a fifth as a float, 10 times that less than 2, and int() makes 1 of it.",
+        breaks="pruning_ratio (float): global channel sparisty.",
+        source="MetaPruner's docstring",
+        signature=tuple(
+            Breaks(problem, dimension)
+            for problem in (Problem.COUNT, Problem.TOTAL)
+            for dimension in ("width", "mlp", "dims")
+        ),
+        may_show=PRUNES_CHANNELS & Condition("a ratio that is no float", _no_float),
+        examples=("vit10m-local-keepnum-keepdims-heads0-chan4of5-steps1-ignore_residual_outputs",),
+        reproducer=Reproducer("float_channels.py", "1.6.1"),
+        remedy=(
+            *(
+                Edit(function, f"int({initial} * _B)", f"int(round({initial} * _B, 9))")
+                for function, initial in (
+                    ("*._prune", "self._scope_initial_channels[scope_name]"),
+                    ("*.prune_global", "self.initial_total_channels"),
+                    ("*.prune_global", "(self.initial_total_channels - own_first)"),
+                    ("*.prune_local", "self.layer_init_out_ch[module]"),
+                    ("*.prune_local", "self.layer_init_in_ch[module]"),
+                )
+            ),
+        ),
+    ),
+    Defect(
+        id="takes-all-channels",
+        title="a layer that is to lose all its channels, by its own rounding or by a global ranking, loses none",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes most channels, above all with global_pruning=True: layers stay whole, and nothing says so",
+        cause=(
+            "no channel is kept back when channels are ranked; the group that would take a layer's last one is "
+            "refused as a whole, and no other channel goes in its place."
+        ),
+        breaks="pruning_ratio (float): global channel sparisty.",
+        source="MetaPruner's docstring",
+        signature=(
+            Breaks(Problem.COUNT, side=Side.TOO_MANY, untouched=True),
+            *(Breaks(Problem.TOTAL, dimension, side=Side.TOO_MANY) for dimension in ("width", "mlp", "dims")),
+            Breaks(Problem.REPORTED),
+        ),
+        may_show=PRUNES_CHANNELS & Condition("a dimension that may be asked for all its channels", _loses_all),
+        examples=("vit10m-local-keepnum-keepdims-heads0-chan19of20-steps1-ignore_residual_outputs",),
+        reproducer=Reproducer("takes_all_channels.py", "1.6.1"),
+        over=("float-channels",),
+        remedy=(
+            *_keeping_back("1"),
+            Edit(
+                "*.prune_local",
+                "n_pruned = current_channels - int(_A)",
+                "n_pruned = current_channels - max(int(_A), 1)",
+            ),
+        ),
+    ),
+    Defect(
+        id="rounds-to-none",
+        title="round_to leaves a layer whole that should keep less than one multiple",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes most channels of small layers, and rounds",
+        cause="what stays is rounded down, to 0, and a group that would leave no channel is refused.",
+        breaks="round_to (int): round channels to the nearest multiple of round_to.",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.COUNT, side=Side.TOO_MANY), Breaks(Problem.TOTAL, side=Side.TOO_MANY)),
+        may_show=ROUNDS & PRUNES_CHANNELS,
+        examples=("vit10m-local-keepnum-keepdims-heads0-chan4of5-steps1-round4-ignore_residual_outputs",),
+        reproducer=Reproducer("rounds_to_none.py", "1.6.1"),
+        over=(
+            "float-channels",
+            "takes-all-channels",
+            "rounds-up-always",
+        ),
+        remedy=(
+            Edit(
+                "*._round_to",
+                "rounded_channels - rounded_channels % round_to",
+                "max(rounded_channels - rounded_channels % round_to, round_to)",
+            ),
+        ),
+    ),
+    Defect(
+        id="round-head-dims",
+        title="round_to takes dims of a head from channels of a layer: attention stays whole, or is cut down",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes head dims and rounds",
+        cause=(
+            "the number of dims that go, per head, is rounded as if it were out of all channels of the layer; where "
+            "the result is all of a head's, the group is refused. Older releases round each head's dims to a multiple."
+        ),
+        breaks="round_to (int): round channels to the nearest multiple of round_to.",
+        source="MetaPruner's docstring",
+        signature=(
+            Breaks(Problem.COUNT, "dims"),
+            Breaks(Problem.MULTIPLE, "dims"),
+            Breaks(Problem.TOTAL),
+            Breaks(Problem.REPORTED),
+        ),
+        may_show=ROUNDS & PRUNES_CHANNELS & PRUNES_HEAD_DIMS,
+        examples=("vit4h-local-keepnum-prunedims-heads0-chan1of2-steps1-round8",),
+        reproducer=Reproducer("round_head_dims.py", "1.6.1"),
+        over=(
+            "float-channels",
+            "takes-all-channels",
+            "rounds-up-always",
+            "rounds-to-none",
+        ),
+        remedy=(
+            Edit(
+                "*._prune",
+                "len(_pruning_indices) > 0 and self.round_to",
+                "len(_pruning_indices) > 0 and self.round_to and ch_groups == 1",
+            ),
+            # In older releases each head's dims are rounded in a place of their own.
+            *(
+                Edit(function, "n_pruned_per_group = self._round_to(_A, _B, _C)", "pass")
+                for function in ("*._prune", "*.prune_global")
+            ),
+            *(
+                Edit(function, f"pruning_indices = {_UNION}", f"{_ROUND_DIMS}pruning_indices = {_UNION}")
+                for function in ("*._prune", "*.prune_global")
+            ),
+            Edit("*.prune_local", "n_pruned = self._round_to(_A, _B, _C)", f"exact = _A\nn_pruned = {_ROUNDED}"),
+            Edit(
+                "*.prune_local",
+                "n_pruned_per_group = self._round_to(_A, _B, _C)",
+                "heads_go = self.get_target_head_pruning_ratio(qkv_layers[0]) "
+                "if _is_attn and self.prune_num_heads else 0\n"
+                "heads = max(int(round(self.init_num_heads[qkv_layers[0]] * (1 - heads_go), 9)), 1) "
+                "if _is_attn else 1\n"
+                "near = [d for d in range(1, _B) if heads * d % _C == 0\n"
+                "        and heads * min(abs(d - _B + n // ch_groups) for n in (exact, exact + ch_groups - 1)) < _C]\n"
+                "n_pruned_per_group = _B - min(near or [_B])",
+            ),
+        ),
+    ),
+    Defect(
         id="layernorm-order",
         title="LayerNorm's surviving gains and biases are shuffled: its indices are left in the order of a set",
         severity=Severity.SILENT_WEIGHTS,
@@ -154,5 +403,6 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-global-prunenum-keepdims-heads1of2-chan3of4-steps1",
         ),
         reproducer=Reproducer("layernorm_order.py", "1.6.1"),
+        remedy=(Edit("LayernormPruner.*", "list(set(_A) - set(_B))", "sorted(set(_A) - set(_B))"),),
     ),
 )

@@ -1,7 +1,17 @@
 """Known defects: criteria of importance."""
 
 from headcount import matrix, oracle
-from headcount.defects.defect import PRUNES_HEADS, Breaks, Defect, Raises, Reproducer, Severity, criterion
+from headcount.defects.defect import (
+    PRUNES_HEADS,
+    Breaks,
+    Condition,
+    Defect,
+    Edit,
+    Raises,
+    Reproducer,
+    Severity,
+    criterion,
+)
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -19,6 +29,15 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_groupnorm",
         ),
         reproducer=Reproducer("groupnorm_gone.py", "1.6.1", "1.5.1"),
+        remedy=(
+            # Every class of the file is made when it is read, and so is this name, in the body of one.
+            Edit(
+                "BNScaleImportance.__init__",
+                "def __init__(self, group_reduction='mean', normalizer='mean'):\n    _BODY",
+                "def __init__(self, group_reduction='mean', normalizer='mean'):\n    _BODY\n"
+                "globals().setdefault('GroupNormImportance', globals().get('GroupMagnitudeImportance'))",
+            ),
+        ),
     ),
     Defect(
         id="obdc-transformer",
@@ -41,6 +60,38 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_obdc",
         ),
         reproducer=Reproducer("obdc_transformer.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "ComputeMatGrad.linear",
+                "torch.cat(_A, 1)",
+                "torch.cat([input, torch.ones_like(input[..., :1])], -1)",
+            ),
+            Edit("ComputeMatGrad.linear", "input.unsqueeze(1)", "input.reshape(len(input), -1, input.shape[-1])"),
+            Edit(
+                "ComputeMatGrad.linear",
+                "grad_output.unsqueeze(2)",
+                "grad_output.reshape(len(input), -1, grad_output.shape[-1]).transpose(1, 2)",
+            ),
+            Edit(
+                "OBDCImportance._prepare_model",
+                "pruner._downstream_node_as_root_if_attention(group)",
+                "pruner._downstream_node_as_root_if_attention(group) or group",
+            ),
+            Edit("OBDCImportance.step", "self.modules", "dict.fromkeys(self.modules)"),
+            Edit(
+                "OBDCImportance.step",
+                "self.steps == 0",
+                "m not in self.Fisher or self.Fisher[m].shape != grad_mat.shape[1:]",
+            ),
+            Edit(
+                "OBDCImportance.__call__",
+                "F_diag = _A",
+                "if layer not in self.Fisher:\n"
+                "    continue\n"
+                "F_diag = (self.Fisher[layer] / self.steps + self.eps)[:, : layer.weight[0].numel()]",
+            ),
+            Edit("OBDCImportance.__call__", "w ** 2 * F_diag", "w ** 2 * F_diag[idxs]"),
+        ),
     ),
     Defect(
         id="no-score",
@@ -57,6 +108,23 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_bnscale",
         ),
         reproducer=Reproducer("no_score.py", "1.5.0", "1.5.1"),
+        remedy=(
+            Edit(
+                "*._prune",
+                "imp = self.estimate_importance(group)",
+                "imp = self.estimate_importance(group)\nif imp is None:\n    continue",
+            ),
+            Edit(
+                "*.prune_global",
+                "imp = self.estimate_importance(group)",
+                "imp = self.estimate_importance(group)\nif imp is None:\n    continue",
+            ),
+            Edit(
+                "*.prune_global",
+                "imp = self.estimate_importance(group, ch_groups=ch_groups)",
+                "imp = self.estimate_importance(group, ch_groups=ch_groups)\nif imp is None:\n    continue",
+            ),
+        ),
     ),
     Defect(
         id="lamp-order",
@@ -77,5 +145,34 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",
         ),
         reproducer=Reproducer("lamp_order.py", "1.3.5", "1.3.6"),
+        remedy=(
+            Edit(
+                "*._lamp",
+                "inversed_idx = _A",
+                "inversed_idx = torch.argsort(torch.tensor(argsort_idx)).tolist()",
+            ),
+        ),
+    ),
+    Defect(
+        id="frozen-taylor",
+        title="TaylorImportance crashes on a frozen layer: it reads a gradient that is not there",
+        severity=Severity.CRASH,
+        hits="who ranks by Taylor and has frozen some weights",
+        cause="`layer.weight.grad.data` is taken of every layer of a group, though a frozen one has none.",
+        breaks="importance (Callable): importance estimator.",
+        source="MetaPruner's docstring",
+        signature=(Raises("AttributeError", "'NoneType' object has no attribute"),),
+        may_show=criterion(matrix.Criterion.TAYLOR, matrix.Criterion.FIRST)
+        & Condition("frozen weights", lambda cell: cell.config.frozen),
+        examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_taylor-frozen",),
+        reproducer=Reproducer("frozen_taylor.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*TaylorImportance.__call__",
+                "if not isinstance(layer, tuple(self.target_types)):\n    _BODY",
+                "if not isinstance(layer, tuple(self.target_types)) or getattr(layer.weight, 'grad', None) is None:\n"
+                "    _BODY",
+            ),
+        ),
     ),
 )

@@ -32,6 +32,23 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """One change of a build's source: see `headcount.defects.surgery`.
+
+    Attributes:
+        function: the qualified names of functions in which it is made, as a shell's pattern: `*._prune`.
+        find: an expression, or a statement; `_A`, `_B`, … stand for any expression, `_BODY` for a block.
+        by: what takes its place; of a statement several may, or none.
+        module: the files in which it is made, as a shell's pattern of their paths.
+    """
+
+    function: str
+    find: str
+    by: str
+    module: str = "*"
+
+
+@dataclass(frozen=True)
 class Raises:
     """An exception: its class, a part of its text without numbers, the end of its frame in torch_pruning."""
 
@@ -111,6 +128,7 @@ class Defect:
         reproducer: its file.
         upstream: the upstream issue; "" if nobody has reported it.
         over: defects that look alike and give way to it.
+        remedy: the edits that mend it, in whatever release: those that find their place are made.
     """
 
     id: str
@@ -126,6 +144,7 @@ class Defect:
     reproducer: Reproducer
     upstream: str = ""
     over: tuple[str, ...] = ()
+    remedy: tuple[Edit, ...] = ()
 
     def looks_like(self, cell: matrix.Cell, verdict: oracle.Verdict) -> bool:
         """Return whether a cell's failure may be this defect, on whatever build."""

@@ -1,7 +1,7 @@
 """Known defects: side effects."""
 
 from headcount import matrix, oracle
-from headcount.defects.defect import Breaks, Condition, Defect, Reproducer, Severity
+from headcount.defects.defect import Breaks, Condition, Defect, Edit, Reproducer, Severity
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -19,6 +19,14 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-training",
         ),
         reproducer=Reproducer("eval_mode.py", "1.6.1"),
+        remedy=(
+            Edit("*._trace", "model.eval()", "modes = [(m, m.training) for m in model.modules()]\nmodel.eval()"),
+            Edit(
+                "*._trace",
+                "for _A in hooks:\n    _BODY",
+                "for _A in hooks:\n    _BODY\nfor m, mode in modes:\n    m.training = mode",
+            ),
+        ),
     ),
     Defect(
         id="unfreezes",
@@ -35,6 +43,13 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-frozen",
         ),
         reproducer=Reproducer("unfreezes.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*._prune_parameter_and_grad",
+                "torch.nn.Parameter(_A)",
+                "torch.nn.Parameter(_A, requires_grad=weight.requires_grad)",
+            ),
+        ),
     ),
     Defect(
         id="shared-defaults",
@@ -53,5 +68,23 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-second_other",
         ),
         reproducer=Reproducer("shared_defaults.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*.__init__",
+                "self.model = model",
+                "self.model = model\n"
+                "in_channel_groups = dict(in_channel_groups)\n"
+                "out_channel_groups = dict(out_channel_groups)",
+                "*_pruner.py",
+            ),
+            Edit(
+                "*.__init__",
+                "self.model = model",
+                "self.model = model\n"
+                "in_channel_groups = dict(in_channel_groups)\n"
+                "out_channel_groups = dict(out_channel_groups)",
+                "*/metapruner.py",
+            ),
+        ),
     ),
 )

@@ -2,11 +2,11 @@
 
 from headcount.defects.defect import (
     CLASSIFIER,
-    KEEPS_WIDTH,
     PRUNES_WIDTH,
     Breaks,
     Condition,
     Defect,
+    Edit,
     Raises,
     Reproducer,
     Severity,
@@ -36,6 +36,13 @@ DEFECTS: tuple[Defect, ...] = (
             "dinov2-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("no_gradient.py", "1.3.5", "1.3.6"),
+        remedy=(
+            Edit(
+                "*._trace_computational_graph",
+                "module2node[param].pruning_dim = dim",
+                "if param in module2node:\n    module2node[param].pruning_dim = dim",
+            ),
+        ),
     ),
     Defect(
         id="concat-half",
@@ -57,6 +64,15 @@ DEFECTS: tuple[Defect, ...] = (
             "dinov2-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("concat_half.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*._trace",
+                "node.enable_index_mapping = False",
+                "node.enable_index_mapping = False\n"
+                "if node.type == ops.OPTYPE.CONCAT and len(node.grad_fn._input_metadata[0].shape) == 2:\n"
+                "    node.enable_index_mapping = True",
+            ),
+        ),
     ),
     Defect(
         id="frozen-parameter",
@@ -76,6 +92,22 @@ DEFECTS: tuple[Defect, ...] = (
             "vit_mae-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("frozen_parameter.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*._trace",
+                "gradfn2module = {}",
+                "gradfn2module = {}\n"
+                "frozen = [p for p, _ in self.unwrapped_parameters if not p.requires_grad]\n"
+                "for p in frozen:\n"
+                "    p.requires_grad_(True)",
+            ),
+            Edit("*._trace", "reused = _A", "reused = _A\nfor p in frozen:\n    p.requires_grad_(False)"),
+            Edit(
+                "*._prune_parameter_and_grad",
+                "torch.nn.Parameter(_A)",
+                "torch.nn.Parameter(_A, requires_grad=weight.requires_grad)",
+            ),
+        ),
     ),
     Defect(
         id="concat-tokens",
@@ -98,6 +130,15 @@ DEFECTS: tuple[Defect, ...] = (
             "clip-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("concat_tokens.py", "1.5.2", "1.5.3"),
+        remedy=(
+            Edit(
+                "*._update_concat_index_mapping",
+                "cat_node.module.offsets = offsets",
+                "if self._infer_in_channels_recursively(cat_node, [0]) not in (None, offsets[-1]):\n"
+                "    return\n"
+                "cat_node.module.offsets = offsets",
+            ),
+        ),
     ),
     Defect(
         id="split-tokens",
@@ -117,6 +158,18 @@ DEFECTS: tuple[Defect, ...] = (
             "dinov3-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("split_tokens.py", "1.6.1", "1.5.2"),
+        remedy=(
+            Edit(
+                "init_shape_information",
+                "grad_fn._saved_dim < constants.MAX_VALID_DIM",
+                "grad_fn._saved_dim != 2**64 - 1",
+            ),
+            Edit(
+                "infer_channels_between",
+                "node_1.type == ops.OPTYPE.SPLIT",
+                "node_1.type == ops.OPTYPE.SPLIT and node_1.module.split_sizes is not None",
+            ),
+        ),
     ),
     Defect(
         id="fused-index",
@@ -139,6 +192,38 @@ DEFECTS: tuple[Defect, ...] = (
             "fused_index-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("fused_index.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "update_index_mapping",
+                "if node.type == ops.OPTYPE.UNBIND:\n    _BODY",
+                "if node.type == ops.OPTYPE.UNBIND:\n    _BODY\n"
+                "fn = node.grad_fn\n"
+                "if 'SelectBackward' in str(fn) and fn._saved_dim == 0 and len(fn._saved_self_sym_sizes) > 3:\n"
+                "    count, infer = fn._saved_self_sym_sizes[0], shape_infer.infer_out_channels_recursively\n"
+                "    whole = infer(graph, node.inputs[0], [0])\n"
+                "    first = (fn._saved_index - (2**64 if fn._saved_index > 2**63 else 0)) % count\n"
+                "    part = [(first + end) * (whole or 0) // count for end in (0, 1)]\n"
+                "    for one, other in ((node, node.inputs[0]), (node.inputs[0], node)):\n"
+                "        for dep in one.dependencies:\n"
+                "            if dep.target is other and whole:\n"
+                "                dep.index_mapping[0] = _SplitIndexMapping(part, one is node)",
+            ),
+            Edit(
+                "*.update_index_mapping",
+                "if node.type == ops.OPTYPE.UNBIND:\n    _BODY",
+                "if node.type == ops.OPTYPE.UNBIND:\n    _BODY\n"
+                "fn = node.grad_fn\n"
+                "if 'SelectBackward' in str(fn) and fn._saved_dim == 0 and len(fn._saved_self_sym_sizes) > 3:\n"
+                "    count = fn._saved_self_sym_sizes[0]\n"
+                "    whole = self._infer_out_channels_recursively(node.inputs[0], [0])\n"
+                "    first = (fn._saved_index - (2**64 if fn._saved_index > 2**63 else 0)) % count\n"
+                "    part = [(first + end) * (whole or 0) // count for end in (0, 1)]\n"
+                "    for one, other in ((node, node.inputs[0]), (node.inputs[0], node)):\n"
+                "        for dep in one.dependencies:\n"
+                "            if dep.target is other and whole:\n"
+                "                dep.index_mapping[0] = _helpers._SplitIndexMapping(part, one is node)",
+            ),
+        ),
     ),
     Defect(
         id="fused-chunk",
@@ -161,6 +246,22 @@ DEFECTS: tuple[Defect, ...] = (
             "fused_chunk-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("fused_chunk.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*._trace",
+                "node.enable_index_mapping = False",
+                "sizes = getattr(node.grad_fn, '_saved_self_sym_sizes', ())\n"
+                "is_split = node.type == ops.OPTYPE.SPLIT and len(sizes) == 3\n"
+                "node.enable_index_mapping = is_split and node.grad_fn._saved_dim in (2, 2**64 - 1)",
+            ),
+            Edit(
+                "*update_split_index_mapping",
+                "split_node.grad_fn._saved_dim != 1",
+                "split_node.grad_fn._saved_dim not in "
+                "((1, 2, 2**64 - 1) if len(split_node.grad_fn._saved_self_sym_sizes) == 3 else (1,))",
+            ),
+            Edit("SplitPruner.prune_out_channels", "self.offsets = offsets", "layer.offsets = offsets"),
+        ),
     ),
     Defect(
         id="unread-layer",
@@ -183,12 +284,29 @@ DEFECTS: tuple[Defect, ...] = (
             "clip-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("unread_layer.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*._trace",
+                "gradfn2module[outputs.grad_fn] = module",
+                "gradfn2module[outputs.grad_fn] = module\nself.__dict__.setdefault('ran', []).append(outputs)",
+            ),
+            Edit(
+                "*._trace",
+                "for o in utils.flatten_as_list(out):\n"
+                "    self._trace_computational_graph(module2node, _A, gradfn2module, reused, visited=visited)",
+                "for o in utils.flatten_as_list(out):\n"
+                "    self._trace_computational_graph(module2node, _A, gradfn2module, reused, visited=visited)\n"
+                "for o in self.__dict__.pop('ran', ()):\n"
+                "    if o.grad_fn is not None and gradfn2module[o.grad_fn] not in module2node:\n"
+                "        self._trace_computational_graph(module2node, _A, gradfn2module, reused, visited=visited)",
+            ),
+        ),
     ),
     Defect(
         id="reduced-sequence",
-        title="the convolution that PVT reads keys through is cut though the width stays: forward fails",
+        title="the convolution that PVT reads keys through is cut in another way than the width: forward fails",
         severity=Severity.CRASH,
-        hits="who prunes PVT and keeps the width",
+        hits="who prunes PVT and keeps the width, or prunes it globally",
         cause=(
             "the model gives the convolution's output as many channels as its input has, by a number: what the "
             "graph is made from does not show it."
@@ -198,12 +316,28 @@ DEFECTS: tuple[Defect, ...] = (
             "automatically identify dependencies and collect groups for pruning."
         ),
         source="README, Why Torch-Pruning?",
-        signature=(Raises("RuntimeError", "normalized_shape", "", Kind.BROKEN_FORWARD),),
-        may_show=Condition("keys read through a convolution", lambda cell: bool(cell.model.reduced)) & KEEPS_WIDTH,
+        signature=(
+            Raises("RuntimeError", "normalized_shape", "", Kind.BROKEN_FORWARD),
+            Raises("RuntimeError", "is invalid for input of size", "", Kind.BROKEN_FORWARD),
+        ),
+        may_show=Condition("keys read through a convolution", lambda cell: bool(cell.model.reduced)),
         examples=(
             "pvt_stages-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs",
             "pvt_stages-global-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs",
         ),
         reproducer=Reproducer("reduced_sequence.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*._build_dependency",
+                "for in_node in node.inputs:\n    _BODY",
+                "for in_node in node.inputs:\n    _BODY\n"
+                "square = node.type == ops.OPTYPE.CONV and node.module.in_channels == node.module.out_channels\n"
+                "if square and node.inputs and all(n.type == ops.OPTYPE.RESHAPE for n in node.inputs + node.outputs):\n"
+                "    pruner = self.get_pruner_of_module(node.module)\n"
+                "    both = (pruner.prune_in_channels, pruner.prune_out_channels)\n"
+                "    node.dependencies.append(Dependency(*both, source=node, target=node))\n"
+                "    node.dependencies.append(Dependency(*both[::-1], source=node, target=node))",
+            ),
+        ),
     ),
 )

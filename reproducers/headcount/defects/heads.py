@@ -13,6 +13,7 @@ from headcount.defects.defect import (
     Breaks,
     Condition,
     Defect,
+    Edit,
     Raises,
     Reproducer,
     Severity,
@@ -70,6 +71,34 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("issue_411_stale_groups.py", "1.4.0", "1.4.2"),
         upstream="https://github.com/VainF/Torch-Pruning/issues/411",
+        remedy=(
+            Edit(
+                "*.prune_local",
+                "self.num_heads[_A] -= n_heads_removed",
+                "self.num_heads[_A] -= n_heads_removed\nself.out_channel_groups[_A] = self.num_heads[_A]",
+            ),
+            Edit(
+                "*.prune_global",
+                "self.num_heads[_A] -= _B",
+                "self.num_heads[_A] -= _B\nself.out_channel_groups[_A] = self.num_heads[_A]",
+            ),
+            # What went with heads is no part of what is to go of each.
+            Edit(
+                "*.prune_local",
+                "_is_attn, qkv_layers = self._is_attn_group(group)",
+                "_is_attn, qkv_layers = self._is_attn_group(group)\n"
+                "if _is_attn:\n"
+                "    left = (current_channels - n_pruned) * ch_groups // self.init_num_heads[qkv_layers[0]]\n"
+                "    n_pruned = current_channels - left",
+            ),
+            Edit("*.prune_local", "imp_argsort[:n_pruned]", "imp_argsort[:max(n_pruned, 0)]"),
+            # One head that is left is one group.
+            Edit(
+                "*.prune_global",
+                "len(global_importance) > 0 and n_pruned > 0",
+                "n_pruned > 0 and (self.prune_head_dims or not self._is_attn_group(group)[0])",
+            ),
+        ),
     ),
     Defect(
         id="steps-compound",
@@ -86,6 +115,15 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps2",
         ),
         reproducer=Reproducer("steps_compound.py", "1.6.1"),
+        remedy=(  # first: how many heads there were.
+            Edit(
+                "*._prune",
+                "n_heads_removed_per_group = _R(self.get_target_head_pruning_ratio(_A) * len(_B))",
+                "first = max(self.init_num_heads[layer] for layer in qkv_layers)\n"
+                "n_heads_removed_per_group = _R(self.get_target_head_pruning_ratio(_A) * first)\n"
+                "n_heads_removed_per_group = max(n_heads_removed_per_group - first + len(_B), 0)",
+            ),
+        ),
     ),
     Defect(
         id="no-channels-no-heads",
@@ -110,6 +148,20 @@ DEFECTS: tuple[Defect, ...] = (
             "refuses-last-head",
             "float-heads",
         ),
+        remedy=(
+            Edit(
+                "*._prune",
+                "if n_pruned > 0:\n    _BODY",
+                "if n_pruned > 0 or len(ranking_scope[ATTN_HEAD_SCOPE]) > 0:\n    _BODY",
+            ),
+            Edit(
+                "*._prune",
+                "torch.topk(concat_imp, k=n_pruned, largest=False)",
+                "torch.topk(concat_imp, k=max(n_pruned, 0), largest=False)",
+            ),
+            Edit("*._prune", "topk_imp[-1]", "topk_imp[-1] if len(topk_imp) > 0 else float('-inf')"),
+            Edit("*._prune", "len(pruning_indices) == 0", "sum(map(len, pruning_indices)) == 0"),
+        ),
     ),
     Defect(
         id="idle-step",
@@ -126,6 +178,13 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-global-prunenum-keepdims-heads1of10-chan1of2-steps3",
         ),
         reproducer=Reproducer("idle_step.py", "1.6.1", "1.4.2"),
+        remedy=(
+            Edit(
+                "*._prune",
+                "if n_heads_removed > 0:\n    _BODY",
+                "head_thres = float('-inf')\nif n_heads_removed > 0:\n    _BODY",
+            ),
+        ),
     ),
     Defect(
         id="single-head-dims",
@@ -139,6 +198,18 @@ DEFECTS: tuple[Defect, ...] = (
         may_show=GLOBAL & KEEPS_HEAD_DIMS & PRUNES_HEADS & SEVERAL_STEPS,
         examples=("vit-global-prunenum-keepdims-heads4of5-chan1of2-steps5",),
         reproducer=Reproducer("single_head_dims.py", "1.4.2", "1.4.3"),
+        remedy=(
+            Edit(
+                "*._prune",
+                "len(records) > 0 and n_pruned > 0",
+                "n_pruned > 0 and (self.prune_head_dims or not self._is_attn_group(group)[0])",
+            ),
+            Edit(
+                "*.prune_global",
+                "len(global_importance) > 0 and n_pruned > 0",
+                "n_pruned > 0 and (self.prune_head_dims or not self._is_attn_group(group)[0])",
+            ),
+        ),
     ),
     Defect(
         id="takes-last-head",
@@ -165,6 +236,41 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("takes_last_head.py", "1.6.1"),
         over=("411-stale-groups",),
+        remedy=(
+            Edit(
+                "*._prune",
+                "torch.topk(head_imp, k=n_heads_removed_per_group, largest=False)",
+                "torch.topk(head_imp, k=min(n_heads_removed_per_group, len(head_imp) - 1), largest=False)",
+            ),
+            Edit(
+                "*._prune",
+                "torch.topk(head_imp_kv, k=n_heads_removed_per_group, largest=False)",
+                "torch.topk(head_imp_kv, k=min(n_heads_removed_per_group, len(head_imp_kv) - 1), largest=False)",
+            ),
+            # In global pruning, each layer's best head is no candidate.
+            Edit(
+                "*._prune",
+                "n_heads_removed = len(concat_head_imp) - int(_A)",
+                "n_heads_removed = len(concat_head_imp) - max(int(_A), len(ranking_scope[ATTN_HEAD_SCOPE]))\n"
+                "candidates = [one[-1].sort()[0][:-1] for one in ranking_scope[ATTN_HEAD_SCOPE].values()]",
+            ),
+            Edit(
+                "*.prune_global",
+                "n_heads_removed = len(concat_head_imp) - int(_A)",
+                "n_heads_removed = len(concat_head_imp) - max(int(_A), len(global_head_importance))\n"
+                "candidates = [one[-1].sort()[0][:-1] for one in global_head_importance.values()]",
+            ),
+            Edit(
+                "*prune*",
+                "torch.topk(concat_head_imp, k=n_heads_removed, largest=False)",
+                "torch.topk(torch.cat(candidates), k=n_heads_removed, largest=False)",
+            ),
+            Edit(
+                "*prune*",
+                "head_imp <= head_thres",
+                "(head_imp <= head_thres) & (head_imp.argsort().argsort() < len(head_imp) - 1)",
+            ),
+        ),
     ),
     Defect(
         id="refuses-last-head",
@@ -187,6 +293,13 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("refuses_last_head.py", "1.4.0", "1.4.2"),
         over=("float-heads",),
+        remedy=(
+            Edit(
+                "*.prune_local",
+                "n_heads_removed = self.num_heads[_A] - int(_B)",
+                "n_heads_removed = self.num_heads[_A] - max(int(_B), 1)",
+            ),
+        ),
     ),
     Defect(
         id="float-heads",
@@ -210,6 +323,57 @@ DEFECTS: tuple[Defect, ...] = (
             "vit25h-local-prunenum-keepdims-heads7of25-chan1of2-steps1",
         ),
         reproducer=Reproducer("float_heads.py", "1.6.1"),
+        remedy=(
+            Edit("*._prune", "math.ceil(_A * _B)", "math.ceil(round(_A * _B, 9))"),
+            Edit(
+                "*._prune",
+                "int(self.get_target_head_pruning_ratio(_A) * _B)",
+                "int(round(self.get_target_head_pruning_ratio(_A) * _B, 9))",
+            ),
+            Edit("*.prune_local", "int(self.init_num_heads[_A] * _B)", "int(round(self.init_num_heads[_A] * _B, 9))"),
+            Edit("*prune*", "int(self.initial_total_heads * _B)", "int(round(self.initial_total_heads * _B, 9))"),
+        ),
+    ),
+    Defect(
+        id="unchecked-ratio",
+        title="a head ratio above 1 is not refused: it crashes in a sort",
+        severity=Severity.CRASH,
+        hits="who gives a percentage, or a count, as head_pruning_ratio",
+        cause="min(ratio, 1) stands where local pruning reads the ratio, and nowhere else; no ratio is checked.",
+        breaks="head_pruning_ratio (float): head pruning ratio.",
+        source="MetaPruner's docstring",
+        signature=(Raises("RuntimeError", "selected index k out of range"),),
+        may_show=Condition("a head ratio above 1", lambda cell: cell.config.head_pruning_ratio > 1),
+        examples=("vit-global-prunenum-keepdims-heads3of2-chan1of2-steps1",),
+        reproducer=Reproducer("unchecked_ratio.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*.__init__",
+                "self.head_pruning_ratio = head_pruning_ratio",
+                "self.head_pruning_ratio = min(head_pruning_ratio, 1)",
+            ),
+        ),
+    ),
+    Defect(
+        id="lone-projection",
+        title="one listed projection is taken for all three in one layer: a third of each head goes",
+        severity=Severity.SILENT_COUNTS,
+        hits="who lists one projection of a block in num_heads",
+        cause="where one layer of a group is listed, its channels are divided by three times the head count.",
+        breaks="m.num_attention_heads = pruner.num_heads[m.query]",
+        source="examples/transformers/prune_hf_vit.py",
+        signature=(Breaks(oracle.Problem.REPORTED), Breaks(oracle.Problem.UNEVEN_HEADS)),
+        may_show=PRUNES_HEADS & Condition("one projection is listed", lambda cell: len(cell.config.num_heads) == 1),
+        examples=("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-named_v",),
+        reproducer=Reproducer("lone_projection.py", "1.6.1", "1.4.2"),
+        over=("takes-last-head", "411-stale-groups", "float-heads"),
+        remedy=(
+            Edit(
+                "*._prune",
+                "len(qkv_layers) == 1",
+                "len(qkv_layers) == 1 and qkv_layers[0].out_features == 3 * get_channel_fn(module)",
+            ),
+        ),
     ),
     Defect(
         id="ties-go-together",
@@ -226,6 +390,24 @@ DEFECTS: tuple[Defect, ...] = (
         over=(
             "takes-last-head",
             "float-heads",
+        ),
+        remedy=(  # Ranks in place of scores: no two are equal.
+            Edit(
+                "*._prune",
+                "concat_head_imp = torch.cat([_A[-1] for _A in ranking_scope[ATTN_HEAD_SCOPE].values()], dim=0)",
+                "layers_of, scores = zip(*ranking_scope[ATTN_HEAD_SCOPE].values())\n"
+                "concat_head_imp = torch.cat(scores).argsort(stable=True).argsort()\n"
+                "ranked = zip(layers_of, concat_head_imp.split([len(one) for one in scores]))\n"
+                "ranking_scope[ATTN_HEAD_SCOPE] = dict(zip(ranking_scope[ATTN_HEAD_SCOPE], ranked))",
+            ),
+            Edit(
+                "*.prune_global",
+                "concat_head_imp = torch.cat([_A[-1] for _A in global_head_importance.values()], dim=0)",
+                "layers_of, scores = zip(*global_head_importance.values())\n"
+                "concat_head_imp = torch.cat(scores).argsort(stable=True).argsort()\n"
+                "ranked = zip(layers_of, concat_head_imp.split([len(one) for one in scores]))\n"
+                "global_head_importance = dict(zip(global_head_importance, ranked))",
+            ),
         ),
     ),
     Defect(
@@ -249,6 +431,72 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("head_dict_global.py", "1.6.1"),
         over=("float-heads",),
+        remedy=(  # The layer that was named comes first.
+            Edit(
+                "*._is_att*_group",
+                "return is_attn, qkv_layers",
+                "qkv_layers = sorted(qkv_layers, key=lambda layer: layer not in self.head_pruning_ratio_dict)\n"
+                "return is_attn, qkv_layers",
+            ),
+            # Those with a ratio of their own are not in the total,
+            Edit(
+                "*.__init__",
+                "initial_total_heads += _A",
+                "initial_total_heads += "
+                "_A * self.head_pruning_ratio_dict.keys().isdisjoint(one.target.module for one, _ in group)",
+            ),
+            # nor in the ranking,
+            Edit(
+                "*._prune",
+                "if len(ranking_scope[DEFAULT_SCOPE]) == 0 and _A and _B:\n    _BODY",
+                "if len(ranking_scope[DEFAULT_SCOPE]) == 0 and _A and _B:\n    _BODY\n"
+                "own, n_heads_removed = {}, 0\n"
+                "for one, (layers, _) in [*ranking_scope[ATTN_HEAD_SCOPE].items()]:\n"
+                "    if self.global_pruning and layers[0] in self.head_pruning_ratio_dict:\n"
+                "        own[one] = ranking_scope[ATTN_HEAD_SCOPE].pop(one)",
+            ),
+            Edit(
+                "*.prune_global",
+                "if len(global_importance) == 0 and len(global_head_importance) == 0:\n    _BODY",
+                "if len(global_importance) == 0 and len(global_head_importance) == 0:\n    _BODY\n"
+                "own, n_heads_removed = {}, 0\n"
+                "for one, (layers, _) in [*global_head_importance.items()]:\n"
+                "    if layers[0] in self.head_pruning_ratio_dict:\n"
+                "        own[one] = global_head_importance.pop(one)",
+            ),
+            Edit(
+                "*.prune_global",
+                "for group, ch_groups, group_size, imp in global_importance:\n    _BODY",
+                "global_head_importance.update(own)\n"
+                "for group, ch_groups, group_size, imp in global_importance:\n    _BODY",
+            ),
+            Edit(
+                "*._prune",
+                "width_pruning_scope_names = _A",
+                "ranking_scope[ATTN_HEAD_SCOPE].update(own)\nwidth_pruning_scope_names = _A",
+            ),
+            Edit(
+                "*._prune",
+                "_A and n_heads_removed > 0",
+                "_A and (n_heads_removed > 0 or group in own or not self.global_pruning)",
+            ),
+            Edit(
+                "*.prune_global",
+                "_A and n_heads_removed > 0",
+                "_A and (n_heads_removed > 0 or group in own)",
+            ),
+            # but lose as many as it says.
+            Edit(
+                "*prune*",
+                "head_pruning_indices = _A.nonzero().view(-1)",
+                "if group in own:\n"
+                "    first = max(self.init_num_heads[layer] for layer in qkv_layers)\n"
+                "    left = first - int(round(self.get_target_head_pruning_ratio(qkv_layers[0]) * first, 9))\n"
+                "    head_pruning_indices = head_imp.argsort()[:-max(left, 1)]\n"
+                "else:\n"
+                "    head_pruning_indices = _A.nonzero().view(-1)",
+            ),
+        ),
     ),
     Defect(
         id="head-dict-query",
@@ -266,6 +514,19 @@ DEFECTS: tuple[Defect, ...] = (
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-headdict_query0_2of3",),
         reproducer=Reproducer("head_dict_query.py", "1.6.1", "1.3.0"),
         over=("float-heads",),
+        remedy=(
+            Edit(
+                "*._is_att*_group",
+                "return is_attn, qkv_layers",
+                "qkv_layers = sorted(qkv_layers, key=lambda layer: layer not in self.head_pruning_ratio_dict)\n"
+                "return is_attn, qkv_layers",
+            ),
+            Edit(
+                "*._prune",
+                "_A and n_heads_removed > 0",
+                "_A and (n_heads_removed > 0 or not self.global_pruning)",
+            ),
+        ),
     ),
     Defect(
         id="lazy-step",

@@ -1,0 +1,145 @@
+"""Edit Python source by its syntax tree: where a pattern stands in a named function, another takes its place.
+
+Patterns and what replaces them are Python. In them `_A`, `_B`, ... stand for any expression, the same one each time,
+and `_BODY` alone in a block stands for the block. Spaces, comments and parentheses around expressions do not matter.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Any
+
+import libcst as cst
+
+from headcount.defects.defect import Edit
+
+_HOLE = re.compile(r"_[A-Z]+")
+
+#: Fields of nodes that say how a thing is written, not what it is.
+_LAYOUT = re.compile(
+    r"whitespace.*|.*whitespace|lpar|rpar|comma|semicolon|leading_lines|lines_after.*|header|footer|indent"
+)
+
+Bound = dict[str, Any]
+
+
+def edited(source: str, edits: Sequence[Edit]) -> tuple[str, tuple[Edit, ...]]:
+    """Return a module's source with edits made, and those that found a place in it.
+
+    Raises:
+        SyntaxError: the source is no Python.
+        libcst.ParserSyntaxError: an edit is none.
+    """
+    made = []
+    for edit in edits:
+        if all(word in source for word in _words(edit.find)):
+            after = _edited(source, edit)
+            made += [edit] * (after != source)
+            source = after
+    return source, tuple(made)
+
+
+@cache
+def _edited(source: str, edit: Edit) -> str:
+    """Return a module's source with one edit made. Only the functions that it names are parsed: the parser is slow."""
+    lines = source.splitlines(keepends=True)
+    for first, last in reversed([*_functions(source, edit.function)]):
+        function = "".join(lines[first:last])
+        if all(word in function for word in _words(edit.find)):
+            lines[first:last] = [_operated(function, edit)]
+    return "".join(lines)
+
+
+@cache
+def _operated(function: str, edit: Edit) -> str:
+    """Return an edited function's source. A line before it makes its indentation right."""
+    above = "if True:\n" if function[0].isspace() else ""
+    return cst.parse_module(above + function).visit(_Surgeon(edit)).code.removeprefix(above)
+
+
+@cache
+def _functions(source: str, pattern: str) -> tuple[tuple[int, int], ...]:
+    """Return where the functions of a name stand: first line, and the one after the last, from 0."""
+    return tuple(_named(ast.parse(source), "", pattern))
+
+
+def _named(tree: ast.AST, above: str, pattern: str) -> Iterator[tuple[int, int]]:
+    for node in ast.iter_child_nodes(tree):
+        name = f"{above}.{node.name}".lstrip(".") if isinstance(node, ast.FunctionDef | ast.ClassDef) else above
+        if isinstance(node, ast.FunctionDef) and fnmatchcase(name, pattern):
+            yield node.lineno - 1, node.end_lineno or 0
+        else:
+            yield from _named(node, name, pattern)
+
+
+def _words(pattern: str) -> Iterator[str]:
+    """Yield the names in a pattern: a source without them is not worth to be parsed."""
+    return (word for word in re.findall(r"[A-Za-z_]\w*", pattern) if not _HOLE.fullmatch(word))
+
+
+class _Surgeon(cst.CSTTransformer):
+    """Makes one edit in a tree."""
+
+    def __init__(self, edit: Edit) -> None:
+        super().__init__()
+        self._pattern, self._by = _parsed(edit)
+
+    def on_leave(self, original: Any, updated: Any) -> Any:  # noqa: ARG002 - as libcst has it
+        bound: Bound = {}
+        is_such: bool = type(updated) is type(self._pattern)
+        if not is_such or not _matches(self._pattern, updated, bound):
+            return updated
+        if isinstance(self._by, cst.CSTNode):
+            return _filled(self._by, bound).with_changes(lpar=updated.lpar, rpar=updated.rpar)
+        statements = [_filled(statement, bound) for statement in self._by]
+        if statements:
+            statements[0] = statements[0].with_changes(leading_lines=updated.leading_lines)
+        return cst.FlattenSentinel(statements)
+
+
+def _parsed(edit: Edit) -> tuple[cst.CSTNode, cst.CSTNode | Sequence[cst.CSTNode]]:
+    """Return what is sought, and what takes its place: an expression for one, or statements for a statement."""
+    try:
+        return cst.parse_expression(edit.find), cst.parse_expression(edit.by)
+    except cst.ParserSyntaxError:
+        (statement,) = cst.parse_module(edit.find).body
+        return statement, cst.parse_module(edit.by).body
+
+
+def _matches(pattern: Any, node: Any, bound: Bound) -> bool:
+    """Return whether a node is what a pattern says; what its holes stand for is added to `bound`."""
+    if hole := _hole(pattern):
+        return bound.setdefault(hole, node) is node or _matches(bound[hole], node, {})
+    if isinstance(pattern, cst.MaybeSentinel) or isinstance(node, cst.MaybeSentinel):
+        return True
+    if isinstance(pattern, cst.CSTNode):
+        return type(pattern) is type(node) and all(
+            _matches(getattr(pattern, field.name), getattr(node, field.name), bound)
+            for field in fields(pattern)
+            if not _LAYOUT.fullmatch(field.name)
+        )
+    if isinstance(pattern, list | tuple):
+        return len(pattern) == len(node) and all(_matches(*pair, bound) for pair in zip(pattern, node, strict=True))
+    return bool(pattern == node)
+
+
+def _hole(pattern: Any) -> str:
+    """Return the hole that a node is, a name or a block with nothing but one; "" if it is none."""
+    if isinstance(pattern, cst.IndentedBlock) and len(pattern.body) == 1:
+        (line,) = pattern.body
+        inner = line.body[0] if isinstance(line, cst.SimpleStatementLine) else None
+        name = _hole(inner.value) if isinstance(inner, cst.Expr) else ""
+        return name if name == "_BODY" else ""
+    return pattern.value if isinstance(pattern, cst.Name) and _HOLE.fullmatch(pattern.value) else ""
+
+
+def _filled(node: Any, bound: Bound) -> Any:
+    """Return a replacement with its holes filled."""
+    if hole := _hole(node):
+        return bound[hole].deep_clone()
+    if isinstance(node, cst.CSTNode):
+        return node.with_changes(**{f.name: _filled(getattr(node, f.name), bound) for f in fields(node)})
+    return [_filled(item, bound) for item in node] if isinstance(node, list | tuple) else node
