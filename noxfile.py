@@ -104,6 +104,19 @@ def bisect(session: nox.Session) -> None:
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
+def explore(session: nox.Session, transformers: str) -> None:
+    """Run random valid calls, and shrink what nothing explains: -- --draws 300 --seed 7; -- --help says more."""
+    run_headcount(session, transformers, "explore", *session.posargs)
+
+
+@nox.session
+def fix(session: nox.Session) -> None:
+    """Mend known defects of a release, as a patch or a wheel: -- 1.6.1 layernorm-order; -- --help says more."""
+    run_headcount(session, TRANSFORMERS[0], "fix", *(session.posargs or ["--help"]))
+
+
+@nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
 def gate(session: nox.Session, transformers: str) -> None:
     """Check whether a build is fit for release: -- CANDIDATE --base BUILD; -- --help says more."""
     run_headcount(session, transformers, "gate", *(session.posargs or ["--help"]))

@@ -4,6 +4,7 @@ from headcount.builds.git import Clone, Commit, has_changes
 from headcount.builds.overlay import (
     Overlay,
     cache_folder,
+    edited,
     find_uv,
     installer_environment,
     is_whole,
@@ -12,6 +13,7 @@ from headcount.builds.overlay import (
     prepare_tree,
 )
 from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source, parse, parse_all
+from headcount.builds.wheel import wheel
 
 __all__ = [
     "DISTRIBUTION",
@@ -22,6 +24,7 @@ __all__ = [
     "Overlay",
     "Source",
     "cache_folder",
+    "edited",
     "find_uv",
     "has_changes",
     "installer_environment",
@@ -31,4 +34,5 @@ __all__ = [
     "parse_all",
     "prepare",
     "prepare_tree",
+    "wheel",
 ]

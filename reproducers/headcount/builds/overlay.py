@@ -117,6 +117,26 @@ def prepare_tree(clone: Path, tree: str, version: str, label: str, cache: Path |
         return _obtain(build, folder / f"git-{tree[:20]}-{version}", fill, lambda _: None)
 
 
+def edited(base: Overlay, label: str, key: str, change: Callable[[Path], None], cache: Path | None = None) -> Overlay:
+    """Return a copy of an overlay with its files changed.
+
+    Args:
+        key: names the copy's content.
+        change: changes the files in the folder that it is given.
+
+    Raises:
+        SetupError: the disk fails.
+    """
+    build = Build(label, Source.FOLDER, str(base.path), spec=base.spec)
+
+    def fill(aside: Path) -> None:
+        shutil.copytree(base.path, aside, ignore=shutil.ignore_patterns("__pycache__", _MANIFEST, ".lock"))
+        change(aside)
+
+    with _overlays(build, cache) as folder:
+        return _obtain(build, folder / key, fill, lambda _: None)
+
+
 @contextmanager
 def _overlays(build: Build, cache: Path | None) -> Iterator[Path]:
     """Give the folder of all overlays. What fails meanwhile is an error about this build.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from headcount import environment, errors
-from headcount.cli import bisect, emit, gate, recorded, report, reproduce, shared, which
+from headcount.cli import bisect, emit, explore, fix, gate, recorded, report, reproduce, shared, which
 from headcount.report.console import say
 
 _COMMANDS = (
@@ -19,6 +19,8 @@ _COMMANDS = (
     (recorded.add_history, recorded.run_history),
     (recorded.add_support, recorded.run_support),
     (which.add, which.run),
+    (explore.add, explore.run),
+    (fix.add, fix.run),
     (gate.add, gate.run),
     (report.add, report.run),
 )

@@ -50,8 +50,12 @@ def run(options: shared.Options) -> errors.ExitCode:
     environment.harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
         return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")
-    wanted = _request(options)
-    path = options.results / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
+    return gated(_request(options), options.results)
+
+
+def gated(wanted: gate.Request, folder: Path) -> errors.ExitCode:
+    """Run a gate, print its verdict, and write it in a folder; of one part of several, the rows alone."""
+    path = folder / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
     written = _observed(wanted, Path(f"{path}.jsonl"))
     if wanted.shard == (1, 1):
         return _reported(gate.summed_up([written]), path)

@@ -1,0 +1,170 @@
+"""Draw valid calls: draw number N of a seed is the same call on every machine."""
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import count
+from typing import Any, TypeVar
+
+from headcount.matrix import Cell, Config, Criterion, Pruner, Second
+from headcount.matrix.validity import why_invalid
+from headcount.models import FAMILIES, Model, small
+
+T = TypeVar("T")
+
+#: What a person types.
+_RATIOS = tuple(
+    Fraction(text)
+    for text in [
+        "1/2",
+        "1/2",
+        "1/3",
+        "1/4",
+        "2/3",
+        "3/4",
+        "0.1",
+        "0.2",
+        "0.3",
+        "0.4",
+        "0.6",
+        "0.7",
+        "0.8",
+        "0.9",
+        "0.15",
+        "0.35",
+        "0.65",
+        "1/6",
+        "5/6",
+        "1/8",
+        "3/8",
+        "0.05",
+        "0.95",
+    ]
+)
+
+#: Criteria by how often they are drawn; not every release has the others.
+_CRITERIA = (*(c for c in Criterion if c is not Criterion.MAGNITUDE), Criterion.TAYLOR, Criterion.L1, Criterion.RANDOM)
+
+#: The share of draws whose model is as wide and as deep as a ViT-S at most; such a call takes as long as ten others.
+_LARGE = 0.02
+
+
+def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
+    """Yield calls without end, none of them twice.
+
+    Args:
+        families: the models' families; ViT alone unless given.
+    """
+    seen = set()
+    for number in count():
+        cell = draw(seed, number, families or ("vit",))
+        if cell not in seen:
+            seen.add(cell)
+            yield cell
+
+
+def draw(seed: int, number: int, families: Sequence[str]) -> Cell:
+    """Return a seed's call of a number: any valid one; plain ones and those with few further parameters most often."""
+    for attempt in count():
+        cell = _Dice(f"{seed} {number} {attempt}").cell(families)
+        if not why_invalid(cell):
+            return cell
+    raise AssertionError
+
+
+class _Dice:
+    """Draws by a seed. Only `random()` is used: no other method draws the same in every Python."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed).random  # noqa: S311 - no secret
+
+    def below(self, most: int) -> int:
+        return int(self._random() * most)
+
+    def chance(self, share: float) -> bool:
+        return self._random() < share
+
+    def one(self, choices: Sequence[T]) -> T:
+        return choices[self.below(len(choices))]
+
+    def cell(self, families: Sequence[str]) -> Cell:
+        model = self.model(self.one(families))
+        return Cell(model, self.config(model))
+
+    def model(self, family: str) -> Model:
+        traits = FAMILIES[family]
+        layers = traits.stages * (1, 2, 2, 3, 4)[self.below(5)]
+        if self.chance(_LARGE):
+            plain = small(family, self.one((3, 6)), 64)
+            mlp = plain.mlp if traits.mlp_by_width else 2 * plain.width
+            return replace(plain, layers=traits.stages * (2, 4, 6, 12)[self.below(4)], mlp=mlp)
+        heads = (1 + self.below(25) if family == "vit" else 1 + self.below(8)) * traits.queries_per_kv
+        plain = small(family, heads, (1 + self.below(16 // traits.dims_by)) * traits.dims_by, bare=self.chance(0.15))
+        mlp = (1 + self.below(4)) * plain.width if traits.mlp_by_width or self.chance(0.5) else 1 + self.below(96)
+        return replace(plain, layers=layers, mlp=mlp)
+
+    def config(self, model: Model) -> Config:
+        config = Config(
+            global_pruning=self.chance(0.5),
+            prune_num_heads=self.chance(0.75),
+            prune_head_dims=self.chance(0.4),
+            head_pruning_ratio=self.head_ratio(model),
+            pruning_ratio=Fraction(0) if self.chance(0.15) else self.one(_RATIOS),
+            iterative_steps=(1, 1, 1, 1, 2, 2, 3, 5)[self.below(8)],
+        )
+        for name in self.some([*_FURTHER], (0, 0, 0, 1, 1, 1, 1, 2, 2, 3)[self.below(10)]):
+            config = replace(config, **{name: _FURTHER[name](self, model)})
+        return config
+
+    def head_ratio(self, model: Model) -> Fraction:
+        """Return a ratio of heads: a whole number of them, or one that a person types."""
+        whole = Fraction(self.below(model.heads), model.heads)
+        return whole if self.chance(0.4) else self.one(_RATIOS)
+
+    def some(self, names: list[str], how_many: int) -> list[str]:
+        for place in range(how_many):
+            other = place + self.below(len(names) - place)
+            names[place], names[other] = names[other], names[place]
+        return names[:how_many]
+
+    def head_scopes(self, model: Model) -> tuple[tuple[tuple[str, ...], Fraction], ...]:
+        kind = self.one(("attention", "query"))
+        blocks = self.some([str(block) for block in range(model.layers)], 1 + self.below(min(2, model.layers)))
+        return tuple(((f"{kind}.{block}",), self.head_ratio(model)) for block in sorted(blocks))
+
+    def channel_scopes(self, model: Model) -> tuple[tuple[tuple[str, ...], Fraction], ...]:
+        ratio = self.one(_RATIOS)
+        if model.layers > 1 and self.chance(0.3):
+            return (((f"mlp.{model.layers - 2}", f"mlp.{model.layers - 1}"), ratio),)
+        kind = self.one(("mlp", "mlp", "attention", "query"))
+        return (((f"{kind}.{self.below(model.layers)}",), ratio),)
+
+    def ignored(self, model: Model) -> tuple[str, ...]:
+        names = (
+            "residual_outputs",
+            "residual_outputs",
+            f"qkv.{self.below(model.layers)}",
+            f"mlp.{self.below(model.layers)}",
+        )
+        return (self.one(names),)
+
+
+#: What a call may have beyond the product's axes, and how it is drawn. The rarest are those that not every release has.
+_FURTHER: Mapping[str, Callable[[_Dice, Model], Any]] = {
+    "head_pruning_ratio_dict": _Dice.head_scopes,
+    "pruning_ratio_dict": _Dice.channel_scopes,
+    "max_pruning_ratio": lambda dice, _: dice.one(_RATIOS),
+    "round_to": lambda dice, _: dice.one((2, 4, 8, 16)),
+    "isomorphic": lambda dice, _: dice.chance(0.7),
+    "num_heads": lambda dice, _: dice.one(("q", "k", "v", "qk", "kv", "qv")),
+    "ignored_layers": _Dice.ignored,
+    "importance": lambda dice, _: dice.one(_CRITERIA),
+    "interactive": lambda *_: True,
+    "second": lambda dice, _: dice.one((Second.SAME, Second.OTHER)),
+    "frozen": lambda *_: True,
+    "training": lambda *_: True,
+    "pruner": lambda dice, _: dice.one([pruner for pruner in Pruner if pruner is not Pruner.META]),
+    "one_shot": lambda *_: True,
+    "documented": lambda _, model: model.traits.documented,
+}
