@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""The convolution that PVT reads keys through is cut though the width stays: forward fails.
+"""The convolution that PVT reads keys through is cut in another way than the width: forward fails.
 
 Shows in 1.3.0 to 1.6.1, the newest release; not reported upstream.
 """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headcount import builds, results
+from headcount import results
 from headcount.cli import main
 from headcount.errors import ExitCode
 from helpers import miniature_wheel
@@ -13,7 +13,7 @@ from helpers import miniature_wheel
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No other release is looked at: that would take the index."""
-    monkeypatch.setattr(builds, "RELEASES", ())
+    monkeypatch.setattr("headcount.cli.explore._releases", list)
     monkeypatch.chdir(tmp_path)
 
 
@@ -42,10 +42,11 @@ def test_a_kind_that_nothing_explains_is_shrunk_and_written(tmp_path: Path, caps
 
 
 def test_two_builds_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").mkdir()
     other = miniature_wheel(tmp_path / "other", "correct")
     assert explore(tmp_path, "wrong-heads", "--against", other) == ExitCode.REGRESSION
     assert "of 12 calls come to something else" in capsys.readouterr().out
-    assert explore(tmp_path, "correct", "--against", other) == ExitCode.CLEAN
+    assert explore(tmp_path / "other", "correct", "--against", other) == ExitCode.CLEAN
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def _ran(pool: examine.Pool, build: builds.Overlay, request: explore.Request, pa
 
 def _kinds(pool: examine.Pool, explored: explore.Explored, path: Path) -> Iterator[exploration.Kind]:
     """Yield what is unexplained, a kind at a time: shrunk, looked for in all releases, with a file and an entry."""
-    releases = [builds.prepare(builds.parse(release), say=console.say) for release in builds.RELEASES]
+    releases = _releases()
     for number, group in enumerate(explore.kinds(pool, explored), 1):
         file, why = Path(f"{path}-{number}.py"), ""
         try:
@@ -95,6 +95,10 @@ def _kinds(pool: examine.Pool, explored: explore.Explored, path: Path) -> Iterat
         kind = exploration.Kind(group, explore.where(pool, group, releases), "" if why else str(file), why)
         shared.write_new(Path(f"{path}-{number}-entry.txt"), exploration.entry(kind))
         yield kind
+
+
+def _releases() -> list[builds.Overlay]:
+    return [builds.prepare(builds.parse(release), say=console.say) for release in builds.RELEASES]
 
 
 def _compared(after: list[examine.Examined], before: list[examine.Examined]) -> int:
