@@ -343,7 +343,7 @@ class MetaPruner:
 
     @staticmethod
     def _own_of_heads(block):
-        """What heads have of their own besides channels: columns of a table, temperatures, outputs of an MLP."""
+        """Yield what each head has besides channels: a column of a table, a temperature, an output of an MLP."""
         for module in block.layer.modules():
             if isinstance(module, nn.Sequential):
                 yield module[-1], "weight", 0

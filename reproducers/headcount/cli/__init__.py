@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130  # as a shell gives it: 128, and the signal
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python writes there once more as it ends
-        return 141  # likewise
+        return 141  # as a shell gives it, too: 128, and the signal
     except OSError as error:
         say(f"headcount: {error} (look at the disk's space and permissions)")
         return errors.ExitCode.SETUP

@@ -50,7 +50,7 @@ add = shared.command(
     option("--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers"),
     option("--ignore", action="append", default=[], metavar="LAYER", help="in ignored_layers: mlp.0, query.1, qkv.0"),
     option("--round-to", type=shared.count, metavar="N", help="round_to"),
-    option("--max-ratio", type=shared.ratio, metavar="R", help="max_pruning_ratio"),
+    option("--max-ratio", type=shared.ratio, default=Fraction(1), metavar="R", help="max_pruning_ratio"),
     option("--isomorphic", action="store_true", help="isomorphic=True"),
     option(
         "--importance", choices=[*map(str, matrix.Criterion)], default="magnitude", help="the criterion", metavar="NAME"
@@ -162,7 +162,7 @@ def _config(options: shared.Options) -> matrix.Config:
         iterative_steps=options.steps,
         head_pruning_ratio_dict=tuple(options.head_ratio_for),
         pruning_ratio_dict=tuple(options.ratio_for),
-        max_pruning_ratio=Fraction(1) if options.max_ratio is None else options.max_ratio,
+        max_pruning_ratio=options.max_ratio,
         round_to=options.round_to,
         isomorphic=options.isomorphic,
         num_heads=options.num_heads,

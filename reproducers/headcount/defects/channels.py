@@ -79,7 +79,7 @@ _ROUNDED = "self._round_to(_A, _B, _C)"
 
 
 def _loses_all(cell: matrix.Cell) -> bool:
-    """Return whether some dimension may be asked for all its channels: by a common ranking, or by its own ratio."""
+    """Return whether a dimension may have to lose all its channels, by its own ratio or by a ranking of several."""
     ratio = max([cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values()])
     ranked = cell.config.global_pruning or cell.config.isomorphic
     return ranked or any(size * (1 - ratio) <= 1 for size in rankable(cell).values())
@@ -289,7 +289,7 @@ DEFECTS: tuple[Defect, ...] = (
             *(Breaks(Problem.TOTAL, dimension, side=Side.TOO_MANY) for dimension in ("width", "mlp", "dims")),
             Breaks(Problem.REPORTED),
         ),
-        may_show=PRUNES_CHANNELS & Condition("a dimension that may be asked for all its channels", _loses_all),
+        may_show=PRUNES_CHANNELS & Condition("a dimension that may have to lose all its channels", _loses_all),
         examples=("vit10m-local-keepnum-keepdims-heads0-chan19of20-steps1-ignore_residual_outputs",),
         reproducer=Reproducer("takes_all_channels.py", "1.6.1"),
         over=("float-channels",),

@@ -37,7 +37,8 @@ def edited(source: str, edits: Sequence[Edit]) -> tuple[str, tuple[Edit, ...]]:
     for edit in edits:
         if all(word in source for word in _words(edit.find)):
             after = _edited(source, edit)
-            made += [edit] * (after != source)
+            if after != source:
+                made.append(edit)
             source = after
     return source, tuple(made)
 
@@ -76,7 +77,7 @@ def _named(tree: ast.AST, above: str, pattern: str) -> Iterator[tuple[int, int]]
 
 
 def _words(pattern: str) -> Iterator[str]:
-    """Yield the names in a pattern: a source without them is not worth to be parsed."""
+    """Yield the names in a pattern: a source without them need not be parsed."""
     return (word for word in re.findall(r"[A-Za-z_]\w*", pattern) if not _HOLE.fullmatch(word))
 
 
@@ -89,8 +90,7 @@ class _Surgeon(cst.CSTTransformer):
 
     def on_leave(self, original: Any, updated: Any) -> Any:  # noqa: ARG002 - as libcst has it
         bound: Bound = {}
-        is_such: bool = type(updated) is type(self._pattern)
-        if not is_such or not _matches(self._pattern, updated, bound):
+        if not _matches(self._pattern, updated, bound):
             return updated
         if isinstance(self._by, cst.CSTNode):
             return _filled(self._by, bound).with_changes(lpar=updated.lpar, rpar=updated.rpar)

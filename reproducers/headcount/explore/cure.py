@@ -16,16 +16,14 @@ Run = Callable[[dict[matrix.Cell, Chosen]], Iterator[tuple[Examined, Chosen]]]
 _DEEPEST = 6
 
 
-def cures(
-    pool: Pool, build: builds.Overlay, failing: Sequence[Examined], *, recall: bool = True
-) -> dict[matrix.Cell, Chosen]:
+def cures(pool: Pool, build: builds.Overlay, failing: Sequence[Examined]) -> dict[matrix.Cell, Chosen]:
     """Return cell -> the defects whose remedies make it pass, none of which can be left out. Others have none."""
     fitting = {known.id: known for known in remedied(build)}
 
     def run(wanted: dict[matrix.Cell, Chosen]) -> Iterator[tuple[Examined, Chosen]]:
         for chosen, cells in _grouped(wanted):
             copy = cured(build, [fitting[name] for name in chosen])
-            for found in pool.examine(copy, cells, recall=recall):
+            for found in pool.examine(copy, cells, recall=True):
                 yield found, chosen
 
     passing: dict[matrix.Cell, Chosen] = {}
@@ -45,7 +43,10 @@ def _passes(found: Examined) -> bool:
 def _following(
     seen: Iterable[tuple[Examined, Chosen]], fitting: dict[str, Defect]
 ) -> Iterator[tuple[matrix.Cell, Chosen]]:
-    """Yield what to try next for each that fails: what the failure looks like besides; at last, all that may be."""
+    """Yield what to try next on each failing call: the remedies so far, and those of what it looks like now.
+
+    Where that adds none, every remedy is tried whose defect may show in the call.
+    """
     for found, chosen in seen:
         alike = looks_like(found.cell, found.verdict, column(found.build.version))
         more = {known.id for known in alike} & fitting.keys()
@@ -57,21 +58,12 @@ def _following(
 
 
 def _smallest(passing: dict[matrix.Cell, Chosen], run: Run) -> dict[matrix.Cell, Chosen]:
-    """Return the sets without those that can be left out."""
-    done: dict[matrix.Cell, Chosen] = {}
-    tried: dict[matrix.Cell, list[str]] = {cell: sorted(chosen) for cell, chosen in passing.items()}
-    while tried:
-        wanted = {}
-        for cell, names in list(tried.items()):
-            if not names or len(passing[cell]) == 1:
-                done[cell] = passing[cell]
-                del tried[cell]
-            else:
-                wanted[cell] = passing[cell] - {names.pop()}
-        for found, chosen in run(wanted):
-            if _passes(found):
-                passing[found.cell] = chosen
-    return done
+    """Return the sets without those that can be left out: each in turn is left out, and stays out if it can."""
+    smallest = dict(passing)
+    for name in sorted(frozenset().union(*passing.values()), reverse=True):
+        others = {cell: chosen - {name} for cell, chosen in smallest.items() if name in chosen and len(chosen) > 1}
+        smallest |= {found.cell: chosen for found, chosen in run(others) if _passes(found)}
+    return smallest
 
 
 def _grouped(wanted: dict[matrix.Cell, Chosen]) -> Iterator[tuple[Chosen, list[matrix.Cell]]]:

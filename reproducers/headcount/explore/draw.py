@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import count
 from typing import Any, TypeVar
 
-from headcount.matrix import Cell, Config, Criterion, Pruner, Second
+from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES, Model, small
 
@@ -66,11 +66,8 @@ def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
 
 def draw(seed: int, number: int, families: Sequence[str]) -> Cell:
     """Return a seed's call of a number: any valid one; plain ones and those with few further parameters most often."""
-    for attempt in count():
-        cell = _Dice(f"{seed} {number} {attempt}").cell(families)
-        if not why_invalid(cell):
-            return cell
-    raise AssertionError
+    cells = (_Dice(f"{seed} {number} {attempt}").cell(families) for attempt in count())
+    return next(cell for cell in cells if not why_invalid(cell))
 
 
 class _Dice:
@@ -128,12 +125,12 @@ class _Dice:
             names[place], names[other] = names[other], names[place]
         return names[:how_many]
 
-    def head_scopes(self, model: Model) -> tuple[tuple[tuple[str, ...], Fraction], ...]:
+    def head_scopes(self, model: Model) -> tuple[tuple[Scope, Fraction], ...]:
         kind = self.one(("attention", "query"))
         blocks = self.some([str(block) for block in range(model.layers)], 1 + self.below(min(2, model.layers)))
         return tuple(((f"{kind}.{block}",), self.head_ratio(model)) for block in sorted(blocks))
 
-    def channel_scopes(self, model: Model) -> tuple[tuple[tuple[str, ...], Fraction], ...]:
+    def channel_scopes(self, model: Model) -> tuple[tuple[Scope, Fraction], ...]:
         ratio = self.one(_RATIOS)
         if model.layers > 1 and self.chance(0.3):
             return (((f"mlp.{model.layers - 2}", f"mlp.{model.layers - 1}"), ratio),)

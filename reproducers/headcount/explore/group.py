@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from headcount import oracle
-from headcount.examine import Examined, examine
-from headcount.isolation import Engine
+from headcount.examine import Examined, Pool
 from headcount.matrix import Cell
 from headcount.matrix.validity import why_invalid
 from headcount.reproduce.minimise import minimise, simpler
@@ -27,22 +26,16 @@ class Group:
     smallest: Examined
 
 
-def kind_of(found: Examined) -> oracle.Signature:
-    """Return what two failures of one kind have in common; a total is not known by how many blocks it is of."""
-    signature = found.verdict.signature.unplaced
-    return replace(signature, dimension=signature.dimension.partition(".")[0])
-
-
 def grouped(failures: Iterable[Examined]) -> list[list[Examined]]:
     """Return failures by kind, the most frequent kind first, and the simplest call first in each."""
     kinds: dict[oracle.Signature, list[Examined]] = defaultdict(list)
     for found in failures:
-        kinds[kind_of(found)].append(found)
+        kinds[found.verdict.signature.anywhere].append(found)
     groups = [sorted(kind, key=lambda found: (len(found.cell.id), found.cell.id)) for kind in kinds.values()]
-    return sorted(groups, key=lambda kind: (-len(kind), str(kind_of(kind[0]))))
+    return sorted(groups, key=lambda kind: (-len(kind), str(kind[0].verdict.signature.anywhere)))
 
 
-def shrunk(engine: Engine, kind: list[Examined], is_explained: Callable[[Examined], bool]) -> Group:
+def shrunk(pool: Pool, kind: list[Examined], is_explained: Callable[[Examined], bool]) -> Group:
     """Return a kind with its smallest call: it fails in the same way, and nothing explains it either."""
     first = kind[0]
     seen = {first.cell: first}
@@ -50,9 +43,13 @@ def shrunk(engine: Engine, kind: list[Examined], is_explained: Callable[[Examine
     def fails(cell: Cell) -> bool:
         if why_invalid(cell):
             return False
-        seen[cell] = examine(engine, first.build, cell)
-        found = seen[cell]
-        return found.verdict.is_failure and kind_of(found) == kind_of(first) and not is_explained(found)
+        (found,) = pool.examine(first.build, [cell], recall=True)
+        seen[cell] = found
+        return (
+            found.verdict.is_failure
+            and found.verdict.signature.anywhere == first.verdict.signature.anywhere
+            and not is_explained(found)
+        )
 
     smallest = minimise(first.cell, fails, neighbours=simpler)
-    return Group(kind_of(first), tuple(kind), seen[smallest])
+    return Group(first.verdict.signature.anywhere, tuple(kind), seen[smallest])

@@ -9,7 +9,7 @@ from headcount import builds, matrix
 from headcount.examine import Examined, Pool
 from headcount.explore.cure import cures
 from headcount.explore.draw import draws
-from headcount.explore.group import Group, grouped, kind_of, shrunk
+from headcount.explore.group import Group, grouped, shrunk
 
 #: Calls that are drawn at a time, where time decides how many there are.
 _BATCH = 50
@@ -22,7 +22,6 @@ class Explored:
     Attributes:
         ran: every call, as it was drawn.
         cured: call -> the defects whose remedies make it pass, for those that fail.
-        unexplained: the failures without a cure.
     """
 
     build: builds.Overlay
@@ -80,8 +79,7 @@ def _batches(request: Request) -> Iterator[Sequence[matrix.Cell]]:
 def kinds(pool: Pool, explored: Explored) -> Iterator[Group]:
     """Yield what is unexplained, a kind at a time, each with its smallest call."""
     for kind in grouped(explored.unexplained):
-        with pool.engine() as engine:
-            yield shrunk(engine, kind, lambda found: bool(cures(pool, explored.build, [found])))
+        yield shrunk(pool, kind, lambda found: bool(cures(pool, explored.build, [found])))
 
 
 def where(pool: Pool, group: Group, releases: Sequence[builds.Overlay]) -> tuple[str, ...]:
@@ -89,7 +87,7 @@ def where(pool: Pool, group: Group, releases: Sequence[builds.Overlay]) -> tuple
     shows = []
     for release in releases:
         (found,) = pool.examine(release, [group.smallest.cell], recall=True)
-        if found.verdict.is_failure and kind_of(found) == group.signature:
+        if found.verdict.is_failure and found.verdict.signature.anywhere == group.signature:
             shows.append(release.label)
     return tuple(shows)
 
@@ -106,8 +104,4 @@ def differences(before: Sequence[Examined], after: Sequence[Examined]) -> list[D
     """Return the calls that are fine on one of two builds alone, or fail in two ways."""
     known = {found.cell: found for found in before}
     pairs = (Difference(known[found.cell], found) for found in after if found.cell in known)
-    return [
-        pair
-        for pair in pairs
-        if (pair.before.verdict.kind, kind_of(pair.before)) != (pair.after.verdict.kind, kind_of(pair.after))
-    ]
+    return [p for p in pairs if p.before.verdict.signature.anywhere != p.after.verdict.signature.anywhere]

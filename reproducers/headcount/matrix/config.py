@@ -152,7 +152,7 @@ class Config:
     def extras(self) -> tuple[str, ...]:
         """Return a token of the id for each parameter outside the product that differs from its default."""
         given = ((token, getattr(self, token.field)) for token in _TOKENS)
-        return tuple(t.begins + t.write(value) for t, value in given if value != _DEFAULTS[t.field])
+        return tuple(t.begins + t.write(value) for t, value in given if value != getattr(Config, t.field))
 
     def departures(self) -> dict[str, Any]:
         """Return MetaPruner's own parameters that take no modules, where they differ from its defaults."""
@@ -198,9 +198,6 @@ class Config:
 def one_shot(ratio: float, steps: int) -> list[float]:
     """Return each step's share of the whole, the state before the first included: all of it at once."""
     return [0.0, *[ratio] * steps]
-
-
-_DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in fields(Config)}
 
 
 #: What MetaPruner takes as it is: no modules.
@@ -256,9 +253,7 @@ SINCE: Mapping[str, str] = {
 
 def ratio_id(ratio: Fraction) -> str:
     """Return `1of3` for 1/3, `0` and `1` for the whole numbers, `m1of2` for a negative one."""
-    sign = "m" if ratio < 0 else ""
-    top, bottom = abs(ratio.numerator), ratio.denominator
-    return f"{sign}{top}" if bottom == 1 else f"{sign}{top}of{bottom}"
+    return str(ratio).replace("-", "m").replace("/", "of")
 
 
 def read_ratio(text: str) -> Fraction:
@@ -281,14 +276,14 @@ class _Token:
 
 
 def _flag(name: str) -> _Token:
-    return _Token(name, name, lambda _: "", lambda rest: not _unless(rest, value=False))
+    return _Token(name, name, lambda _: "", _set)
 
 
-def _unless(rest: str, *, value: bool) -> bool:
-    """Return a value that leaves nothing to read."""
+def _set(rest: str) -> bool:
+    """Return True, for a flag that nothing follows."""
     if rest:
         raise ValueError(f"{rest!r} is left over")
-    return value
+    return True
 
 
 _NAME = r"[a-z]+\d+"

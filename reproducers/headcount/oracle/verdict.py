@@ -135,6 +135,11 @@ class Signature:
         """Without the module: functions move between files."""
         return replace(self, frame=self.frame.rpartition(".")[2])
 
+    @property
+    def anywhere(self) -> "Signature":
+        """Without the module, and without the blocks that a total is of."""
+        return replace(self.unplaced, dimension=self.dimension.partition(".")[0])
+
     def __str__(self) -> str:
         return ": ".join(filter(None, map(str, vars(self).values())))
 

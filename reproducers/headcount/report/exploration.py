@@ -51,11 +51,8 @@ def _kind(number: int, kind: Kind, build: str) -> Iterator[str]:
 
 def entry(kind: Kind) -> str:
     """Return a catalogue entry to review: what is known is filled in, what is not is TODO."""
-    smallest, finding, failure = (
-        kind.group.smallest,
-        kind.group.smallest.verdict.finding,
-        kind.group.smallest.verdict.failure,
-    )
+    smallest = kind.group.smallest
+    finding, failure = smallest.verdict.finding, smallest.verdict.failure
     if failure is not None:
         signature = f"Raises({failure.exception!r}, {failure.text!r}, {failure.frame!r})"
     elif finding is not None:

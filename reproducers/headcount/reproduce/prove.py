@@ -4,7 +4,7 @@ import difflib
 import signal
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, wording
@@ -75,8 +75,7 @@ def failing(engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell
 
 def _alike(sought: examine.Examined, found: examine.Examined) -> bool:
     """Return whether two cells fail in the same way. What is outside the matrix is known by what it looks like."""
-    signatures = (examined.verdict.signature.unplaced for examined in (sought, found))
-    one, other = (replace(s, dimension=s.dimension.partition(".")[0]) for s in signatures)  # a total names its blocks
+    one, other = (examined.verdict.signature.anywhere for examined in (sought, found))
     known, shown = ({e.defect, *e.looks_like} - {""} for e in (sought.explanation, found.explanation))
     return one == other and (known <= shown if sought.explanation.defect else known == shown)
 
