@@ -67,17 +67,12 @@ def _ran(pool: examine.Pool, build: builds.Overlay, request: explore.Request, pa
         SetupError: the rows cannot be written.
     """
     ran = []
-    try:
-        with results.Writer(path, [build]) as writer, console.progress(request.number or 0) as steps:
-            console.say(f"rows as they come: {path}")
-            for found in explore.ran(pool, build, request):
-                writer.write(results.Row.of(found))
-                ran.append(found)
-                steps.done(f"running {build.label}", known=found.observation.recalled)
-    except OSError as error:
-        raise errors.SetupError(
-            f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder"
-        ) from error
+    with shared.writes(path), results.Writer(path, [build]) as writer, console.progress(request.number or 0) as steps:
+        console.say(f"rows as they come: {path}")
+        for found in explore.ran(pool, build, request):
+            writer.write(results.Row.of(found))
+            ran.append(found)
+            steps.done(f"running {build.label}", known=found.observation.recalled)
     return ran
 
 

@@ -107,20 +107,16 @@ def _installing(line: str) -> None:
 
 def _observed(wanted: gate.Request, path: Path) -> results.Results:
     """Run both builds, write the results, and return them as they are read back."""
-    try:
-        with gate.opened(wanted, path) as writer, progress(2 * len(gate.cells(wanted))) as steps:
-            say(f"rows as they come: {path}")
-            worse = gate.run_both(
-                wanted,
-                writer,
-                lambda row: steps.done(f"running {row.build}", known=row.seen.recalled),
-                steps.more,
-            )
-            writer.reproducers = _reproducers(wanted, worse)
-    except OSError as error:
-        raise errors.SetupError(
-            f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder"
-        ) from error
+    total = 2 * len(gate.cells(wanted))
+    with shared.writes(path), gate.opened(wanted, path) as writer, progress(total) as steps:
+        say(f"rows as they come: {path}")
+        worse = gate.run_both(
+            wanted,
+            writer,
+            lambda row: steps.done(f"running {row.build}", known=row.seen.recalled),
+            steps.more,
+        )
+        writer.reproducers = _reproducers(wanted, worse)
     return results.read(path)
 
 

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -235,6 +235,21 @@ def write_new(path: Path, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "name another file") from error
+
+
+@contextmanager
+def writes(path: Path) -> Iterator[None]:
+    """Turn what fails on the disk into an error about this file of the results folder.
+
+    Raises:
+        SetupError: it cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise errors.SetupError(
+            f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder"
+        ) from error
 
 
 def answer(path: Path | None, text: str, data: Callable[[], object]) -> None:

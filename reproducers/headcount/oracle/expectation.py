@@ -271,14 +271,18 @@ def _channels(cell: Cell) -> Iterator[Count]:
 
 def _channels_of(config: Config, dimension: str, size: int) -> Count:
     """Return the allowed counts of one dimension alone; what is ranked together has a total as well."""
-    scope, ratio = channel_scope(config, dimension)
+    scope, _ = channel_scope(config, dimension)
     rule = _rule(config, Rule.CHANNEL_COUNTS, own=bool(scope or config.max_pruning_ratio < 1 or config.round_to))
     if is_ranked_together(config, dimension):
         smallest = min(kept_from(size, min(config.max_pruning_ratio, _ALMOST_ALL), rounds=pruners(config)))
         return Count((dimension,), span({smallest, size}), rule, size)
-    # A maximum bounds each dimension by itself.
-    allowed = kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
-    return Count((dimension,), rounded(allowed, size, config.round_to), rule, size)
+    return Count((dimension,), rounded(_left_alone(config, dimension, size), size, config.round_to), rule, size)
+
+
+def _left_alone(config: Config, dimension: str, size: int) -> Counts:
+    """Return what is left of a dimension that is not ranked with others, before rounding. A maximum bounds it."""
+    _, ratio = channel_scope(config, dimension)
+    return kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
 
 
 def rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
@@ -300,13 +304,11 @@ def _rounded_dims(cell: Cell, block: int) -> Counts:
     """
     config, size, heads = cell.config, cell.model.head_dim, cell.model.heads_of(block)
     multiple = config.round_to or 1
-    _, ratio = channel_scope(config, f"dims.{block}")
-    targets = kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
     left = kept_from(heads, head_ratio(cell, block), rounds=pruners(config)) - {0}
     pairs = [
         (target, {d for d in range(1, size + 1) if count * d % multiple == 0 and count * abs(d - target) < multiple})
         for count in {heads, *left}
-        for target in targets
+        for target in _left_alone(config, f"dims.{block}", size)
     ]
     # Where no multiple fits between all heads and none, a layer may stay as it is; so may one that loses nothing.
     return frozenset().union(*(near if near and target != size else near | {size} for target, near in pairs))
