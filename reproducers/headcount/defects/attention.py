@@ -64,8 +64,8 @@ DEFECTS: tuple[Defect, ...] = (
         severity=Severity.SILENT_COUNTS,
         hits="who names nn.MultiheadAttention in num_heads, with global_pruning=False",
         cause=(
-            "a group with attention is looked at from a layer that reads it, where it is not found to be "
-            "attention again: local pruning leaves it."
+            "a group with attention is looked at from a layer that reads it, and its scope is named after that "
+            "layer; the layer's own group then takes its place."
         ),
         breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
         source="MetaPruner's docstring; MultiheadAttention is one of the layers that the README says are supported",
@@ -76,6 +76,13 @@ DEFECTS: tuple[Defect, ...] = (
             "multihead-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("multihead_unpruned.py", "1.6.1", "1.4.0"),
+        remedy=(
+            Edit(
+                "*._prune",
+                "ranking_scope[module_name] = [record]",
+                "ranking_scope[module_name, group[0].dep.handler.__name__] = [record]",
+            ),
+        ),
     ),
     Defect(
         id="multihead-global",
@@ -86,12 +93,19 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
         source="MetaPruner's docstring; MultiheadAttention is one of the layers that the README says are supported",
         signature=(Raises("AttributeError", "has no attribute 'out_features'", "._prune"),),
-        may_show=MULTIHEAD & GLOBAL & PRUNES_HEADS,
+        may_show=MULTIHEAD & PRUNES_HEADS,
         examples=(
             "multihead-global-prunenum-keepdims-heads1of3-chan1of2-steps1",
             "multihead-global-prunenum-keepdims-heads1of3-chan1of2-steps2",
         ),
         reproducer=Reproducer("multihead_global.py", "1.6.1", "1.4.2"),
+        remedy=(  # Its heads stay, as in upstream's example.
+            Edit(
+                "*.get_target_head_pruning_ratio",
+                "return min(s, 1)",
+                "return 0 if isinstance(module, nn.MultiheadAttention) else min(s, 1)",
+            ),
+        ),
     ),
     Defect(
         id="grouped-unknown",

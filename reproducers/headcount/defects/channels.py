@@ -20,33 +20,59 @@ from headcount.defects.defect import (
     Severity,
 )
 from headcount.oracle import Problem, Side
-from headcount.oracle.expectation import rankable
+from headcount.oracle.expectation import pruners, rankable
 
 
-def _kept_back(records: str, stay: str) -> str:
-    """Return statements that give the best channels of each dimension, as many as must stay, scores beyond all."""
+def _kept_back(records: str, stay: str, alone: str) -> str:
+    """Return statements that give the best channels of each dimension, as many as must stay, scores beyond all.
+
+    A dimension that is down to its last channel, or to its maximum, is no longer ranked: its channels stay. `alone`
+    leaves out those that never were ranked with others.
+    """
     return (
+        "seen = self.__dict__.setdefault('seen', {}).setdefault(locals().get('scope_name'), {})\n"
         f"for number, one in enumerate({records}):\n"
-        "    sizes = self.__dict__.setdefault('first_sizes', {})\n"
-        "    first = sizes.setdefault(one[0][0].dep.target.module, len(one[-1]))\n"
+        "    first = seen.setdefault(one[0][0].dep.target.module, (len(one[-1]), one[0]))[0]\n"
         f"    best = one[-1].argsort().argsort() >= len(one[-1]) - {stay}\n"
-        f"    {records}[number] = (*one[:-1], torch.where(best, (one[-1] + 1) * 1e30, one[-1]))\n"
+        f"    {records}[number] = (*one[:-1], torch.where(best, 1e30, one[-1]))\n"
+        f"ranked, spent = [one[0][0].dep.target.module for one in {records}], 0\n"
+        f"for module, one in [(module, one) for module, (_, one) in seen.items() if module not in ranked{alone}]:\n"
+        "    is_out = self.DG.is_out_channel_pruning_fn(one[0].dep.handler)\n"
+        "    size = self.DG.get_out_channels(module) if is_out else self.DG.get_in_channels(module)\n"
+        "    spent += size // self._get_channel_groups(one)\n"
         "concat_imp = torch.cat(_A, dim=0)"
     )
 
 
+#: In older releases what has a ratio of its own is among the others, and pushed aside by its scores.
+_ALONE = (
+    " and not any(dep.target.module in self.pruning_ratio_dict for dep, _ in one "
+    "if self.DG.is_out_channel_pruning_fn(dep.handler))"
+)
+
+
 def _keeping_back(stay: str) -> tuple[Edit, ...]:
     """Return edits that keep back channels of each dimension, whatever the ranking says; no more go than the others."""
-    cat, most = "concat_imp = torch.cat(_A, dim=0)", "n_pruned = min(_A - int(_B), int((concat_imp < 1e25).sum()))"
+    cat, most = "concat_imp = torch.cat(_A, dim=0)", "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))"
     return tuple(
         edit
-        for function, records in (("*._prune", "records"), ("*.prune_global", "global_importance"))
+        for function, records, alone in (("*._prune", "records", ""), ("*.prune_global", "global_importance", _ALONE))
         for edit in (
-            Edit(function, cat, _kept_back(records, stay)),
+            Edit(function, cat, _kept_back(records, stay, alone)),
             Edit(function, "n_pruned = _A - int(_B)", most),
         )
     )
 
+
+#: How many go in all and how many in this layer: older releases have one variable for both, which must not become 0.
+_COUNTED_APART = (
+    Edit("*prune*", "n_pruned = len(_pruning_indices)", "in_all, n_pruned = n_pruned, len(_pruning_indices)"),
+    Edit(
+        "*prune*",
+        "_pruning_indices = imp_argsort[:n_pruned]",
+        "_pruning_indices, n_pruned = imp_argsort[:n_pruned], in_all",
+    ),
+)
 
 #: A rounded number of channels, or one multiple less where that is more than may go.
 _BOUNDED = (
@@ -82,7 +108,7 @@ def _loses_all(cell: matrix.Cell) -> bool:
     """Return whether a dimension may have to lose all its channels, by its own ratio or by a ranking of several."""
     ratio = max([cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values()])
     ranked = cell.config.global_pruning or cell.config.isomorphic
-    return ranked or any(size * (1 - ratio) <= 1 for size in rankable(cell).values())
+    return ranked or any(size * (1 - ratio) ** pruners(cell.config) <= 1 for size in rankable(cell).values())
 
 
 ROUNDS = Condition("round_to", lambda cell: cell.config.round_to is not None)
@@ -107,8 +133,25 @@ DEFECTS: tuple[Defect, ...] = (
         upstream="https://github.com/VainF/Torch-Pruning/issues/448",
         remedy=(
             *_keeping_back("(first - int(round(first * self.max_pruning_ratio, 9)))"),
+            # Heads of layers that are down to their maximum stay, and count.
+            *(
+                Edit(
+                    function,
+                    "n_heads_removed = len(concat_head_imp) - _A",
+                    f"ranked = [layer for layers, _ in {scope}.values() for layer in layers]\n"
+                    "others = [self.num_heads[layer] for layer in self.num_heads if layer not in ranked\n"
+                    "          and layer not in self.head_pruning_ratio_dict]\n"
+                    f"spent = sum(others) * len({scope}) // len(ranked)\n"
+                    f"n_heads_removed = len(concat_head_imp) - max(_A - spent, len({scope}))",
+                )
+                for function, scope in (
+                    ("*._prune", "ranking_scope[ATTN_HEAD_SCOPE]"),
+                    ("*.prune_global", "global_head_importance"),
+                )
+            ),
             Edit("*._prune", "self._round_to(_A, _B, self.round_to)", _BOUNDED),
             Edit("*.prune_global", "self._round_to(_A, _B, self.round_to)", _BOUNDED),
+            *_COUNTED_APART,
         ),
     ),
     Defect(
@@ -156,17 +199,18 @@ DEFECTS: tuple[Defect, ...] = (
             Edit(
                 "*.prune_global",
                 "concat_imp = torch.cat(_A, dim=0)",
-                "own_first, own_kept = 0, 0\n"
+                "own_kept = 0\n"
                 "for number, one in enumerate(global_importance):\n"
                 "    written = [dep for dep, _ in one[0] if self.DG.is_out_channel_pruning_fn(dep.handler)]\n"
                 "    layers = [dep.target.module for dep in written]\n"
                 "    for layer in [layer for layer in layers if layer in self.pruning_ratio_dict][:1]:\n"
                 "        first = self.__dict__.setdefault('own_sizes', {}).setdefault(layer, len(one[-1]))\n"
-                "        kept = min(int(first * (1 - self.get_target_pruning_ratio(layer))), len(one[-1]))\n"
-                "        own_first, own_kept = own_first + first, own_kept + kept\n"
+                "        kept = max(int(first * (1 - self.get_target_pruning_ratio(layer))), 1)\n"
+                "        own_kept += kept\n"
                 "        best = one[-1].argsort().argsort() >= len(one[-1]) - kept\n"
                 "        imp = torch.where(best, (one[-1] + 1) * 1e30, one[-1] - one[-1].max() - 1)\n"
                 "        global_importance[number] = (*one[:-1], imp)\n"
+                "own_first = sum(self.__dict__.get('own_sizes', {}).values())\n"
                 "concat_imp = torch.cat(_A, dim=0)",
             ),
             Edit("*.prune_global", "len(concat_imp) - int(_A)", "len(concat_imp) - own_kept - int(_A)"),
@@ -175,6 +219,55 @@ DEFECTS: tuple[Defect, ...] = (
                 "self.initial_total_channels * _B",
                 "(self.initial_total_channels - own_first) * _B",
             ),
+        ),
+    ),
+    Defect(
+        id="channel-dict-attention",
+        title="pruning_ratio_dict is ignored for attention in local pruning",
+        severity=Severity.SILENT_COUNTS,
+        hits="who gives attention a ratio of its own with global_pruning=False",
+        cause="the ratio is looked up for the layer that reads attention's output, which is not the one that was named.",
+        breaks=(
+            "pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover pruning_ratio "
+            "if specified."
+        ),
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.COUNT, "dims"),),
+        may_show=LOCAL
+        & PRUNES_HEAD_DIMS
+        & Condition(
+            "a ratio of its own for attention",
+            lambda cell: any(
+                not name.startswith("mlp") for scope, _ in cell.config.pruning_ratio_dict for name in scope
+            ),
+        ),
+        examples=("vit-local-keepnum-prunedims-heads0-chan1of2-steps1-chandict_attention0_1of4",),
+        reproducer=Reproducer("channel_dict_attention.py", "1.4.0", "1.4.1"),
+        remedy=(
+            Edit(
+                "*.prune_local",
+                "target_pruning_ratio = self.get_target_pruning_ratio(module)",
+                "named = [dep.target.module for dep, _ in group if dep.target.module in self.pruning_ratio_dict\n"
+                "         and self.DG.is_out_channel_pruning_fn(dep.handler)]\n"
+                "target_pruning_ratio = self.get_target_pruning_ratio((named + [module])[0])",
+            ),
+        ),
+    ),
+    Defect(
+        id="total-by-output",
+        title="global pruning of a pruned model takes the width for the channels of its attention",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes globally a model whose attention is wider or narrower than its output",
+        cause="the channels there are at first are those that attention's output projection writes, not reads.",
+        breaks="pruning_ratio (float): global channel sparisty.",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.TOTAL), Breaks(Problem.COUNT)),
+        may_show=GLOBAL
+        & Condition("a second pruner on the same model", lambda cell: cell.config.second is matrix.Second.SAME),
+        examples=("vit-global-keepnum-prunedims-heads0-chan1of4-steps1-second_same",),
+        reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
+        remedy=(
+            Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])"),
         ),
     ),
     Defect(
@@ -297,8 +390,8 @@ DEFECTS: tuple[Defect, ...] = (
             *_keeping_back("1"),
             Edit(
                 "*.prune_local",
-                "n_pruned = current_channels - int(_A)",
-                "n_pruned = current_channels - max(int(_A), 1)",
+                "if self.round_to:\n    n_pruned = _A",
+                "n_pruned = min(n_pruned, current_channels - ch_groups)\nif self.round_to:\n    n_pruned = _A",
             ),
         ),
     ),
@@ -325,6 +418,7 @@ DEFECTS: tuple[Defect, ...] = (
                 "rounded_channels - rounded_channels % round_to",
                 "max(rounded_channels - rounded_channels % round_to, round_to)",
             ),
+            *_COUNTED_APART,
         ),
     ),
     Defect(
@@ -344,7 +438,7 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(Problem.TOTAL),
             Breaks(Problem.REPORTED),
         ),
-        may_show=ROUNDS & PRUNES_CHANNELS & PRUNES_HEAD_DIMS,
+        may_show=ROUNDS & PRUNES_HEAD_DIMS,
         examples=("vit4h-local-keepnum-prunedims-heads0-chan1of2-steps1-round8",),
         reproducer=Reproducer("round_head_dims.py", "1.6.1"),
         over=(

@@ -1,5 +1,6 @@
 """Known defects: what the graph of the network misses."""
 
+from headcount import matrix
 from headcount.defects.defect import (
     CLASSIFIER,
     PRUNES_WIDTH,
@@ -337,6 +338,32 @@ DEFECTS: tuple[Defect, ...] = (
                 "    both = (pruner.prune_in_channels, pruner.prune_out_channels)\n"
                 "    node.dependencies.append(Dependency(*both, source=node, target=node))\n"
                 "    node.dependencies.append(Dependency(*both[::-1], source=node, target=node))",
+            ),
+        ),
+    ),
+    Defect(
+        id="concat-unknown",
+        title="the graph is not built where a part of a concatenation has channels that nobody can tell",
+        severity=Severity.CRASH,
+        hits="who prunes a model one channel wide",
+        cause="the parts are added up before those without a number are looked for.",
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(Raises("TypeError", "unsupported operand type(s) for +", "update_concat_index_mapping"),),
+        may_show=Condition(
+            "a width of 1, at first or for a second pruner",
+            lambda cell: cell.model.width == 1 or cell.config.second is matrix.Second.SAME,
+        ),
+        examples=("vit1h1d-local-keepnum-keepdims-heads0-chan1of2-steps1",),
+        reproducer=Reproducer("concat_unknown.py", "1.6.1", "1.5.3"),
+        remedy=(
+            Edit(
+                "*update_concat_index_mapping",
+                "out_size != sum(chs)",
+                "None in chs or out_size != sum(chs)",
             ),
         ),
     ),

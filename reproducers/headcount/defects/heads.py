@@ -1,5 +1,6 @@
 """Known defects: how many heads go, and when."""
 
+from fractions import Fraction
 from math import ceil, floor
 
 from headcount import matrix, oracle
@@ -19,15 +20,49 @@ from headcount.defects.defect import (
     Severity,
     criterion,
 )
+from headcount.oracle.expectation import pruners, prunes_heads
 
 
 def _floats_miss(cell: matrix.Cell) -> bool:
     """Return whether a count of heads times the ratio is rounded to another whole number in floats."""
-    ratio, counts = cell.config.head_pruning_ratio, (*cell.model.block_heads, sum(cell.model.block_heads))
-    shares = ((ratio, float(ratio)), (1 - ratio, float(1 - ratio)), (1 - ratio, 1 - float(ratio)))
+    counts = (*cell.model.block_heads, sum(cell.model.block_heads))
+    shares = [
+        share
+        for ratio in _head_ratios(cell)
+        for share in ((ratio, float(ratio)), (1 - ratio, float(1 - ratio)), (1 - ratio, 1 - float(ratio)))
+    ]
     products = ((count * exact, count * close) for count in counts for exact, close in shares)
     return any(rounding(exact) != rounding(close) for exact, close in products for rounding in (floor, ceil))
 
+
+def _head_ratios(cell: matrix.Cell) -> set[Fraction]:
+    return {cell.config.head_pruning_ratio, *dict(cell.config.head_pruning_ratio_dict).values()}
+
+
+def _has_idle_dims(cell: matrix.Cell) -> bool:
+    """Return whether a step may have no channel of a head to prune: none at all, no whole one, or the last one."""
+    config = cell.config
+    ratios = (config.pruning_ratio, *dict(config.pruning_ratio_dict).values())
+    takes_all = config.isomorphic or cell.model.head_dim * (1 - max(ratios)) ** pruners(config) < 1
+    return min(ratios) == 0 or config.iterative_steps > 1 or takes_all
+
+
+def _has_single_head(cell: matrix.Cell) -> bool:
+    """Return whether a block has one head, from the start or after a step."""
+    return cell.model.heads == 1 or (prunes_heads(cell.config) and cell.config.iterative_steps > 1)
+
+
+#: What is said of one projection holds for all that are listed with it.
+_SHARED_RATIO = Edit(
+    "*._is_att*_group",
+    "return is_attn, qkv_layers",
+    "named = [dep.target.module for dep, _ in group if dep.target.module in self.head_pruning_ratio_dict]\n"
+    "for layer in qkv_layers if named else []:\n"
+    "    self.head_pruning_ratio_dict.setdefault(layer, self.head_pruning_ratio_dict[named[0]])\n"
+    "return is_attn, qkv_layers",
+)
+
+SPARSE = Condition("a pruner that makes weights sparse", lambda cell: cell.config.pruner is not matrix.Pruner.META)
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -85,11 +120,13 @@ DEFECTS: tuple[Defect, ...] = (
             # What went with heads is no part of what is to go of each.
             Edit(
                 "*.prune_local",
-                "_is_attn, qkv_layers = self._is_attn_group(group)",
-                "_is_attn, qkv_layers = self._is_attn_group(group)\n"
-                "if _is_attn:\n"
-                "    left = (current_channels - n_pruned) * ch_groups // self.init_num_heads[qkv_layers[0]]\n"
-                "    n_pruned = current_channels - left",
+                "if self.round_to:\n    n_pruned = _A",
+                "is_attn, layers = self._is_attn_group(group)\n"
+                "if is_attn:\n"
+                "    left = (current_channels - n_pruned) * ch_groups // self.init_num_heads[layers[0]]\n"
+                "    n_pruned = current_channels - left\n"
+                "if self.round_to:\n"
+                "    n_pruned = _A",
             ),
             Edit("*.prune_local", "imp_argsort[:n_pruned]", "imp_argsort[:max(n_pruned, 0)]"),
             # One head that is left is one group.
@@ -127,17 +164,17 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="no-channels-no-heads",
-        title="with pruning_ratio=0 no head is pruned, silently",
+        title="with pruning_ratio=0 no head is pruned, silently; nor in any step that has no head dim to prune",
         severity=Severity.SILENT_COUNTS,
-        hits="everyone who prunes heads and no channels",
+        hits="everyone who prunes heads and no channels, or few channels in several steps",
         cause="heads are pruned inside the loop over channels to prune, which is skipped where there are none.",
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring",
         signature=(
-            Breaks(oracle.Problem.COUNT, "heads", untouched=True),
-            Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
+            Breaks(oracle.Problem.COUNT, "heads", side=oracle.Side.TOO_MANY),
+            Breaks(oracle.Problem.TOTAL, "heads", side=oracle.Side.TOO_MANY),
         ),
-        may_show=PRUNES_HEADS & Condition("pruning_ratio is 0", lambda cell: cell.config.pruning_ratio == 0),
+        may_show=PRUNES_HEADS & Condition("a step without head dims to prune", _has_idle_dims),
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan0-steps1",
             "vit-local-prunenum-keepdims-heads1of2-chan0-steps3",
@@ -190,12 +227,12 @@ DEFECTS: tuple[Defect, ...] = (
         id="single-head-dims",
         title="attention that is down to one head loses head dims in the next step, whatever prune_head_dims says",
         severity=Severity.SILENT_COUNTS,
-        hits="who prunes to one head a layer in several steps",
+        hits="who has one head in a layer, from the start or after a step, and keeps head dims",
         cause="prune_head_dims is read only where there are several channel groups, and a single head is one group.",
         breaks="prune_head_dims (bool): remove head dimensions in multi-head attention. Default: True.",
         source="MetaPruner's docstring",
         signature=(Breaks(oracle.Problem.COUNT, "dims", side=oracle.Side.TOO_FEW),),
-        may_show=GLOBAL & KEEPS_HEAD_DIMS & PRUNES_HEADS & SEVERAL_STEPS,
+        may_show=KEEPS_HEAD_DIMS & Condition("attention with one head", _has_single_head),
         examples=("vit-global-prunenum-keepdims-heads4of5-chan1of2-steps5",),
         reproducer=Reproducer("single_head_dims.py", "1.4.2", "1.4.3"),
         remedy=(
@@ -285,7 +322,7 @@ DEFECTS: tuple[Defect, ...] = (
         & PRUNES_HEADS
         & Condition(
             "less than one head should be left",
-            lambda cell: cell.model.heads * (1 - cell.config.head_pruning_ratio) < 1,
+            lambda cell: cell.model.heads * (1 - max(_head_ratios(cell))) ** pruners(cell.config) < 1,
         ),
         examples=(
             "vit-local-prunenum-keepdims-heads9of10-chan0-steps1",
@@ -377,14 +414,18 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="ties-go-together",
-        title="global pruning takes every head that ties with the last one to go, in all layers",
+        title="global pruning takes every head and channel that ties with the last one to go, in all layers",
         severity=Severity.SILENT_COUNTS,
-        hits="who ranks heads by a criterion that gives equal scores",
+        hits="who ranks by a criterion that gives equal scores",
         cause="what goes is whatever scores no more than the threshold, not as many as the ratio says.",
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring; importance is documented as any callable",
-        signature=(Breaks(oracle.Problem.REPORTED),),
-        may_show=criterion(matrix.Criterion.CONSTANT) & GLOBAL & PRUNES_HEADS,
+        signature=(
+            Breaks(oracle.Problem.REPORTED),
+            Breaks(oracle.Problem.COUNT),
+            Breaks(oracle.Problem.TOTAL),
+        ),
+        may_show=criterion(matrix.Criterion.CONSTANT) & GLOBAL,
         examples=("vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_constant",),
         reproducer=Reproducer("ties_go_together.py", "1.6.1"),
         over=(
@@ -407,6 +448,17 @@ DEFECTS: tuple[Defect, ...] = (
                 "concat_head_imp = torch.cat(scores).argsort(stable=True).argsort()\n"
                 "ranked = zip(layers_of, concat_head_imp.split([len(one) for one in scores]))\n"
                 "global_head_importance = dict(zip(global_head_importance, ranked))",
+            ),
+            *(
+                Edit(
+                    function,
+                    "concat_imp = torch.cat(_A, dim=0)",
+                    f"ranks = torch.cat([one[-1] for one in {records}]).argsort(stable=True).argsort().float()\n"
+                    f"parts = ranks.split([len(one[-1]) for one in {records}])\n"
+                    f"{records}[:] = [(*one[:-1], part) for one, part in zip({records}, parts)]\n"
+                    "concat_imp = torch.cat(_A, dim=0)",
+                )
+                for function, records in (("*._prune", "records"), ("*.prune_global", "global_importance"))
             ),
         ),
     ),
@@ -431,13 +483,8 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         reproducer=Reproducer("head_dict_global.py", "1.6.1"),
         over=("float-heads",),
-        remedy=(  # The layer that was named comes first.
-            Edit(
-                "*._is_att*_group",
-                "return is_attn, qkv_layers",
-                "qkv_layers = sorted(qkv_layers, key=lambda layer: layer not in self.head_pruning_ratio_dict)\n"
-                "return is_attn, qkv_layers",
-            ),
+        remedy=(
+            _SHARED_RATIO,
             # Those with a ratio of their own are not in the total,
             Edit(
                 "*.__init__",
@@ -515,12 +562,7 @@ DEFECTS: tuple[Defect, ...] = (
         reproducer=Reproducer("head_dict_query.py", "1.6.1", "1.3.0"),
         over=("float-heads",),
         remedy=(
-            Edit(
-                "*._is_att*_group",
-                "return is_attn, qkv_layers",
-                "qkv_layers = sorted(qkv_layers, key=lambda layer: layer not in self.head_pruning_ratio_dict)\n"
-                "return is_attn, qkv_layers",
-            ),
+            _SHARED_RATIO,
             Edit(
                 "*._prune",
                 "_A and n_heads_removed > 0",
@@ -540,15 +582,40 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.COUNT, "heads", untouched=True),
             Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
-        may_show=Condition(
-            "a pruner that makes weights sparse", lambda cell: cell.config.pruner is not matrix.Pruner.META
-        )
-        & PRUNES_HEADS,
+        may_show=SPARSE & PRUNES_HEADS,
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
             "vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
         ),
         reproducer=Reproducer("lazy_step.py", "1.3.4", "1.3.2"),
         over=("no-channels-no-heads",),
+    ),
+    Defect(
+        id="deaf-step",
+        title="step(interactive=True) of GroupNormPruner, BNScalePruner and GrowingRegPruner returns no groups",
+        severity=Severity.CRASH,
+        hits="who prunes interactively with GroupNormPruner, BNScalePruner or GrowingRegPruner",
+        cause="their `step` calls MetaPruner's and drops what it returns.",
+        breaks="for group in pruner.step(interactive=True): # Warning: groups must be handled sequentially.",
+        source="README, Interactive Pruning",
+        signature=(Raises("TypeError", "'NoneType' object is not iterable"),),
+        may_show=SPARSE & Condition("interactive steps", lambda cell: cell.config.interactive),
+        examples=("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-interactive-with_GroupNormPruner",),
+        reproducer=Reproducer("deaf_step.py", "1.3.1", "1.3.5"),
+        remedy=(
+            Edit(
+                "*Pruner.step",
+                "super(_A, self).step(interactive=interactive)",
+                "if interactive:\n"
+                "    def pruned(groups):\n"
+                "        yield from groups\n"
+                "        kinds = {'root_module_types': self.root_module_types, 'ignored_layers': self.ignored_layers}\n"
+                "        self._groups = list(self.DG.get_all_groups(**kinds))\n"
+                "        reg = getattr(self, 'base_reg', 0)\n"
+                "        self.group_reg = {one: torch.ones(len(one[0].idxs)) * reg for one in self._groups}\n"
+                "    return pruned(super(_A, self).step(interactive=True))\n"
+                "super(_A, self).step(interactive=interactive)",
+            ),
+        ),
     ),
 )

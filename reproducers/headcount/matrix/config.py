@@ -238,6 +238,9 @@ CONSTRUCTED: Mapping[Criterion, tuple[tuple[str, ...], Mapping[str, Any]]] = {
     Criterion.RANDOM: (("RandomImportance",), {}),
 }
 
+#: Criteria for which the network is run before each step.
+RUNS = (Criterion.OBDC, Criterion.ACTIVATION)
+
 #: What not every release has, and the release that brought it: criteria by their names, and parameters.
 SINCE: Mapping[str, str] = {
     "isomorphic": "1.4.1",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import Criterion
+from headcount.matrix.config import RUNS, Criterion, Second
 from headcount.models import FAMILIES
 
 #: The most of each size: more is no ViT, or takes minutes a call.
@@ -78,6 +78,11 @@ def _of_numbers(cell: Cell) -> Iterator[str]:
         yield "there is at least one step"
     if config.round_to is not None and config.round_to < 1:
         yield "channels are rounded to a multiple of 1 or more"
+    if traits.queries_per_kv > 1 and config.num_heads != "qkv":
+        yield "keys and values have other heads than queries: num_heads lists all three"
+    is_run_again = config.second is Second.SAME or (config.importance in RUNS and config.iterative_steps > 1)
+    if is_run_again and (traits.heads_fixed or traits.dims_fixed):
+        yield f"{traits.title} has its sizes fixed in some transformers versions: once pruned, it cannot be run again"
     if config.documented and not traits.documented:
         yield f"upstream has no example for {traits.title}"
     if config.importance is Criterion.OBDC and not cell.model.labels:

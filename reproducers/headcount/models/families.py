@@ -62,7 +62,7 @@ FAMILIES: Mapping[str, Family] = {
     "vit": Family("ViT", "4.5", "ViT"),
     "deit": Family("DeiT", "4.6", "DeiT"),
     "vit_msn": Family("ViT-MSN", "4.23", "ViTMSN"),
-    "vit_mae": Family("ViT-MAE", "4.16", "ViTMAE", "variants:VitMae", (("mask_ratio", 0.0),), head=False),
+    "vit_mae": Family("ViT-MAE", "4.16", "ViTMAE", "variants:VitMae", (("mask_ratio", 0.0),), head=False, dims_by=4),
     "ijepa": Family("I-JEPA", "4.47", "IJepa"),
     "yolos": Family("YOLOS", "4.19", "Yolos", "variants:Yolos", (("num_detection_tokens", 3),), head=False),
     "data2vec_vision": Family("Data2Vec-Vision", "4.18", "Data2VecVision"),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
+from math import ceil
 
 from headcount.matrix import Cell, Criterion
 from headcount.matrix.config import Scope
@@ -123,8 +124,26 @@ def _capped_heads(cell: Cell, count: Count) -> Counts:
 
 
 def _capped_total(cell: Cell, count: Count) -> Counts:
-    ratio = min(cell.config.head_pruning_ratio, cell.config.max_pruning_ratio)
-    return kept_from(count.dense, ratio, len(count.dimensions), pruners(cell.config))
+    """Return the totals by the maximum ratio, of all heads together or of each block."""
+    ratio, rounds = min(cell.config.head_pruning_ratio, cell.config.max_pruning_ratio), pruners(cell.config)
+    heads = (cell.model.heads_of(int(name.partition(".")[2])) for name in count.dimensions)
+    each = sum(max(kept_from(number, ratio, rounds=rounds)) for number in heads)
+    return kept_from(count.dense, ratio, len(count.dimensions), rounds) | {each}
+
+
+def _heads_in_layer(cell: Cell, count: Count) -> Counts:
+    """Return every count up to those with which a layer has lost its maximum, if each head loses as many as it may."""
+    size, most = cell.model.head_dim, cell.config.max_pruning_ratio
+    dims = min(kept_from(size, min(most, core.ALMOST_ALL), rounds=pruners(cell.config)))
+    heads = [cell.model.heads_of(int(name.partition(".")[2])) for name in count.dimensions]
+    left = sum(min(number, ceil(number * size * (1 - most) / dims)) for number in heads)
+    return span({min(count.allowed), max(left, *count.allowed)}) if count.allowed != {count.dense} else frozenset()
+
+
+def _dims_in_layer(cell: Cell, count: Count) -> Counts:
+    """Return the total if every head keeps its dims, where heads alone may have brought layers to their maximum."""
+    dims = sum(name.startswith("dims.") for name in count.dimensions) if core.prunes_heads(cell.config) else 0
+    return frozenset({min(max(count.allowed) + dims * (cell.model.head_dim - 1), count.dense)})
 
 
 def _nothing_or_all(cell: Cell, count: Count) -> Counts:
@@ -267,6 +286,16 @@ ALLOWANCES: tuple[Allowance, ...] = (
         lambda cell: cell.config.max_pruning_ratio < 1 and not core.prunes_in_groups(cell),
         "A maximum may count the channels of a head, or of its layer.",
         {"dims": _some_head_dims},
+    ),
+    Allowance(
+        "heads-by-layer",
+        lambda cell: (
+            cell.config.max_pruning_ratio < 1
+            and cell.config.prune_head_dims
+            and cell.config.iterative_steps * pruners(cell.config) > 1
+        ),
+        "A maximum may count all channels of a layer: where earlier steps took as many, no more heads may go.",
+        {"heads": _heads_in_layer, "all heads": _heads_in_layer, "all channels": _dims_in_layer},
     ),
     Allowance(
         "attention-with-output",

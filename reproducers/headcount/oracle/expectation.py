@@ -62,6 +62,7 @@ class Expectation:
         groups: groups of heads that read the same keys and values compete by their importance.
         channel_importance: dimension -> importance of each channel, where it decides.
         round_to: kept channels are a multiple of it; head dims per head or per layer.
+        steps: how often something is pruned.
     """
 
     queries_per_kv: int
@@ -75,6 +76,7 @@ class Expectation:
     groups: bool
     channel_importance: Mapping[str, tuple[float, ...]]
     round_to: int | None
+    steps: int
 
     @property
     def blocks(self) -> int:
@@ -104,7 +106,8 @@ def promised(cell: Cell) -> Expectation:
     """Return what the documentation says in so many words; the caller has clipped the head ratio to 0 to 1."""
     model, config = cell.model, cell.config
     ranked, family = config.importance in RANKED, model.traits
-    one_step = config.iterative_steps * pruners(config) == 1
+    steps = config.iterative_steps * pruners(config)
+    one_step = steps == 1
     return Expectation(
         queries_per_kv=family.queries_per_kv,
         head_dim=model.head_dim,
@@ -119,6 +122,7 @@ def promised(cell: Cell) -> Expectation:
         groups=ranked and one_step and family.queries_per_kv > 1,
         channel_importance=_channel_importance(model) if ranked else {},
         round_to=config.round_to,
+        steps=steps,
     )
 
 
@@ -154,7 +158,7 @@ def ignores_attention(config: Config, block: int) -> bool:
 
 
 #: A share below 1 with which one channel is left of any dimension.
-_ALMOST_ALL = Fraction(999_999, 1_000_000)
+ALMOST_ALL = Fraction(999_999, 1_000_000)
 
 
 def kept(count: int, ratio: Fraction, at_least: int = 1) -> Counts:
@@ -274,15 +278,19 @@ def _channels_of(config: Config, dimension: str, size: int) -> Count:
     scope, _ = channel_scope(config, dimension)
     rule = _rule(config, Rule.CHANNEL_COUNTS, own=bool(scope or config.max_pruning_ratio < 1 or config.round_to))
     if is_ranked_together(config, dimension):
-        smallest = min(kept_from(size, min(config.max_pruning_ratio, _ALMOST_ALL), rounds=pruners(config)))
-        return Count((dimension,), span({smallest, size}), rule, size)
-    return Count((dimension,), rounded(_left_alone(config, dimension, size), size, config.round_to), rule, size)
+        bounded = kept_from(size, min(config.max_pruning_ratio, ALMOST_ALL), rounds=pruners(config))
+        return Count((dimension,), span(rounded(bounded, size, config.round_to) | bounded | {size}), rule, size)
+    # A second pruner starts from what the first one rounded.
+    first = _left_alone(config, dimension, size) if pruners(config) > 1 else frozenset({size})
+    starts = rounded(first, size, config.round_to)
+    allowed = (rounded(_left_alone(config, dimension, start), start, config.round_to) for start in starts)
+    return Count((dimension,), frozenset().union(*allowed), rule, size)
 
 
 def _left_alone(config: Config, dimension: str, size: int) -> Counts:
-    """Return what is left of a dimension that is not ranked with others, before rounding. A maximum bounds it."""
+    """Return what one pruner leaves of a dimension that is not ranked with others. A maximum bounds it."""
     _, ratio = channel_scope(config, dimension)
-    return kept_from(size, min(ratio, config.max_pruning_ratio), rounds=pruners(config))
+    return kept(size, min(ratio, config.max_pruning_ratio))
 
 
 def rounded(allowed: Counts, size: int, multiple: int | None) -> Counts:
@@ -308,7 +316,8 @@ def _rounded_dims(cell: Cell, block: int) -> Counts:
     pairs = [
         (target, {d for d in range(1, size + 1) if count * d % multiple == 0 and count * abs(d - target) < multiple})
         for count in {heads, *left}
-        for target in _left_alone(config, f"dims.{block}", size)
+        for first in (_left_alone(config, f"dims.{block}", size) if pruners(config) > 1 else {size})
+        for target in _left_alone(config, f"dims.{block}", first)
     ]
     # Where no multiple fits between all heads and none, a layer may stay as it is; so may one that loses nothing.
     return frozenset().union(*(near if near and target != size else near | {size} for target, near in pairs))
@@ -368,8 +377,10 @@ def rankable(cell: Cell) -> dict[str, int]:
 
 
 def is_bystander(cell: Cell, dimension: str) -> bool:
-    """Return whether a dimension is of a kind that never goes, though it may be in the ranking."""
+    """Return whether a dimension is of a kind that never goes, or has one channel, though it may be in the ranking."""
     kind = dimension.partition(".")[0]
+    if rankable(cell)[dimension] == 1:
+        return True
     if cell.model.traits.uses_multihead_attention and not channel_scope(cell.config, dimension)[0]:
         return kind != "mlp"
     return kind == "dims" and not cell.config.prune_head_dims
@@ -381,14 +392,27 @@ def total_left(cell: Cell, dimensions: Iterable[str], ratio: Fraction, *, among:
     Args:
         among: entries of the ranking that belong to bystanders: of those that go, up to so many may fall on them.
     """
-    config, sizes = cell.config, [rankable(cell)[dimension] for dimension in dimensions]
+    config, dimensions = cell.config, tuple(dimensions)
+    sizes = [rankable(cell)[dimension] for dimension in dimensions]
     both = kept_from(sum(sizes) + among, ratio, len(sizes), pruners(config))
-    slack = (config.round_to - 1) * len(sizes) if config.round_to else 0  # each dimension moves by less than a multiple
-    low, high = max(min(both) - among - slack, len(sizes)), max(both) + slack
+    fewer = (config.round_to - 1) * len(sizes) if config.round_to else 0  # each dimension moves by less than a multiple
+    slack = sum(_rounds_up(cell, dimension) for dimension in dimensions)
+    low, high = max(min(both) - among - fewer, len(sizes)), max(both) + slack
     if config.max_pruning_ratio < 1:
         # Each dimension is bounded by itself: their sum may fall short of the ratio, down to the maximum.
-        high = sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in sizes) + slack
+        high = max(high, sum(size - math.floor(size * min(ratio, config.max_pruning_ratio)) for size in sizes) + slack)
     return span({low, max(low, min(high, sum(sizes)))})
+
+
+def _rounds_up(cell: Cell, dimension: str) -> int:
+    """Return how many more channels rounding may leave: less than a multiple, or all of a head where none fits."""
+    kind, _, block = dimension.partition(".")
+    multiple = cell.config.round_to or 1
+    if kind != "dims":
+        return multiple - 1
+    heads = cell.model.heads_of(int(block))
+    counts = range(1, heads + 1) if head_ratio(cell, int(block)) else (heads,)
+    return 0 if all(count % multiple == 0 for count in counts) else cell.model.head_dim - 1
 
 
 # --- importance --------------------------------------------------------------------------------

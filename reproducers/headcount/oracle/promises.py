@@ -160,9 +160,20 @@ def _miscount(expectation: Expectation, count: Count, left: Mapping[str, int]) -
         problem, allowed = Problem.TOTAL if count.scope else Problem.COUNT, tuple(sorted(count.allowed))
         yield Finding(count.rule, kind, problem, block, name, "", (found,), allowed, count.dense)
     heads, multiple = left.get(f"heads.{block}", 0), expectation.round_to
-    fits = heads > 0 and bool(multiple) and math.lcm(heads, multiple or 1) // heads <= count.dense
-    if multiple and fits and name == "dims" and found != count.dense and heads * found % multiple:
+    if multiple and name == "dims" and found != count.dense and not _is_rounded(expectation, count, heads, found):
         yield Finding(Rule.RATIOS, kind, Problem.MULTIPLE, block, name, "", (heads, found), (multiple,))
+
+
+def _is_rounded(expectation: Expectation, count: Count, heads: int, dims: int) -> bool:
+    """Return whether a layer's channels are a multiple, with the heads that are left or those of an earlier step.
+
+    No sentence says whether dims are rounded again when heads go later. Where no multiple fits, any number will do.
+    """
+    multiple = expectation.round_to or 1
+    fits = heads > 0 and math.lcm(heads, multiple) // heads <= count.dense
+    first = next(c.dense for c in expectation.counts if c.dimensions == (f"heads.{count.block}",))
+    counts = range(heads, first + 1) if expectation.steps > 1 else (heads,)
+    return not fits or any(number * dims % multiple == 0 for number in counts)
 
 
 # --- 7: the least important go -----------------------------------------------------------------

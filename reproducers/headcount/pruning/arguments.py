@@ -62,10 +62,6 @@ def _constant(group: Any, **_: Any) -> Tensor:
     return ones(len(group[0][1]))
 
 
-#: Criteria for which the network is run before each step.
-RUNS = (Criterion.OBDC, Criterion.ACTIVATION)
-
-
 def feed(criterion: Criterion, importance: Any, pruner: Any, net: nn.Module, forward: Callable[[], Tensor]) -> None:
     """Give a criterion what its documentation calls for, as upstream's examples do."""
     match criterion:
@@ -89,11 +85,12 @@ def feed(criterion: Criterion, importance: Any, pruner: Any, net: nn.Module, for
 def sparsen(pruner: Any, net: nn.Module) -> None:
     """Take a step of training towards sparse weights, as README's Sparse Training has it, without the optimiser's.
 
-    Its beginning came with 1.3.5. It changes gradients and nothing else.
+    Its beginning came with 1.3.5, and was called otherwise up to 1.4.1. It changes gradients and nothing else.
     """
     _set_gradients(net)
-    if hasattr(pruner, "update_regularizer"):
-        pruner.update_regularizer()
+    for name in ("update_regularizer", "update_regularizor"):
+        if hasattr(pruner, name):
+            getattr(pruner, name)()
     pruner.regularize(net)
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from headcount.environment import CPU, device
-from headcount.matrix import Cell, Criterion, Pruner, Second
+from headcount.matrix import RUNS, Cell, Criterion, Pruner, Second
 from headcount.models import adapter
 from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect
 from headcount.pruning import arguments, network, reference, surroundings, trace
@@ -85,7 +85,7 @@ class _Run:
         self.attributes = tuple(sorted(name for name in vars(pruner) if not name.startswith("__")))
         reported = self._steps(pruner, net)
         if self.config.second is Second.SAME:  # on what the first one left, with the same arguments
-            self._set_heads(reported)
+            self._prepare_to_run(net, reported)
             reported = self._steps(self._construct(net, reported), net)
         return reported
 
@@ -164,9 +164,8 @@ class _Run:
         """Take all steps. Return the head counts that the pruner then reports."""
         for step in range(self.config.iterative_steps):
             with self._timed(Phase.STEP):
-                if step and self.config.importance in arguments.RUNS:  # it is to run, as a user would have it run
-                    self._set_heads(self._reported(pruner))
-                    self.adapter.set_sizes(net, dict(net.named_parameters()))
+                if step and self.config.importance in RUNS:
+                    self._prepare_to_run(net, self._reported(pruner))
                 if self.config.pruner is not Pruner.META:
                     arguments.sparsen(pruner, net)
                 arguments.feed(
@@ -187,6 +186,11 @@ class _Run:
             for block in self.blocks
         )
 
+    def _prepare_to_run(self, net: torch.nn.Module, reported: Counts) -> None:
+        """Prepare a pruned network to be run again, as a user would."""
+        self._set_heads(reported)
+        self.adapter.set_sizes(net, dict(net.named_parameters()))
+
     def _set_heads(self, reported: Counts) -> None:
         """Update the network's head counts to what the pruner reports; those that it does not report stay."""
         for block, row, heads in zip(self.blocks, reported, self.model.block_heads, strict=True):
@@ -200,8 +204,7 @@ class _Run:
         kept, unexpected = trace.trace(net, self.model)
         output, failure = None, None
         try:
-            self._set_heads(reported)
-            self.adapter.set_sizes(net, dict(net.named_parameters()))
+            self._prepare_to_run(net, reported)
             with self._timed(Phase.FORWARD), torch.no_grad():
                 output = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
