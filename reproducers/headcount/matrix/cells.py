@@ -13,7 +13,7 @@ from typing import Any
 import covertable
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import OF_TRANSFORMERS, REDUCED, Config, Criterion, Pruner, Second, Then
+from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second, Then
 from headcount.models import FAMILIES, VIT_BASE, Model, small
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
@@ -187,12 +187,19 @@ _BEFORE_USE_IN_TURN: tuple[Cell, ...] = (
 )
 
 
+#: Models of our own are none of transformers, and BEiT of old transformers has one kind of attention.
+_IN_PLACE: Mapping[Then, Cell] = {
+    Then.SAVE_PRETRAINED: _BEFORE_USE_IN_TURN[0],
+    Then.ATTENTION: replace(_BEFORE_USE_IN_TURN[0], model=small("yolos")),
+}
+
+
 def uses() -> list[Cell]:
     """Return cells in which the user does something with the pruned model: each of `Then` on three plain calls."""
     return [
         Cell(before.model, _with(before.config, then))
         for place, then in enumerate(then for then in Then if then is not Then.NOTHING)
-        for before in (*_BEFORE_USE, _BEFORE_USE_IN_TURN[0 if then in OF_TRANSFORMERS else place % 2])
+        for before in (*_BEFORE_USE, _IN_PLACE.get(then, _BEFORE_USE_IN_TURN[place % 2]))
     ]
 
 

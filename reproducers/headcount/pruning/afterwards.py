@@ -193,8 +193,16 @@ def _repeated(one: Tensor) -> Tensor:
 
 
 def _attention(whole: Network) -> Iterator[Tensor | str]:
+    """Yield the outputs of both.
+
+    Raises:
+        NotImplementedError: the family has one alone; transformers may only warn of it.
+    """
+    net: Any = whole.net
     for kind in ("eager", "sdpa"):
-        whole.net.set_attn_implementation(kind)  # type: ignore[operator]
+        net.set_attn_implementation(kind)
+        if net.config._attn_implementation != kind:  # noqa: SLF001 - where transformers keeps it
+            raise NotImplementedError(kind)
         yield whole.output()
 
 
