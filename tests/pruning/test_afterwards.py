@@ -17,7 +17,7 @@ def before(whole: Network) -> torch.Tensor:
         return whole.output()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit
+@pytest.mark.filterwarnings("ignore")  # as in the isolated process: torch.jit warns
 @pytest.mark.parametrize("then", ALONE)
 @pytest.mark.parametrize("family", ["vit", "vit_mae"])  # called with a tensor, and with several by name
 def test_nothing_is_wrong_with_a_network_that_no_pruner_has_seen(then: Then, family: str) -> None:
