@@ -91,6 +91,7 @@ class MetaPruner:
     surplus = 0  # heads taken beyond the ratio
     order = 1  # -1: the most important go first
     thaws = False  # whether pruned parameters become trainable
+    drops = False  # whether pruned parameters lose their gradients
 
     def __init__(
         self,
@@ -385,13 +386,26 @@ class MetaPruner:
             return
         kept = [index for index in range(parameter.shape[dim]) if index not in gone]
         trainable = parameter.requires_grad or self.thaws
-        setattr(layer, name, nn.Parameter(parameter.detach().index_select(dim, torch.tensor(kept)), trainable))
+        left = nn.Parameter(parameter.detach().index_select(dim, torch.tensor(kept)), trainable)
+        if parameter.grad is not None and not self.drops:
+            left.grad = parameter.grad.index_select(dim, torch.tensor(kept))
+        setattr(layer, name, left)
         if isinstance(layer, nn.Linear):
             layer.out_features, layer.in_features = layer.weight.shape
         elif isinstance(layer, nn.Conv2d):
             layer.out_channels, layer.in_channels = layer.weight.shape[:2]
         elif isinstance(layer, nn.LayerNorm):
             layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def state_dict(model):
+    """The whole model, whose structure is no longer its class's."""
+    return {"model": model}
+
+
+def load_state_dict(model, state_dict):
+    vars(model).update(vars(state_dict["model"]))
+    return model
 
 
 def _families():

@@ -28,6 +28,28 @@ MetaPruner.count = lambda self, block: self.model_heads
 """,
     "wrong-output": "MetaPruner.after = lambda self: self.forget_bias()",
     "altered-weight": "MetaPruner.after = lambda self: self.blocks[0].fc1.weight.data.mul_(1.5)",
+    "drops-gradients": "MetaPruner.drops = True",
+    "keeps-a-hook": """
+MetaPruner.after = lambda self: self.model.register_full_backward_hook(lambda *_: None)
+""",
+    "other-by-hand": """
+right = MetaPruner.step
+def step(self, interactive=False):
+    self.order = -1 if interactive else 1
+    return right(self, interactive)
+MetaPruner.step = step
+""",
+    # In a class of its own: what is patched is seen as a side effect.
+    "one-image": """
+class Output(nn.Linear):
+    def forward(self, x): return super().forward(x) * (1 + 0.1 * (len(x) > 1))
+MetaPruner.after = lambda self: setattr(self.blocks[0].out, '__class__', Output)
+""",
+    "no-gradient": """
+class Constant(nn.Linear):
+    def forward(self, x): return nn.functional.linear(x, self.weight.detach(), self.bias)
+MetaPruner.after = lambda self: setattr(self.blocks[0].fc1, '__class__', Constant)
+""",
     "thaws": "MetaPruner.thaws = True",
     "shares-groups": """
 right, groups = MetaPruner.__init__, {}

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from headcount.matrix import Cell, Config, Criterion, Second
+from headcount.matrix import Cell, Config, Criterion, Second, Then
 from headcount.models import FAMILIES, Model, small
 
 RATIOS = st.fractions(min_value=0, max_value=1, max_denominator=50)
@@ -31,6 +31,7 @@ CONFIGS = st.builds(
     ignored_layers=st.sampled_from([(), ("residual_outputs",), ("qkv.0",)]),
     importance=st.sampled_from(Criterion),
     second=st.sampled_from(Second),
+    then=st.sampled_from(Then),
 )
 
 

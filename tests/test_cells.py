@@ -1,5 +1,6 @@
 """The matrix: complete where it is a product, covering where it is not, and with ids that select."""
 
+from collections import Counter
 from fractions import Fraction
 from itertools import islice, pairwise, product
 
@@ -8,7 +9,7 @@ from hypothesis import given
 
 import strategies
 from headcount.explore import draws
-from headcount.matrix import Cell, Config
+from headcount.matrix import Cell, Config, Then
 from headcount.matrix import cells as matrix
 from headcount.matrix.validity import why_invalid
 from headcount.models import NAMED, Model, synthetic_channels, synthetic_heads
@@ -99,6 +100,9 @@ def test_what_is_no_id_is_refused(id_: str) -> None:
         ("vit-local-prunenum-keepdims-heads1of2-chan3of2-steps1", "from 0 to 1"),
         ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps0", "at least one step"),
         ("vit_bare-local-prunenum-keepdims-heads1of2-chan1of2-steps1-by_obdc", "classifier"),
+        ("grouped-local-prunenum-keepdims-heads1of2-chan1of2-steps1-then_attention", "no model of transformers"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-second_same-then_by_hand", "one pruner alone"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-by_taylor-then_gradients", "in several steps"),
     ],
 )
 def test_a_call_that_nobody_could_make_is_told_why(id_: str, why: str) -> None:
@@ -107,6 +111,11 @@ def test_a_call_that_nobody_could_make_is_told_why(id_: str, why: str) -> None:
 
 def test_every_cell_of_the_matrix_is_valid() -> None:
     assert {id_: why for id_, cell in matrix.known_cells().items() if (why := why_invalid(cell))} == {}
+
+
+def test_all_that_a_user_may_do_next_is_done_in_the_matrix() -> None:
+    done = Counter(cell.config.then for cell in matrix.default_cells())
+    assert {then: done[then] for then in Then if then is not Then.NOTHING} == dict.fromkeys([*Then][1:], 3)
 
 
 def test_no_two_channels_that_compete_tie() -> None:

@@ -17,6 +17,7 @@ from headcount.observation import (
     ScriptRun,
     SideEffect,
     UnexpectedWeight,
+    Use,
     without_numbers,
 )
 from headcount.untrusted import checked, encoded, plain
@@ -37,6 +38,7 @@ FULL = Observation(
     output_gap=0.25,
     seconds={"step": 0.5},
     unexpected_weights=(UnexpectedWeight("a.weight", Problem.OTHER_INDICES, "q.0", (1,), (2, 3)),),
+    use=Use(problem=Problem.NO_GRADIENT, names=("a.weight",), gap=0.5),
     effects=(SideEffect("a", Problem.TRAINING, "False", "True"),),
 )
 
@@ -108,6 +110,7 @@ def test_what_a_script_says(run: ScriptRun, said: str) -> None:
         (UnexpectedWeight, ("a.weight", "moved-values", "q.0{x}")),
         (SideEffect, ("a", "gone", "", "")),
         (SideEffect, ("a", "out_channel_groups", "0", "many")),
+        (Use, (None, "", "count")),
     ],
 )
 def test_what_tracing_never_gives_is_no_value(kind: Any, data: tuple[str, ...]) -> None:

@@ -114,6 +114,10 @@ def test_every_problem_has_a_sentence(problem: Problem) -> None:
             Verdict(Kind.NOT_APPLICABLE, ending=Ending.FINISHED),
             "no pruner can do more: this model's own code has sizes fixed",
         ),
+        (
+            Verdict(Kind.NOT_APPLICABLE, ending=Ending.FINISHED, detail="RuntimeError"),
+            "no pruner can do more: the dense model cannot do it either: RuntimeError",
+        ),
     ],
 )
 def test_why(verdict: Verdict, says: str) -> None:

@@ -29,6 +29,7 @@ class Phase(StrEnum):
     STEP = "step"
     FORWARD = "forward"
     MEASURE = "measure"
+    USE = "use"  # what the user does next
     CELL = "cell"  # somewhere in the cell: the process did not live to say where
 
 
@@ -82,11 +83,17 @@ class Problem(StrEnum):
     GROUP_RANKING = "group-ranking"  # all heads that read one of keys went, and less important ones stay
     CHANNEL_RANKING = "channel-ranking"  # a channel went, and a less important one stays
     OUTPUT = "output"
+    OTHER_OUTPUT = "other-output"  # this and what follows: of what a user does next; not what the pruned model gave
+    NO_GRADIENT = "no-gradient"  # a parameter has none of its own
+    LOST_GRADIENT = "lost-gradient"  # it had one before a step, and has not the part of it that is left
+    NOT_SAVED = "not-saved"  # a file does not hold the pruned tensor
+    OTHER_WAY = "other-way"  # pruned by hand, other indices of a dimension are left
 
 
 _PROBLEMS = tuple(Problem)
 _OF_EFFECTS = _PROBLEMS[_PROBLEMS.index(Problem.TRAINING) : _PROBLEMS.index(Problem.CHANNEL_GROUPS) + 1]
 _OF_WEIGHTS = _PROBLEMS[: _PROBLEMS.index(Problem.TRAINING)]
+_OF_USE = _PROBLEMS[_PROBLEMS.index(Problem.OTHER_OUTPUT) :]
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,34 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Use:
+    """What came of what a user did with the pruned network: one of these, or nothing wrong.
+
+    Attributes:
+        failure: it raised this.
+        cannot: the dense network, with which no pruner had to do, cannot do it either, for this reason.
+        problem: what is wrong with the `names`.
+        names: parameters, files or dimensions.
+        gap: largest difference to the pruned network's output before, relative to the largest of that.
+    """
+
+    failure: Failure | None = None
+    cannot: str = ""
+    problem: Problem = Problem.OTHER_OUTPUT
+    names: tuple[str, ...] = ()
+    gap: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no use comes to.
+
+        Raises:
+            ValueError: the problem is none of a use's.
+        """
+        if self.problem not in _OF_USE:
+            raise ValueError(f"no problem of a use: {self.problem}")
+
+
+@dataclass(frozen=True)
 class Observation:
     """One cell on one build. Every index is an index of the *dense* model, found by the weight's value.
 
@@ -198,6 +233,7 @@ class Observation:
         output_shape: of the logits after pruning.
         output_gap: largest difference to the dense model with the removed parts masked, relative
             to the largest logit; None where the width was touched.
+        use: what came of what the user did next; None if nothing was to be done, or the forward pass had failed.
         effects: side effects on the model, its parameters or another pruner; three at most.
         attributes, parameters: names the constructed pruner has, names its constructor takes.
         seconds: of the build's own work, by phase.
@@ -218,6 +254,7 @@ class Observation:
     cannot_run: bool = False
     output_shape: tuple[int, ...] = ()
     output_gap: float | None = None
+    use: Use | None = None
     effects: tuple[SideEffect, ...] = ()
     attributes: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()

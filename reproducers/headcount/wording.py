@@ -43,6 +43,10 @@ _SENTENCES = _WEIGHTS | {
     oracle.Problem.RANDOM_STATE: "random state: drawn from, or seeded",
     oracle.Problem.CHANNEL_GROUPS: "another pruner's out_channel_groups holds {found} modules of this one's model",
     oracle.Problem.HEAD_RANKING: "head {found[0]} went, the less important head {found[1]} of block {found[2]} stays",
+    oracle.Problem.NO_GRADIENT: "a training step leaves {where} without a gradient",
+    oracle.Problem.LOST_GRADIENT: "{where} had a gradient, and has not what is left of it after the steps",
+    oracle.Problem.NOT_SAVED: "{where} is not in the files that were saved",
+    oracle.Problem.OTHER_WAY: "{where}: interactive pruning, group by group, leaves another than pruner.step() alone",
     oracle.Problem.GROUP_RANKING: "all that read head {found[0]} of keys went, the less important of {found[1]} stay",
 }
 
@@ -54,8 +58,11 @@ def reason(verdict: oracle.Verdict) -> str:
             return failure(raised)
         case oracle.Verdict(finding=oracle.Finding() as broken):
             return untrusted.clean(finding(broken))
-        case oracle.Verdict(ending=observation.Ending.FINISHED):
-            return "no pruner can do more: this model's own code has sizes fixed"
+        case oracle.Verdict(ending=observation.Ending.FINISHED, detail=cannot):
+            own = (
+                f"the dense model cannot do it either: {cannot}" if cannot else "this model's own code has sizes fixed"
+            )
+            return untrusted.clean(f"no pruner can do more: {own}")
         case oracle.Verdict(ending=observation.Ending() as ending) if ending.value != verdict.kind.value:
             return untrusted.clean(f"{ending}: {verdict.detail}")
         case oracle.Verdict(ending=observation.Ending()):  # the kind says it already
@@ -100,6 +107,8 @@ def finding(found: oracle.Finding) -> str:
     place = found.dimension if found.block is None else f"{found.dimension}.{found.block}"
     if found.problem is oracle.Problem.OUTPUT:
         return f"the output differs from the masked dense model's by {found.found[0] / 1e6:.1e} of its size"
+    if found.problem is oracle.Problem.OTHER_OUTPUT:
+        return f"the output is another after what the user did: it differs by {found.found[0] / 1e6:.1e} of its size"
     if found.problem in (oracle.Problem.COUNT, oracle.Problem.TOTAL):
         return f"{_left(found, block, place)}, {counts(found.allowed)} should be: {found.side}"
     before, _, after = found.dimension.partition(">")
@@ -114,7 +123,7 @@ def finding(found: oracle.Finding) -> str:
         after=after,
     )
     more = f" and {found.more} more" if found.more else ""
-    return f"weights do not fit together: {words}{more}" if found.problem in _WEIGHTS else block + words
+    return f"weights do not fit together: {words}{more}" if found.problem in _WEIGHTS else block + words + more
 
 
 def _left(found: oracle.Finding, block: str, place: str) -> str:

@@ -10,7 +10,7 @@ from headcount import wording
 from headcount.builds import Overlay
 from headcount.examine import examine
 from headcount.isolation import Engine
-from headcount.matrix import Cell, Config, Second, cells
+from headcount.matrix import Cell, Config, Criterion, Second, Then, cells
 from headcount.models import Model, small, synthetic_heads
 from headcount.oracle import Kind, expect, judge
 from headcount.oracle.expectation import Counts, kept
@@ -55,6 +55,17 @@ def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniat
         ("wrong-output", {}, Kind.WRONG_OUTPUT, "differs from the masked dense model's"),
         ("altered-weight", {}, Kind.WRONG_SHAPE, "that are not the dense model's"),
         ("thaws", {"frozen": True}, Kind.SIDE_EFFECT, "requires_grad: False became True"),
+        ("keeps-a-hook", {"then": Then.SAVE}, Kind.BROKEN_USE, "at use"),
+        ("keeps-a-hook", {"then": Then.TP_STATE_DICT}, Kind.BROKEN_USE, "at use"),
+        ("one-image", {"then": Then.BATCH}, Kind.BROKEN_USE, "the output is another after what the user did"),
+        ("no-gradient", {"then": Then.TRAIN}, Kind.BROKEN_USE, "dense.weight without a gradient"),
+        (
+            "drops-gradients",
+            {"then": Then.GRADIENTS, "importance": Criterion.TAYLOR, "iterative_steps": 2},
+            Kind.BROKEN_USE,
+            "had a gradient",
+        ),
+        ("other-by-hand", {"then": Then.BY_HAND}, Kind.BROKEN_USE, "interactive pruning, group by group"),
     ],
 )
 def test_a_wrong_build_is_caught(

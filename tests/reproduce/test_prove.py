@@ -12,7 +12,7 @@ from headcount.builds import Overlay
 from headcount.defects import Explanation, Outcome
 from headcount.examine import examine
 from headcount.isolation import Engine
-from headcount.matrix import Cell, Config, Second
+from headcount.matrix import Cell, Config, Second, Then
 from headcount.models import Model
 from headcount.observation import Ending, Failure, Phase, ScriptRun
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
@@ -75,6 +75,9 @@ def test_proof_is_the_same_failure(verdict: Verdict, run: ScriptRun, shown: bool
         ("wrong-output", HEADS, Kind.WRONG_OUTPUT),
         ("thaws", replace(HEADS, frozen=True), Kind.SIDE_EFFECT),
         ("shares-groups", replace(HEADS, second=Second.OTHER), Kind.SIDE_EFFECT),
+        ("keeps-a-hook", replace(HEADS, then=Then.SAVE), Kind.BROKEN_USE),
+        ("one-image", replace(HEADS, then=Then.BATCH), Kind.BROKEN_USE),
+        ("no-gradient", replace(HEADS, then=Then.TRAIN), Kind.BROKEN_USE),
         ("crash-construct", HEADS, Kind.CRASH),
         ("segfault", HEADS, Kind.KILLED),
         ("exit-zero", HEADS, Kind.KILLED),

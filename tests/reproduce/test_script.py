@@ -16,7 +16,7 @@ from headcount.builds import Overlay
 from headcount.defects import REPRODUCERS, Explanation, Outcome
 from headcount.errors import UsageError
 from headcount.isolation import Engine
-from headcount.matrix import Cell, Config, Criterion, Pruner, Second
+from headcount.matrix import Cell, Config, Criterion, Pruner, Second, Then
 from headcount.matrix.cells import known_cells
 from headcount.models import Model, small
 from headcount.observation import Ending, Failure, Phase
@@ -184,6 +184,32 @@ def test_every_way_to_call_is_printed(
     assert all(len(line) <= 120 for line in path.read_text().splitlines())
     run = engine.run_script(miniature("correct"), path)
     assert (run.status, run.raised) == (0, "")
+
+
+@pytest.mark.parametrize("then", Then)
+def test_what_the_user_does_next_is_in_the_file(
+    then: Then, tmp_path: Path, engine: Engine, miniature: Callable[[str], Overlay]
+) -> None:
+    """It is done, and on a build that is right nothing is wrong. What takes too many lines is refused."""
+    cell = Cell(Model(layers=1, mlp=24), replace(HEADS, then=then))
+    problem = Problem.NO_GRADIENT if then is Then.TRAIN else Problem.OTHER_OUTPUT
+    failure = Failure("RuntimeError", "it cannot be pickled", "", Phase.USE)
+    verdicts = [
+        Verdict(Kind.BROKEN_USE, failure=failure),
+        *[Verdict(Kind.BROKEN_USE, Finding(Rule.USE, Kind.BROKEN_USE, problem, found=(500,)))]
+        * (then is not Then.SAVE_PRETRAINED),
+    ]
+    for verdict in verdicts if then is not Then.NOTHING else ():
+        path = tmp_path / "shown.py"
+        if then in (Then.GRADIENTS, Then.BY_HAND):
+            with pytest.raises(UsageError, match="no reproducer can be written for broken-use"):
+                text_of(cell, verdict)
+            continue
+        path.write_text(text_of(cell, verdict))
+        text = path.read_text()
+        assert sum(bool(line.strip()) for line in text.splitlines()) <= 45
+        assert all(len(line) <= 120 for line in text.splitlines())
+        assert engine.run_script(miniature("correct"), path).status == 0
 
 
 def test_a_file_can_be_written_of_every_cell() -> None:

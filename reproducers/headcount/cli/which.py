@@ -87,6 +87,13 @@ add = shared.command(
         "--second", choices=[*map(str, matrix.Second)], default="none", help="a second pruner after it", metavar="WHICH"
     ),
     option(
+        "--then",
+        choices=[*map(str, matrix.Then)],
+        default="nothing",
+        help="what is done with the pruned model: save, export, …",
+        metavar="WHAT",
+    ),
+    option(
         "--model",
         "--family",
         default=models.Model.family,
@@ -175,6 +182,7 @@ def _config(options: shared.Options) -> matrix.Config:
         pruner=matrix.Pruner(options.pruner),
         one_shot=options.one_shot,
         documented=options.documented,
+        then=matrix.Then(options.then),
     )
 
 

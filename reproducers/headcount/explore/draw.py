@@ -7,7 +7,7 @@ from fractions import Fraction
 from itertools import count
 from typing import Any, TypeVar
 
-from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second
+from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second, Then
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES, Model, small
 
@@ -48,6 +48,9 @@ _CRITERIA = (*(c for c in Criterion if c is not Criterion.MAGNITUDE), Criterion.
 
 #: The share of draws whose model is as wide and as deep as a ViT-S at most; such a call takes as long as ten others.
 _LARGE = 0.02
+
+#: The share of draws that do something with the pruned model.
+_USED = 0.03
 
 
 def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
@@ -112,7 +115,8 @@ class _Dice:
         )
         for name in self.some([*_FURTHER], (0, 0, 0, 1, 1, 1, 1, 2, 2, 3)[self.below(10)]):
             config = replace(config, **{name: _FURTHER[name](self, model)})
-        return config
+        # Last, so that it changes nothing else of a draw; and rarely, as some uses take seconds.
+        return replace(config, then=self.one([*Then])) if self.chance(_USED) else config
 
     def head_ratio(self, model: Model) -> Fraction:
         """Return a ratio of heads: a whole number of them, or one that a person types."""

@@ -13,7 +13,7 @@ from typing import Any
 import covertable
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second
+from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second, Then
 from headcount.models import FAMILIES, VIT_BASE, Model, small
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
@@ -175,6 +175,42 @@ FAMILY_CALLS: tuple[Config, ...] = tuple(
     for everywhere in (False, True)
 )
 
+#: Plain calls on which all that a user may do next is done: on a ViT by heads alone, and by heads and head dims; and in
+#: turn on a family with a scale on each branch, and on one of our own whose projections are one layer.
+_BEFORE_USE: tuple[Cell, ...] = (
+    Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3))),
+    Cell(Model(), Config(global_pruning=True, prune_num_heads=True, head_pruning_ratio=Fraction(1, 3))),
+)
+_BEFORE_USE_IN_TURN: tuple[Cell, ...] = (
+    Cell(small("beit"), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",))),
+    Cell(small("fused_unbind"), Config(global_pruning=True, ignored_layers=("residual_outputs",))),
+)
+
+
+#: Models of our own are none of transformers, and BEiT of old transformers has one kind of attention.
+_IN_PLACE: Mapping[Then, Cell] = {
+    Then.SAVE_PRETRAINED: _BEFORE_USE_IN_TURN[0],
+    Then.ATTENTION: replace(_BEFORE_USE_IN_TURN[0], model=small("yolos")),
+}
+
+
+def uses() -> list[Cell]:
+    """Return cells in which the user does something with the pruned model: each of `Then` on three plain calls."""
+    return [
+        Cell(before.model, _with(before.config, then))
+        for place, then in enumerate(then for then in Then if then is not Then.NOTHING)
+        for before in (*_BEFORE_USE, _IN_PLACE.get(then, _BEFORE_USE_IN_TURN[place % 2]))
+    ]
+
+
+def _with(config: Config, then: Then) -> Config:
+    if then is not Then.GRADIENTS:
+        return replace(config, then=then)
+    # In several steps, heads alone are pruned wrong for other reasons.
+    dims = Config() if config.prune_num_heads and not config.prune_head_dims else config
+    return replace(dims, then=then, importance=Criterion.TAYLOR, iterative_steps=2)
+
+
 #: The same in two steps: what the second knows of a model must be what the first one left.
 STEPPED_CALLS: tuple[Config, ...] = tuple(replace(call, iterative_steps=2) for call in FAMILY_CALLS)
 
@@ -227,7 +263,7 @@ def _covering_calls(batch: tuple[Mapping[str, Any], ...]) -> Iterator[dict[str, 
 @cache
 def default_cells() -> tuple[Cell, ...]:
     """Return the default matrix for one build, without the full-size cell."""
-    return tuple(dict.fromkeys([*core(), *covering(), *EDGE_CASES, *families()]))
+    return tuple(dict.fromkeys([*core(), *covering(), *EDGE_CASES, *families(), *uses()]))
 
 
 @cache

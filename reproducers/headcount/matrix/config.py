@@ -51,6 +51,28 @@ class Second(StrEnum):
     OTHER = "other"  # on a fresh model, while the first pruner is still alive
 
 
+class Then(StrEnum):
+    """What the user does with the pruned model; of the last two, how the model is pruned and what is looked at then."""
+
+    NOTHING = "nothing"
+    TRAIN = "train"  # one step: loss, backward, optimiser
+    SAVE = "save"  # the whole model: torch.save, torch.load
+    STATE_DICT = "state_dict"  # saved, and loaded into a copy
+    TP_STATE_DICT = "tp_state_dict"  # torch_pruning's own, loaded into a dense model
+    SAVE_PRETRAINED = "save_pretrained"
+    DEEPCOPY = "deepcopy"
+    EXPORT = "export"  # torch.export
+    TRACE = "trace"  # torch.jit.trace
+    BATCH = "batch"  # three images, not one
+    ATTENTION = "attention"  # eager, and scaled_dot_product_attention
+    GRADIENTS = "gradients"  # set once, before the first of several steps
+    BY_HAND = "by_hand"  # the same call once more on a dense model, interactive if it was not, and the other way round
+
+
+#: What `Then` needs a model of transformers for.
+OF_TRANSFORMERS = (Then.SAVE_PRETRAINED, Then.ATTENTION)
+
+
 #: One module, or several that share a ratio, by name: `attention.0` (the module with the three
 #: projections), `query.0`, `qkv.0` (the projections one by one), `mlp.1` (the MLP's first layer).
 Scope = tuple[str, ...]
@@ -75,6 +97,7 @@ class Config:
         one_shot: a scheduler of the user's own, which takes everything in the first step.
         documented: with the further arguments of upstream's example for the family: pruners of its own layers, root
             types, channel groups.
+        then: what is done with the pruned model.
     """
 
     global_pruning: bool = False
@@ -98,6 +121,7 @@ class Config:
     pruner: Pruner = Pruner.META
     one_shot: bool = False
     documented: bool = False
+    then: Then = Then.NOTHING
 
     @cached_property
     def _hash(self) -> int:
@@ -326,6 +350,7 @@ _TOKENS = (
     _Token("second_", "second", str, Second),
     *map(_flag, ("frozen", "training", "one_shot", "documented")),
     _Token("with_", "pruner", str, Pruner),
+    _Token("then_", "then", str, Then),
 )
 
 

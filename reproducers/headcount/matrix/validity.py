@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import RUNS, Criterion, Second
+from headcount.matrix.config import OF_TRANSFORMERS, RUNS, Criterion, Pruner, Second, Then
 from headcount.models import FAMILIES
 
 #: The most of each size: more is no ViT, or takes minutes a call.
@@ -18,7 +18,7 @@ _IGNORED = ("residual_outputs", "qkv", "query", "mlp")
 
 def why_invalid(cell: Cell) -> str:
     """Return why a cell is no call that a user could make; "" if it is one."""
-    return next(chain(_of_model(cell), _of_layers(cell), _of_numbers(cell)), "")
+    return next(chain(_of_model(cell), _of_layers(cell), _of_numbers(cell), _of_then(cell)), "")
 
 
 def _of_model(cell: Cell) -> Iterator[str]:
@@ -87,3 +87,17 @@ def _of_numbers(cell: Cell) -> Iterator[str]:
         yield f"upstream has no example for {traits.title}"
     if config.importance is Criterion.OBDC and not cell.model.labels:
         yield "OBDC needs a classifier's loss"
+
+
+def _of_then(cell: Cell) -> Iterator[str]:
+    config, traits = cell.config, cell.model.traits
+    if config.then in OF_TRANSFORMERS and not traits.prefix:
+        yield f"{traits.title} is no model of transformers: it has no {config.then}"
+    if config.then in (Then.GRADIENTS, Then.BY_HAND) and config.second is not Second.NONE:
+        yield f"then_{config.then} is about one pruner alone"
+    if config.then is Then.GRADIENTS and (
+        config.importance not in (Criterion.TAYLOR, Criterion.FIRST)
+        or config.iterative_steps < 2  # noqa: PLR2004 - several
+        or config.pruner is not Pruner.META
+    ):
+        yield "gradients that are set once matter to MetaPruner in several steps, by_taylor or by_first"

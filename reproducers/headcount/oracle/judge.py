@@ -48,7 +48,9 @@ def _is_fine(cell: Cell, without: frozenset[str], observation: Observation) -> b
 
 def _judged(expectation: Expectation, observation: Observation) -> Verdict:
     # All that can be said of the weights is fine, and no pruner could do more.
-    fine = Verdict(Kind.NOT_APPLICABLE, ending=Ending.FINISHED) if observation.cannot_run else Verdict(Kind.OK)
+    cannot = observation.use.cannot if observation.use else ""
+    unable = Verdict(Kind.NOT_APPLICABLE, ending=Ending.FINISHED, detail=cannot)
+    fine = unable if observation.cannot_run or cannot else Verdict(Kind.OK)
     return next(_broken(expectation, observation), fine)
 
 
@@ -68,6 +70,8 @@ def _broken(expectation: Expectation, observation: Observation) -> Iterator[Verd
         yield Verdict(Kind.BROKEN_FORWARD, failure=observation.output_failure)
     for promise in promises.LATER:
         yield from (Verdict(finding.kind, finding) for finding in promise.check(expectation, observation))
+    if observation.use and observation.use.failure:
+        yield Verdict(Kind.BROKEN_USE, failure=observation.use.failure)
 
 
 def _in_order(expectation: Expectation, found: Iterable[Finding]) -> list[Finding]:

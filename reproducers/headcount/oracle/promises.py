@@ -1,7 +1,6 @@
 """The promises: a function for each, with the sentence of upstream's documentation that it checks.
 
-Each gives the ways in which an observation breaks it. Promise 1, no exception, is in `headcount.oracle.judge`;
-promise 12, what users do next, is not checked here.
+Each gives the ways in which an observation breaks it. Promise 1, no exception, is in `headcount.oracle.judge`.
 """
 
 import math
@@ -268,6 +267,18 @@ def side_effects(_: Expectation, observation: Observation) -> Iterator[Finding]:
         yield Finding(Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, effect.problem, None, change, effect.where, found)
 
 
+def use(_: Expectation, observation: Observation) -> Iterator[Finding]:
+    """What a user does next gives the output of before, or changes every parameter, or finds all that is left."""
+    done = observation.use
+    if done is None or done.cannot:
+        return
+    if done.names:
+        yield Finding(Rule.USE, Kind.BROKEN_USE, done.problem, where=done.names[0], more=len(done.names) - 1)
+    if not done.gap <= OUTPUT_TOLERANCE:
+        # In millionths.
+        yield Finding(Rule.USE, Kind.BROKEN_USE, Problem.OTHER_OUTPUT, found=(round(min(done.gap, 1e6) * 1e6),))
+
+
 _DEPGRAPH = "automatically identify dependencies and collect groups for pruning"
 
 #: In the order of cause and effect: a wrong head count makes a wrong output, and is named first. Of several
@@ -325,6 +336,18 @@ LATER: tuple[Promise, ...] = (
     Promise(8, Rule.MASKED_OUTPUT, f"DepGraph: {_DEPGRAPH}: what is left computes as before.", masked_output),
     Promise(
         11, Rule.SIDE_EFFECTS, "You can fine-tune the remaining weights using your own training code.", side_effects
+    ),
+    # In the order of sentences: TRAIN and GRADIENTS, SAVE, TP_STATE_DICT, BY_HAND. The rest is torch's promise for any
+    # module, or transformers' for its own. Without masks what is left is one, only smaller, and the dense one does it.
+    Promise(
+        12,
+        Rule.USE,
+        "You can fine-tune the remaining weights using your own training code.  The following script saves the whole "
+        "model object (structure+weights) as a 'model.pth'. You can load it using the standard PyTorch API.  "
+        "tp.load_state_dict: Load a model given a state_dict.  All high-level pruners offer support for interactive "
+        "pruning.  Different from torch.nn.utils.prune that zeroizes parameters via masking, Torch-Pruning deploys an "
+        "algorithm to group and remove coupled parameters.",
+        use,
     ),
 )
 

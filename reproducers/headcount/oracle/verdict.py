@@ -18,6 +18,7 @@ class Kind(StrEnum):
     WRONG_SELECTION = "wrong-selection"
     WRONG_OUTPUT = "wrong-output"
     SIDE_EFFECT = "side-effect"
+    BROKEN_USE = "broken-use"
     TIMEOUT = "timeout"
     KILLED = "killed"
     UNTESTABLE = "untestable"
@@ -38,6 +39,7 @@ class Rule(StrEnum):
     STEPS = "steps"
     RATIOS = "ratios"
     SIDE_EFFECTS = "side-effects"
+    USE = "use"
 
 
 class Side(StrEnum):
@@ -52,7 +54,9 @@ _COUNTED = (Problem.COUNT, Problem.TOTAL)
 
 #: How many numbers a finding is about, at least.
 _NUMBERS = {
-    **dict.fromkeys((*_COUNTED, Problem.REPORTED, Problem.BLOCKS, Problem.OUTPUT, Problem.CHANNEL_GROUPS), 1),
+    **dict.fromkeys(
+        (*_COUNTED, Problem.REPORTED, Problem.BLOCKS, Problem.OUTPUT, Problem.OTHER_OUTPUT, Problem.CHANNEL_GROUPS), 1
+    ),
     **dict.fromkeys((Problem.MULTIPLE, Problem.GROUP_RANKING), 2),
     Problem.HEAD_RANKING: 3,
 }
@@ -69,7 +73,7 @@ class Finding:
         block: the transformer block, from 0; None where it is none in particular.
         dimension: `heads`, `dims`, `width`, `mlp`, projections (`q`, `qk`); a total's dimensions are joined by `+`.
         where: a parameter's or module's name.
-        found: counts that were seen; heads or channels; of OUTPUT, the gap in millionths.
+        found: counts that were seen; heads or channels; of OUTPUT and OTHER_OUTPUT, the gap in millionths.
         allowed: what they should be, each a choice; () where that is no matter of counts.
         dense: how many there were before; 0 where that is no matter of counts.
         more: further findings of the same promise.
@@ -186,5 +190,9 @@ class Verdict:
             return f"{self.failure.exception}@{self.failure.frame.rpartition('.')[2]}"
         if self.finding is None:
             return self.detail
-        numbers = "" if self.finding.problem is Problem.OUTPUT else ",".join(map(str, self.finding.found))
+        numbers = (
+            ""
+            if self.finding.problem in (Problem.OUTPUT, Problem.OTHER_OUTPUT)
+            else ",".join(map(str, self.finding.found))
+        )
         return f"{self.finding.problem}:{'@'.join(filter(None, (self.finding.place, self.finding.where)))}={numbers}"

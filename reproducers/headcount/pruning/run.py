@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -17,10 +18,10 @@ import numpy as np
 import torch
 
 from headcount.environment import CPU, device
-from headcount.matrix import RUNS, Cell, Criterion, Pruner, Second
+from headcount.matrix import RUNS, Cell, Criterion, Pruner, Second, Then
 from headcount.models import adapter
-from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect
-from headcount.pruning import arguments, network, reference, surroundings, trace
+from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect, Use
+from headcount.pruning import afterwards, arguments, network, reference, surroundings, trace
 
 #: The pruner's own head counts: for each block those of q, k and v.
 Counts = tuple[tuple[int | None, ...], ...]
@@ -53,12 +54,14 @@ class _Run:
     """One cell's run: the state that the phases hand on."""
 
     def __init__(self, pruning: ModuleType, cell: Cell) -> None:
-        self.pruning, self.model, self.config = pruning, cell.model, cell.config
+        self.pruning, self.cell, self.model, self.config = pruning, cell, cell.model, cell.config
         self.adapter: Any = adapter(cell.model.family)
         self.phase = Phase.CONSTRUCT
         self.seconds: dict[str, float] = {}
         self.attributes: tuple[str, ...] = ()
         self.effects: list[SideEffect] = []
+        self.fed: tuple[str, ...] = ()
+        self.lost: tuple[str, ...] = ()
         self.net = torch.nn.Module()
 
     def observe(self) -> Observation:
@@ -168,16 +171,30 @@ class _Run:
                     self._prepare_to_run(net, self._reported(pruner))
                 if self.config.pruner is not Pruner.META:
                     arguments.sparsen(pruner, net)
-                arguments.feed(
-                    self.config.importance, self.importance, pruner, net, lambda: self.adapter.call(net, self.given)
-                )
+                if not step or self.config.then is not Then.GRADIENTS:
+                    self._feed(pruner, net)
                 if self.config.interactive:
                     for group in pruner.step(interactive=True):
                         group.prune()
                 else:
                     pruner.step()
+        self.lost = self._lost_gradients(net) if self.config.then is Then.GRADIENTS else ()
         net.zero_grad()
         return self._reported(pruner)
+
+    def _feed(self, pruner: Any, net: torch.nn.Module) -> None:
+        """Give the criterion what it needs."""
+        arguments.feed(self.config.importance, self.importance, pruner, net, lambda: self.adapter.call(net, self.given))
+        self.fed = tuple(name for name, parameter in net.named_parameters() if parameter.grad is not None)
+
+    def _lost_gradients(self, net: torch.nn.Module) -> tuple[str, ...]:
+        """Return the parameters whose gradient is not what is left of it. Each was set to the parameter itself."""
+        left = dict(net.named_parameters())
+        return tuple(
+            name
+            for name in self.fed
+            if name in left and ((grad := left[name].grad) is None or not torch.equal(grad, left[name]))
+        )
 
     def _reported(self, pruner: Any) -> Counts:
         """Return the head counts that the pruner reports."""
@@ -209,6 +226,7 @@ class _Run:
                 output = self.adapter.call(net.eval(), self.given)
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
             failure = Failure.of(error, Phase.FORWARD)
+        use = None if output is None else self._use(net, output, (kept, reported))
         return self.ended(
             Ending.FINISHED,
             reported=reported,
@@ -224,7 +242,34 @@ class _Run:
             ),
             output_shape=() if output is None else tuple(output.shape),
             output_gap=None if output is None else reference.gap(output.cpu(), self.model, kept),
+            use=use,
         )
+
+    def _use(self, net: torch.nn.Module, output: torch.Tensor, left: tuple[trace.Kept, Counts]) -> Use | None:
+        """Do what the user does next, and return what came of it.
+
+        Args:
+            output: the pruned network's.
+            left: the surviving indices, and the pruner's own head counts.
+        """
+        match self.config.then:
+            case Then.NOTHING:
+                return None
+            case Then.GRADIENTS:
+                return Use(problem=Problem.LOST_GRADIENT, names=self.lost)
+            case Then.BY_HAND:
+                return self._by_hand(*left)
+        with self._timed(Phase.USE):
+            return afterwards.use(self.config.then, afterwards.Network(self.model, net, self.pruning), output)
+
+    def _by_hand(self, kept: trace.Kept, reported: Counts) -> Use:
+        """Prune a dense network as if nothing had been pruned yet, by hand if that was not; compare what is left."""
+        forget(self.pruning)
+        config = replace(self.config, interactive=not self.config.interactive, then=Then.NOTHING)
+        other = observe(self.pruning, replace(self.cell, config=config))
+        names = tuple(dimension for dimension in kept if other.kept.get(dimension) != kept[dimension])
+        heads = () if other.reported == reported else ("num_heads",)
+        return Use(other.failure, problem=Problem.OTHER_WAY, names=names + heads)
 
 
 def _seed() -> None:

@@ -27,6 +27,10 @@ _TEMPLATES = Environment(
 )
 
 
+#: What a user does with a pruned model, and is too long for a file: to look at every gradient, or at every index twice.
+_NOT_IN_A_FILE = (matrix.Then.GRADIENTS, matrix.Then.BY_HAND)
+
+
 @dataclass(frozen=True)
 class Weights:
     """A file's weights: as transformers draws them, by this seed; or all unlike; or with synthetic importance, too."""
@@ -53,17 +57,23 @@ def write(
     """
     demand_writable(cell)
     check = verdict.finding.problem if verdict.finding else verdict.ending or verdict.kind
+    if verdict.kind is oracle.Kind.BROKEN_USE and cell.config.then in _NOT_IN_A_FILE:
+        raise _no_file(verdict)
     facts = _facts(cell, verdict, weights)
     try:
         body = _TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
     except TemplateNotFound:
-        raise errors.UsageError(
-            f"no reproducer can be written for {wording.verdict(verdict)}",
-            "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
-        ) from None
+        raise _no_file(verdict) from None
     names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     return _TEMPLATES.get_template("reproducer.py.j2").render(
         facts, **_heading(build, verdict, explanation), body=body, names=names, block=LAYERS
+    )
+
+
+def _no_file(verdict: oracle.Verdict) -> errors.UsageError:
+    return errors.UsageError(
+        f"no reproducer can be written for {wording.verdict(verdict)}",
+        "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
     )
 
 

@@ -3,7 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const LETTERS = {
   ok: "·", crash: "C", "broken-forward": "F", "wrong-heads": "H", desync: "D", "wrong-shape": "S",
-  "wrong-selection": "W", "wrong-output": "O", "side-effect": "E", timeout: "T", killed: "K",
+  "wrong-selection": "W", "wrong-output": "O", "side-effect": "E", "broken-use": "U", timeout: "T", killed: "K",
   untestable: "?", "not-applicable": "–",
 };
 const text = (index) => (index === undefined ? "" : data.texts[index]);
