@@ -153,6 +153,11 @@ EDGE_CASES: tuple[Cell, ...] = (
     Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), importance=Criterion.TAYLOR, frozen=True)),
     # 32 channels of attention are a multiple of 8, and so are 16: four heads of four.
     Cell(Model(heads=4), Config(round_to=8)),
+    # A convolution inside of the model is pruned with its width; a bare model's width is its output's.
+    *(
+        Cell(small(family, bare=bare), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3)))
+        for family, bare in (("pvt_stages", False), ("dinov2", True))
+    ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
 )
