@@ -14,7 +14,7 @@ from headcount.errors import ExitCode
 
 @pytest.fixture(autouse=True)
 def _miniatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of the releases: 1.4.1 is wrong as no known defect is, 1.4.2 cannot be imported, all others are right."""
+    """In place of the releases: 1.4.1 fails as no known defect does, 1.4.2 cannot be imported, the others are right."""
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
 
     def prepare(wanted: Build, **_: object) -> Overlay:
