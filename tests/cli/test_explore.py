@@ -146,15 +146,22 @@ def test_kinds_are_told_though_the_disk_is_full(
     assert "-entry.txt: No space left on device" in printed.err
 
 
-def test_rows_that_cannot_be_written_end_it(
+def test_rows_that_cannot_be_written_end_it_and_what_was_found_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    written = Writer.write
+
+    def write(self: Writer, row: Row) -> None:
+        if self._verdicts.total() == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(self, row)
 
     monkeypatch.setattr("headcount.results.Writer.write", write)
     assert explore(tmp_path, "correct") == ExitCode.SETUP
-    assert "No space left on device (--results DIR names a folder)" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "cut off: " in printed.out
+    assert "seed 3: 5 calls: 5 ok" in printed.out
+    assert "No space left on device (--results DIR names a folder)" in printed.err
 
 
 def test_an_entry_is_written_as_the_catalogue_is(tmp_path: Path) -> None:

@@ -55,8 +55,8 @@ def run(options: shared.Options) -> int:
                 same = replace(request, number=len(ran), seconds=None)
                 return _compared(pool, base, same, ran, Path(f"{path}-base.jsonl"))
             return _explained(pool, build, options.seed, ran, path)
-    except KeyboardInterrupt:
-        shared.out(f"interrupted: {exploration.counted(build.label, options.seed, ran)}\nrows: {path}.jsonl")
+    except (KeyboardInterrupt, errors.SetupError):
+        shared.out(f"cut off: {exploration.counted(build.label, options.seed, ran)}\nrows: {path}.jsonl")
         raise
 
 
