@@ -178,6 +178,14 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
+def coverage(session: nox.Session, transformers: str) -> None:
+    """Say which functions of the newest release the default matrix runs, and why not the others; -- --release 1.6.0."""
+    install(session, transformers, "test", "coverage")
+    session.run("python", "tests/reach/reach.py", *session.posargs, env=run_environment())
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Run ruff, strict mypy, the order of the modules, and the freshness of the README's tables."""
     install(session, TRANSFORMERS[0], "test", "lint")

@@ -46,14 +46,19 @@ def _examined(build: builds.Overlay, cell: matrix.Cell, observation: Observation
 class Pool(ExitStack):
     """Engines, one for each core, and threads that wait for their answers. Use it as a context."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fresh: bool = False) -> None:
+        """Start nothing yet.
+
+        Args:
+            fresh: look nothing up that was observed before, whoever asks.
+        """
         super().__init__()
         cores = os.cpu_count() or 1
         caches = [self.enter_context(isolation.Cache()) for _ in range(cores)]
         self._threads = self.enter_context(ThreadPoolExecutor(cores))
         self._free: SimpleQueue[isolation.Engine] = SimpleQueue()
         for cache in caches:
-            self._free.put(self.enter_context(isolation.Engine(cache=cache)))
+            self._free.put(self.enter_context(isolation.Engine(cache=cache, fresh=fresh)))
         # It all ends in the opposite order: no cell is begun any more, engines close, threads return, caches close.
         self.callback(self._threads.shutdown, wait=False, cancel_futures=True)
 

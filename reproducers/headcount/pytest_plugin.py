@@ -188,6 +188,8 @@ def _cells(config: pytest.Config, overlay: builds.Overlay) -> list[Cell]:
     found = list(cells.every_cell() if config.option.all else cells.default_cells())
     if config.option.build or overlay.version in cells.FULL_SIZE_RELEASES:
         found.append(cells.ISSUE_410)
+    if config.option.all and defects.column(overlay.version) in cells.FULL_SIZE_RELEASES:
+        found += [cell for cell in cells.FULL_SIZE if cell not in found]
     wanted = set(config.option.model)
     return [cell for cell in found if not wanted or wanted & {cell.model.id, cell.model.family}]
 

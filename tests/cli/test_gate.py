@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from headcount import builds
+from headcount import builds, gate, results
 from headcount.builds import Overlay
 from headcount.cli import main
 from headcount.errors import ExitCode, UsageError
+from headcount.matrix import Cell
 from headcount.matrix.cells import EDGE_CASES, known_cells
 from helpers import ISSUE_410, PLAIN, checkout, fake_build, gate_file, git
 
@@ -40,6 +41,10 @@ def made(tmp_path: Path) -> Callable[..., Overlay]:
         (["1.6.1", "--merge", "x"], "--merge reads results"),
         (["--merge", "x", "--base", "1.6.0"], "takes no --base"),
         (["--merge", "nowhere.jsonl"], "cannot read nowhere.jsonl"),
+        (["1.6.1", "--cell", "vit-sideways"], "there is no cell 'vit-sideways'"),
+        (["1.6.1", "--cell", f"vit0h-{PLAIN.partition('-')[2]}"], "there is no cell 'vit0h-"),
+        (["1.6.1", "--cell", f"vit99h-{PLAIN.partition('-')[2]}"], "heads is 99, and may be 1 to 64"),
+        (["--merge", "x", "--cell", PLAIN], "takes no --cell"),
     ],
 )
 def test_a_wrong_call(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,3 +113,37 @@ def test_shards_are_merged(tmp_path: Path, made: Callable[..., Overlay], capsys:
     assert "NOT fit for release" in capsys.readouterr().out
     assert main([*merge, one]) == ExitCode.USAGE
     assert "shard 2 of 2 is missing" in capsys.readouterr().err
+
+
+#: A call that the matrix does not have.
+OTHER = "vit5h-local-prunenum-keepdims-heads2of5-chan1of4-steps1"
+
+
+@pytest.mark.parametrize(("cell", "code"), [(OTHER, ExitCode.REGRESSION), (PLAIN, ExitCode.CLEAN)])
+def test_exactly_the_cells_that_are_named(
+    cell: str,
+    code: ExitCode,
+    tmp_path: Path,
+    made: Callable[..., Overlay],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overlays = {"1.6.1": made("correct", "1.6.1"), "1.6.2": made("wrong-heads")}
+    monkeypatch.setattr("headcount.builds.prepare", lambda build, **_: replace(overlays[build.label], spec=build.spec))
+    folder = tmp_path / "results"
+    assert main(["gate", "1.6.2", "--cell", cell, "--cell", cell, "--results", str(folder)]) == code
+    printed = capsys.readouterr().out
+    assert "\n1 cells: 1 " in printed
+    assert ("of the cells that were named" in printed) is (code is ExitCode.CLEAN)
+    (rows,) = folder.glob("*.jsonl")
+    assert main(["gate", "--merge", str(rows), "--results", str(folder)]) == code
+
+
+def test_shards_of_other_cells_are_refused(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    base, candidate = made("correct", "1.6.1"), made("wrong-heads")
+    parts = [
+        gate_file(tmp_path, base, candidate, shard=(number, 2), chosen=(Cell.parse(cell),))
+        for number, cell in ((1, OTHER), (2, PLAIN))
+    ]
+    with pytest.raises(UsageError, match="gates of different cells"):
+        gate.summed_up([results.read(part) for part in parts])

@@ -18,3 +18,9 @@ def test_what_was_known_says_nothing_of_what_is_to_come() -> None:
     assert steps.line() == "6 of 10 after 4 s, about 16 s to go: asked"
     steps.more(5)
     assert steps.line() == "6 of 15 after 4 s, about 36 s to go: asked"
+
+
+def test_no_total_is_shown_where_time_decides() -> None:
+    steps = Steps(None, Progress(get_time=lambda: 4.0, disable=True))
+    steps.done("asked")
+    assert steps.line() == "1 after 0 s: asked"

@@ -52,6 +52,14 @@ def failures(draw: st.DrawFn) -> tuple[Cell, Callable[[Cell], bool], Cell]:
     return cell, lambda c: all(NEEDS[name][0](c) for name in needed), smallest
 
 
+def test_a_bare_model_gets_its_classifier_where_that_shows_the_same() -> None:
+    bare = replace(SMALLEST, model=replace(SMALLEST.model, labels=0))
+    assert minimise(bare, lambda _: True) == SMALLEST
+    assert minimise(bare, lambda cell: cell.model.labels == 0) == bare
+    headless = Cell(Model("yolos", layers=1, heads=2, head_dim=2, mlp=8, labels=0), Config())
+    assert minimise(headless, lambda _: True) == headless
+
+
 @given(failures())
 def test_the_smallest_failing_cell_is_found(case: tuple[Cell, Callable[[Cell], bool], Cell]) -> None:
     """Law: where a failure needs several things at once and nothing else, exactly these are left."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from headcount import environment, errors
-from headcount.cli import bisect, emit, explore, fix, gate, recorded, report, reproduce, shared, which
+from headcount.cli import bisect, emit, explore, fix, gate, history, report, reproduce, shared, support, which
 from headcount.report.console import say
 
 _COMMANDS = (
@@ -16,8 +16,8 @@ _COMMANDS = (
     (emit.add_minimise, partial(emit.run, minimal=True)),
     (reproduce.add, reproduce.run),
     (bisect.add, bisect.run),
-    (recorded.add_history, recorded.run_history),
-    (recorded.add_support, recorded.run_support),
+    (history.add, history.run),
+    (support.add, support.run),
     (which.add, which.run),
     (explore.add, explore.run),
     (fix.add, fix.run),

@@ -1,6 +1,7 @@
 """`headcount explore`: random valid calls, and what nobody has explained in them."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from headcount import builds, errors, examine, explore, oracle, reproduce, results
@@ -30,8 +31,10 @@ add = shared.command(
 them. A call that fails is explained if the remedy of a known defect cures it. What no remedy cures is grouped, and
 shrunk to the smallest call of each kind, with a file that shows it and an entry for the catalogue to fill in.
 The same call again goes on where it was interrupted: what was run is kept.""",
-    exit_codes="""exit codes: 0 all is explained, or nothing differs; 1 something is not, or differs; 2 the call was
-wrong; 3 the build cannot be tested; 4 the set-up failed; 130 interrupted.""",
+    exit_codes="""exit codes: 0 all is explained; 1 something is not; 2 the call was wrong; 3 some calls cannot be
+tested; 4 the set-up failed; 130 interrupted, after what was found by then is told.
+With --against: 0 nothing is worse than with BASE, 1 a call fails that was fine, or breaks another promise besides,
+3 one of the two cannot be tested, in some of the calls at least.""",
 )
 
 
@@ -40,64 +43,98 @@ def run(options: shared.Options) -> int:
     shared.refuse((unknown, f"no such family: {', '.join(unknown)}", f"there are all, {', '.join(FAMILIES)}"))
     families = tuple(FAMILIES) if "all" in options.model else tuple(options.model)
     number = None if options.seconds else options.draws or _DRAWS
-    request = explore.Request(options.seed, families, number, options.seconds, recall=not options.fresh)
+    request = explore.Request(options.seed, families, number, options.seconds)
     build = builds.prepare(builds.parse(options.build), say=console.say)
     base = builds.prepare(builds.parse(options.against), say=console.say) if options.against else None
     path = options.results / f"explore-{build.label}-seed{options.seed}-{results.stamp()}"
-    with examine.Pool() as pool:
-        ran = _ran(pool, build, request, Path(f"{path}.jsonl"))
-        if base is not None:
-            return _compared(ran, _ran(pool, base, request, Path(f"{path}-base.jsonl")))
-        explored = explore.explained(pool, build, ran)
-        shared.out(exploration.summary(explored, options.seed))
-        found = []
-        for number_, kind in enumerate(_kinds(pool, explored, path), 1):
-            found.append(kind)
-            shared.out("\n" + exploration.kind(number_, kind, build.label))
-    shared.out(f"\nrows: {path}.jsonl")
-    if any(one.verdict.kind is oracle.Kind.UNTESTABLE for one in ran):
-        return errors.ExitCode.INDETERMINATE
-    return errors.ExitCode.REGRESSION if found else errors.ExitCode.CLEAN
+    ran: list[examine.Examined] = []
+    try:
+        with examine.Pool(fresh=options.fresh) as pool:
+            _run(pool, build, request, Path(f"{path}.jsonl"), ran)
+            if base is not None:
+                same = replace(request, number=len(ran), seconds=None)
+                return _compared(pool, base, same, ran, Path(f"{path}-base.jsonl"))
+            return _explained(pool, build, options.seed, ran, path)
+    except (KeyboardInterrupt, errors.SetupError):
+        shared.out(f"cut off: {exploration.counted(build.label, options.seed, ran)}\nrows: {path}.jsonl")
+        raise
 
 
-def _ran(pool: examine.Pool, build: builds.Overlay, request: explore.Request, path: Path) -> list[examine.Examined]:
-    """Run the calls, and write a row of each as it comes.
+def _run(
+    pool: examine.Pool, build: builds.Overlay, request: explore.Request, path: Path, ran: list[examine.Examined]
+) -> None:
+    """Run the calls, add each to those that ran, and write a row of it as it comes.
 
     Raises:
         SetupError: the rows cannot be written.
     """
-    ran = []
-    with shared.writes(path), results.Writer(path, [build]) as writer, console.progress(request.number or 0) as steps:
+    with shared.writes(path), results.Writer(path, [build]) as writer, console.progress(request.number) as steps:
         console.say(f"rows as they come: {path}")
         for found in explore.ran(pool, build, request):
             writer.write(results.Row.of(found))
             ran.append(found)
             steps.done(f"running {build.label}", known=found.observation.recalled)
-    return ran
 
 
-def _kinds(pool: examine.Pool, explored: explore.Explored, path: Path) -> Iterator[exploration.Kind]:
-    """Yield what is unexplained, a kind at a time: shrunk, looked for in all releases, with a file and an entry."""
-    releases = _releases()
+def _explained(
+    pool: examine.Pool, build: builds.Overlay, seed: int, ran: Sequence[examine.Examined], path: Path
+) -> errors.ExitCode:
+    """Tell what the calls came to, then each kind that nothing explains, as it is found."""
+    explored = explore.explained(pool, build, ran)
+    shared.out(exploration.summary(explored, seed))
+    code = errors.ExitCode.INDETERMINATE if any(map(_is_untestable, ran)) else errors.ExitCode.CLEAN
+    releases: list[builds.Overlay] = []
+    unwritten: errors.HeadcountError | None = None
     for number, group in enumerate(explore.kinds(pool, explored), 1):
-        file, why = Path(f"{path}-{number}.py"), ""
+        code, releases = errors.ExitCode.REGRESSION, releases or _releases()
+        found = _kind(pool, group, releases, Path(f"{path}-{number}.py"))
+        shared.out("\n" + exploration.kind(number, found, build.label))
         try:
-            with pool.engine() as engine:
-                text = reproduce.emit(engine, explored.build, group.smallest.cell, lambda _: None)
-            shared.write_new(file, text)
-        except errors.HeadcountError as error:
-            why = str(error)
-        kind = exploration.Kind(group, explore.where(pool, group, releases), "" if why else str(file), why)
-        shared.write_new(Path(f"{path}-{number}-entry.txt"), exploration.entry(kind))
-        yield kind
+            shared.write_new(Path(f"{path}-{number}-entry.txt"), exploration.entry(found))
+        except errors.HeadcountError as error:  # the other kinds are told all the same
+            unwritten = error
+    shared.out(f"\nrows: {path}.jsonl")
+    if unwritten:
+        raise unwritten
+    return code
+
+
+def _kind(pool: examine.Pool, group: explore.Group, releases: Sequence[builds.Overlay], file: Path) -> exploration.Kind:
+    """Return a kind with the releases that show it, and the file that does."""
+    why = _why_not_written(pool, group.smallest, file)
+    return exploration.Kind(group, explore.where(pool, group, releases), "" if why else str(file), why)
+
+
+def _why_not_written(pool: examine.Pool, found: examine.Examined, file: Path) -> str:
+    """Write a file that shows a failure; return why it is not there, "" if it is."""
+    if found.verdict.kind is oracle.Kind.TIMEOUT:
+        return "a call that has no end is not shrunk, and none is written of it"
+    try:
+        with pool.engine() as engine:
+            text = reproduce.emit(engine, found.build, found.cell, lambda _: None)
+        shared.write_new(file, text)
+    except errors.HeadcountError as error:
+        return str(error)
+    return ""
 
 
 def _releases() -> list[builds.Overlay]:
     return [builds.prepare(builds.parse(release), say=console.say) for release in builds.RELEASES]
 
 
-def _compared(after: list[examine.Examined], before: list[examine.Examined]) -> int:
+def _compared(
+    pool: examine.Pool, base: builds.Overlay, same: explore.Request, after: Sequence[examine.Examined], path: Path
+) -> errors.ExitCode:
+    """Run the same calls on another build, and tell what differs."""
+    before: list[examine.Examined] = []
+    _run(pool, base, same, path, before)
     found = explore.differences(before, after)
-    lines = [exploration.difference(one) for one in found]
-    shared.out("\n".join((*lines, f"{len(lines)} of {len(after)} calls come to something else")))
-    return errors.ExitCode.REGRESSION if lines else errors.ExitCode.CLEAN
+    shared.out(exploration.differences(found, len(after)))
+    if any(one.is_worse for one in found):
+        return errors.ExitCode.REGRESSION
+    untestable = any(map(_is_untestable, (*before, *after)))
+    return errors.ExitCode.INDETERMINATE if untestable else errors.ExitCode.CLEAN
+
+
+def _is_untestable(found: examine.Examined) -> bool:
+    return found.verdict.kind is oracle.Kind.UNTESTABLE

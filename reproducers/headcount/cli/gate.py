@@ -33,6 +33,14 @@ add = shared.command(
         help="a name that is meant to go; it may hold a *",
     ),
     shared.option("--same-version", action="store_true", help="it may have the base's version: a pull request"),
+    shared.option(
+        "--cell",
+        action="append",
+        default=[],
+        metavar="CELL",
+        dest="cells",
+        help="exactly this cell, in the matrix or not; may be given several times (default: the matrix)",
+    ),
     shared.option("--shard", type=shared.part, default=(1, 1), metavar="K/N", help="only part K of N of the cells"),
     shared.option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards"),
     shared.option("--seed", type=int, metavar="N", help="run in another order, each N in its own"),
@@ -85,6 +93,7 @@ def _request(options: shared.Options) -> gate.Request:
             "name a release, wheel, sdist, checkout, CLONE@REF or URL",
         ),
     )
+    chosen = tuple(dict.fromkeys(map(shared.cell_named, options.cells)))
     if clone and not options.ref and builds.has_changes(Path(clone)):
         say(f"{clone} has changes that are not committed, and not run: name the folder to have them run")
     specs = (options.base, candidate or f"{clone}@{options.ref or 'HEAD'}")
@@ -96,6 +105,7 @@ def _request(options: shared.Options) -> gate.Request:
         seed=options.seed,
         shard=options.shard,
         fresh=options.fresh,
+        chosen=chosen,
     )
 
 

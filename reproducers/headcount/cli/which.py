@@ -1,23 +1,14 @@
 """`headcount which`: which releases do a call right, what goes wrong in the others, and which to take."""
 
-from dataclasses import replace
 from fractions import Fraction
 
 from headcount import builds, errors, examine, isolation, matrix, models, oracle
-from headcount.cli import shared
+from headcount.cli import shared, sizes
 from headcount.environment import environment
 from headcount.matrix.validity import why_invalid
 from headcount.report import advice, console, support
 
 option = shared.option
-
-#: Heads and channels of each head of a ViT, by how timm calls its size.
-_SIZES = {
-    "ti": models.NAMED["vit_tiny"],
-    "s": models.NAMED["vit_small"],
-    "b": models.NAMED["vit_base"],
-    "l": models.NAMED["vit_large"],
-}
 
 _MORE = """The sizes decide, too: give your model's. Two blocks stand for all of them. That decides the same, but in
 global pruning, where all blocks are ranked together: give --layers there."""
@@ -32,18 +23,7 @@ add = shared.command(
         metavar="R",
         help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head",
     ),
-    option("--size", choices=_SIZES, help="sizes of a ViT-Ti, -S, -B or -L, in place of the next four"),
-    option("--heads", type=shared.count, metavar="N", help=f"heads of each layer (default: {models.Model.heads})"),
-    option(
-        "--head-dim",
-        "--dims",
-        type=shared.size,
-        metavar="N",
-        help=f"channels of a head (default: {models.Model.head_dim})",
-    ),
-    option("--width", type=shared.size, metavar="N", help="channels in all, in place of --head-dim"),
-    option("--mlp", type=shared.size, metavar="N", help="hidden channels of the MLP"),
-    option("--layers", type=shared.count, metavar="N", help="blocks (default: two in each stage)"),
+    *sizes.OPTIONS,
     option("--ratio", type=shared.ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"),
     option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
     option("--head-dims", action="store_true", help="prune_head_dims=True"),
@@ -140,23 +120,7 @@ def _model(options: shared.Options) -> models.Model:
         UsageError: there is no such family, or two options name one size.
     """
     (family,) = shared.families_named([options.model])
-    size = _SIZES.get(options.size)
-    sizes = {"--heads": options.heads, "--head-dim": options.head_dim, "--width": options.width, "--mlp": options.mlp}
-    twice = [name for name, given in sizes.items() if given and size]
-    heads = size.heads if size else options.heads or models.Model.heads
-    shared.refuse(
-        (twice, f"--size and {', '.join(twice)}", "--size stands for all of these"),
-        (options.width and options.head_dim, "--width and --head-dim", "one of them says what the other is"),
-        (
-            options.width and options.width % heads,
-            f"{heads} heads do not share {options.width} channels",
-            "give --heads",
-        ),
-    )
-    head_dim = size.head_dim if size else options.head_dim or (options.width or 0) // heads or models.Model.head_dim
-    small = models.small(family, heads, head_dim, bare=options.model != family)
-    given = {"mlp": size.mlp if size else options.mlp, "layers": options.layers}
-    return replace(small, **{name: value for name, value in given.items() if value})
+    return sizes.sized(options, family, bare=options.model != family)
 
 
 def _config(options: shared.Options) -> matrix.Config:

@@ -36,8 +36,13 @@ def grouped(failures: Iterable[Examined]) -> list[list[Examined]]:
 
 
 def shrunk(pool: Pool, kind: list[Examined], is_explained: Callable[[Examined], bool]) -> Group:
-    """Return a kind with its smallest call: it fails in the same way, and nothing explains it either."""
+    """Return a kind with its smallest call: it fails in the same way, and nothing explains it either.
+
+    Calls that have no end are not shrunk: each try would be waited for.
+    """
     first = kind[0]
+    if first.verdict.kind is oracle.Kind.TIMEOUT:
+        return Group(first.verdict.signature.anywhere, tuple(kind), first)
     seen = {first.cell: first}
 
     def fails(cell: Cell) -> bool:

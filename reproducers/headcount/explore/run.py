@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from headcount import builds, matrix
+from headcount import builds, matrix, observation, oracle
 from headcount.examine import Examined, Pool
 from headcount.explore.cure import cures
 from headcount.explore.draw import draws
@@ -53,18 +53,18 @@ class Request:
     families: tuple[str, ...] = ()
     number: int | None = 300
     seconds: float | None = None
-    recall: bool = True
 
 
 def ran(pool: Pool, build: builds.Overlay, request: Request) -> Iterator[Examined]:
     """Yield what a build does with a request's calls."""
     for cells in _batches(request):
-        yield from pool.examine(build, cells, recall=request.recall)
+        yield from pool.examine(build, cells, recall=True)
 
 
 def explained(pool: Pool, build: builds.Overlay, found: Sequence[Examined]) -> Explored:
-    """Return the same with the cure of each failure, where there is one."""
-    return Explored(build, tuple(found), cures(pool, build, [one for one in found if one.verdict.is_failure]))
+    """Return the same with the cure of each failure, where there is one. None is looked for where a call had no end."""
+    failing = [one for one in found if one.verdict.is_failure and one.verdict.kind is not oracle.Kind.TIMEOUT]
+    return Explored(build, tuple(found), cures(pool, build, failing))
 
 
 def _batches(request: Request) -> Iterator[Sequence[matrix.Cell]]:
@@ -72,6 +72,7 @@ def _batches(request: Request) -> Iterator[Sequence[matrix.Cell]]:
     if request.seconds is None:
         yield [*islice(calls, request.number)]
     else:
+        yield [*islice(calls, _BATCH)]  # some, however short the time is
         while time.monotonic() < end:
             yield [*islice(calls, _BATCH)]
 
@@ -98,6 +99,18 @@ class Difference:
 
     before: Examined
     after: Examined
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether a call fails that was fine, or breaks a promise besides those that it broke before."""
+        before, after = self.before, self.after
+        if not after.verdict.is_failure or before.verdict.kind is oracle.Kind.UNTESTABLE:
+            return False
+        return not before.verdict.is_failure or (
+            before.observation.ending is observation.Ending.FINISHED
+            and not oracle.kinds_broken(after.cell, after.observation)
+            <= oracle.kinds_broken(before.cell, before.observation)
+        )
 
 
 def differences(before: Sequence[Examined], after: Sequence[Examined]) -> list[Difference]:

@@ -5,11 +5,12 @@ This is a pure function of results, so that the shards of several machines give 
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
 
-from headcount import errors, observation, oracle, results
+from headcount import errors, matrix, observation, oracle, results
 from headcount.matrix.cells import known_cells
 
 #: What is left, and what the pruner and the model report: two runs that are both fine may differ in these.
@@ -77,6 +78,7 @@ class GateVerdict:
         doubts: what keeps a clean run from being green: a version that is taken, a build that was edited.
         strict: a cell that only changed fails too.
         reproducers: the candidate's failure -> a file that shows it, for the first few.
+        chosen: only cells that were named were run.
     """
 
     base: results.Build
@@ -87,6 +89,7 @@ class GateVerdict:
     doubts: tuple[str, ...] = ()
     strict: bool = False
     reproducers: Mapping[str, str] = field(default_factory=dict)
+    chosen: bool = False
 
     def of(self, change: Change) -> tuple[Difference, ...]:
         """Return the cells of which this became."""
@@ -174,12 +177,19 @@ def failure_of(row: results.Row) -> oracle.Signature:
 
 def _breaks_more(base: results.Row, candidate: results.Row) -> bool:
     """Return whether a cell that failed breaks another promise now. What a crash hid is not known."""
-    cell = known_cells().get(candidate.cell)
+    cell = known_cells().get(candidate.cell) or _parsed(candidate.cell)
     return (
         cell is not None
         and base.seen.ending is observation.Ending.FINISHED
         and not oracle.kinds_broken(cell, candidate.seen) <= oracle.kinds_broken(cell, base.seen)
     )
+
+
+def _parsed(id_: str) -> matrix.Cell | None:
+    """Return the cell of an id that is not in the matrix; None if it is the id of none."""
+    with suppress(ValueError, ZeroDivisionError):
+        return matrix.Cell.parse(id_)
+    return None
 
 
 def _may_be_the_machines(row: results.Row) -> bool:

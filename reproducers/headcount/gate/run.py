@@ -28,6 +28,7 @@ _DIFFERENCES = {
     "shards": "gates with different numbers of shards",
     "strict": "gates with --strict and without",
     "api_breaks": "gates that found different public names",
+    "chosen": "gates of different cells",
 }
 
 _PRUNERS = "|".join(matrix.Pruner)
@@ -47,6 +48,7 @@ class Request:
         seed: of the order in which cells are run; None for the matrix's.
         shard: which part of the cells: (1, 3) is the first of three.
         fresh: run again what was observed before.
+        chosen: exactly these cells; () for the matrix.
     """
 
     base: builds.Overlay
@@ -57,6 +59,7 @@ class Request:
     seed: int | None = None
     shard: tuple[int, int] = (1, 1)
     fresh: bool = False
+    chosen: tuple[matrix.Cell, ...] = ()
 
     @property
     def recalls(self) -> bool:
@@ -81,11 +84,12 @@ def every_cell() -> list[matrix.Cell]:
 def cells(wanted: Request) -> list[matrix.Cell]:
     """Return the cells of a shard. They are dealt out by their recorded times, the longest first."""
     number, shards = wanted.shard
+    every = wanted.chosen or every_cell()
     parts: list[list[matrix.Cell]] = [[] for _ in range(shards)]
-    for cell in sorted(every_cell(), key=lambda cell: (-_DURATIONS.get(cell.id, 0.0), cell.id)):
+    for cell in sorted(every, key=lambda cell: (-_DURATIONS.get(cell.id, 0.0), cell.id)):
         min(parts, key=lambda part: sum(_DURATIONS.get(each.id, _UNRECORDED) for each in part)).append(cell)
     own = set(parts[number - 1])
-    found = [cell for cell in every_cell() if cell in own]
+    found = [cell for cell in every if cell in own]
     if wanted.seed is not None:
         random.Random(wanted.seed).shuffle(found)  # noqa: S311 - an order is no secret
     return found
@@ -96,13 +100,18 @@ def cells(wanted: Request) -> list[matrix.Cell]:
 
 @dataclass(frozen=True)
 class Header:
-    """What a run's results hold in addition to rows. Its shards differ in their number and doubts only."""
+    """What a run's results hold in addition to rows. Its shards differ in their number and doubts only.
+
+    Attributes:
+        chosen: the ids of the cells that were named; () for the matrix.
+    """
 
     shard: int
     shards: int
     strict: bool
     api_breaks: tuple[ApiBreak, ...]
     doubts: tuple[str, ...]
+    chosen: tuple[str, ...] = ()
 
 
 def header(wanted: Request) -> Header:
@@ -117,7 +126,8 @@ def header(wanted: Request) -> Header:
         _version_doubt(wanted),
         *(f"what {label} offers once it is imported cannot be listed" for label in unlisted),
     ]
-    return Header(*wanted.shard, wanted.strict, broken, tuple(filter(None, doubts)))
+    chosen = tuple(cell.id for cell in wanted.chosen)
+    return Header(*wanted.shard, wanted.strict, broken, tuple(filter(None, doubts)), chosen)
 
 
 def _version_doubt(wanted: Request) -> str:
@@ -262,12 +272,25 @@ def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> Gat
         base,
         candidate,
         whole.header.environment,
-        compare(before, after, {cell.id: cell.config.uses(meant) for cell in every_cell()}),
+        compare(before, after, {cell.id: cell.config.uses(meant) for cell in _run_by(headers[0])}),
         headers[0].api_breaks,
         tuple(dict.fromkeys(doubt for found in doubts for doubt in found)),
         strict or headers[0].strict,
         {failure: text for footer in footers for failure, text in footer.reproducers.items()},
+        bool(headers[0].chosen),
     )
+
+
+def _run_by(header: Header) -> list[matrix.Cell]:
+    """Return what all shards of a run together run.
+
+    Raises:
+        UsageError: a cell that was named is none.
+    """
+    try:
+        return [matrix.Cell.parse(id_) for id_ in header.chosen] or every_cell()
+    except (ValueError, ZeroDivisionError) as error:
+        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
 
 
 def _headers(shards: Sequence[results.Results]) -> list[Header]:

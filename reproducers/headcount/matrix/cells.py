@@ -14,7 +14,7 @@ import covertable
 
 from headcount.matrix.cell import Cell
 from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second, Then
-from headcount.models import FAMILIES, VIT_BASE, Model, small
+from headcount.models import FAMILIES, NAMED, VIT_BASE, Model, small
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
 CORE: Mapping[str, tuple[Any, ...]] = {
@@ -153,6 +153,11 @@ EDGE_CASES: tuple[Cell, ...] = (
     Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), importance=Criterion.TAYLOR, frozen=True)),
     # 32 channels of attention are a multiple of 8, and so are 16: four heads of four.
     Cell(Model(heads=4), Config(round_to=8)),
+    # A convolution inside of the model is pruned with its width; a bare model's width is its output's.
+    *(
+        Cell(small(family, bare=bare), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3)))
+        for family, bare in (("pvt_stages", False), ("dinov2", True))
+    ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
 )
@@ -220,7 +225,14 @@ ISSUE_410 = Cell(
     Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 3)),
 )
 
-#: The releases that it runs on by default: before, in and after the defect, and the newest.
+#: ViT-Ti, ViT-S and ViT-B whole, 12 blocks each: in both scopes, and with the width left alone.
+FULL_SIZE: tuple[Cell, ...] = tuple(
+    Cell(NAMED[name], replace(ISSUE_410.config, global_pruning=everywhere, ignored_layers=ignored))
+    for name in ("vit_tiny", "vit_small", "vit_base")
+    for everywhere, ignored in ((False, ()), (True, ()), (False, ("residual_outputs",)))
+)
+
+#: The releases that these are recorded for: before, in and after issue 410's defect, and the newest.
 FULL_SIZE_RELEASES = ("1.4.0", "1.4.1", "1.4.2", "1.6.1")
 
 
@@ -262,14 +274,14 @@ def _covering_calls(batch: tuple[Mapping[str, Any], ...]) -> Iterator[dict[str, 
 
 @cache
 def default_cells() -> tuple[Cell, ...]:
-    """Return the default matrix for one build, without the full-size cell."""
+    """Return the default matrix for one build, without the full-size cells."""
     return tuple(dict.fromkeys([*core(), *covering(), *EDGE_CASES, *families(), *uses()]))
 
 
 @cache
 def known_cells() -> Mapping[str, Cell]:
-    """Return every cell that the matrix runs on some build, the full-size one too, by id."""
-    return by_id((*every_cell(), ISSUE_410))
+    """Return every cell that the matrix runs on some build, the full-size ones too, by id."""
+    return by_id((*every_cell(), *FULL_SIZE))
 
 
 def family_models() -> list[Model]:
@@ -307,7 +319,7 @@ def _turn(model: Model) -> Config:
 
 @cache
 def every_cell() -> tuple[Cell, ...]:
-    """Return the whole matrix for one build, without the full-size cell."""
+    """Return the whole matrix for one build, without the full-size cells."""
     return tuple(dict.fromkeys([*default_cells(), *families(everything=True)]))
 
 

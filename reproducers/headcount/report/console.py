@@ -19,9 +19,9 @@ def say(line: str) -> None:
 
 
 class Steps:
-    """How far a command has come: steps begun and done, of a known total."""
+    """How far a command has come: steps begun and done, of a total; None where time decides it."""
 
-    def __init__(self, total: int, bar: Progress) -> None:
+    def __init__(self, total: int | None, bar: Progress) -> None:
         self._bar = bar
         self._task = bar.add_task("starting", total=total)
         self._worked = 0
@@ -42,16 +42,20 @@ class Steps:
     def line(self) -> str:
         """Return all of it in a line."""
         task = self._bar.tasks[0]
-        total, elapsed = task.total or 0, task.elapsed or 0
+        elapsed = task.elapsed or 0
+        if task.total is None:
+            return f"{task.completed:.0f} after {elapsed:.0f} s: {task.description}"
+        total = task.total
         left = f", about {elapsed / self._worked * (total - task.completed):.0f} s to go" if self._worked else ""
         return f"{task.completed:.0f} of {total:.0f} after {elapsed:.0f} s{left}: {task.description}"
 
 
 @contextmanager
-def progress(total: int, stream: TextIO | None = None) -> Iterator[Steps]:
+def progress(total: int | None, stream: TextIO | None = None) -> Iterator[Steps]:
     """Show what is done: a bar with an estimate on a terminal, else a line every few seconds.
 
     Args:
+        total: steps that are to come; None where time decides how many.
         stream: where to; stderr unless given.
     """
     out = stream or sys.stderr

@@ -1,10 +1,12 @@
 """What random calls came to, for people: counts, then each kind that nothing explains, with its smallest call."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from headcount import wording
+from headcount import oracle, wording
+from headcount.examine import Examined
 from headcount.explore import Difference, Explored, Group
 
 
@@ -25,14 +27,20 @@ class Kind:
 
 def summary(explored: Explored, seed: int) -> str:
     """Return what the calls came to, and which remedies cured those that failed."""
-    counts = Counter(found.verdict.kind for found in explored.ran)
-    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
     cured = Counter(id_ for chosen in explored.cured.values() for id_ in chosen)
     lines = [
-        f"{explored.build.label}, seed {seed}: {len(explored.ran)} calls: {kinds}",
+        counted(explored.build.label, seed, explored.ran),
         f"{len(explored.failures)} fail: {len(explored.cured)} cured, {len(explored.unexplained)} unexplained",
     ]
     return "\n".join((*lines, *(f"  {count:5} {id_}" for id_, count in cured.most_common())))
+
+
+def counted(label: str, seed: int, ran: Sequence[Examined]) -> str:
+    """Return what calls came to, in a line; in another why some could not be tested, if any could not."""
+    counts = Counter(found.verdict.kind for found in ran)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.most_common()) or "none has been run"
+    why = next((wording.verdict(one.verdict) for one in ran if one.verdict.kind is oracle.Kind.UNTESTABLE), "")
+    return f"{label}, seed {seed}: {len(ran)} calls: {kinds}" + (f"\n  {why}" if why else "")
 
 
 def kind(number: int, found: Kind, build: str) -> str:
@@ -54,15 +62,17 @@ def entry(kind: Kind) -> str:
     smallest = kind.group.smallest
     finding, failure = smallest.verdict.finding, smallest.verdict.failure
     if failure is not None:
-        signature = f"Raises({failure.exception!r}, {failure.text!r}, {failure.frame!r})"
+        signature = f"Raises({_quoted(failure.exception)}, {_quoted(failure.text)}, {_quoted(failure.frame)})"
     elif finding is not None:
-        side = f", side=Side.{finding.side.name}" if finding.side else ""
-        signature = f"Breaks(Problem.{finding.problem.name}, {finding.dimension.partition('.')[0]!r}{side})"
+        side = f", side=oracle.Side.{finding.side.name}" if finding.side else ""
+        dimension = _quoted(finding.dimension.partition(".")[0])
+        signature = f"Breaks(oracle.Problem.{finding.problem.name}, {dimension}{side})"
     else:
         signature = "TODO"
+    release = (kind.releases or (smallest.build.label,))[-1]
     return f"""Defect(
     id="TODO",
-    title="TODO: {wording.verdict(smallest.verdict)}",
+    title={_quoted(f"TODO: {wording.verdict(smallest.verdict)}")},
     severity=Severity.TODO,
     hits="TODO",
     cause="TODO",
@@ -70,13 +80,27 @@ def entry(kind: Kind) -> str:
     source="TODO",
     signature=({signature},),
     may_show=TODO,
-    examples=({smallest.cell.id!r},),
-    reproducer=Reproducer({kind.file.rpartition("/")[2]!r}, {(kind.releases or (smallest.build.label,))[-1]!r}),
+    examples=({_quoted(smallest.cell.id)},),
+    reproducer=Reproducer({_quoted(kind.file.rpartition("/")[2] or "TODO")}, {_quoted(release)}),
 )
 """
 
 
-def difference(found: Difference) -> str:
-    """Return in a line what a call does on each of two builds."""
-    before, after = found.before, found.after
-    return f"{before.cell.id}: {wording.verdict(before.verdict)} -> {wording.verdict(after.verdict)}"
+def _quoted(text: str) -> str:
+    """Return a string as the catalogue writes it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def differences(found: Sequence[Difference], calls: int) -> str:
+    """Return a line for each call that comes to something else on two builds, those for the worse first; their number.
+
+    Args:
+        calls: how many were run on both.
+    """
+    lines = [
+        f"{'WORSE: ' * one.is_worse}{one.after.cell.id}: "
+        f"{wording.verdict(one.before.verdict)} -> {wording.verdict(one.after.verdict)}"
+        for one in sorted(found, key=lambda one: not one.is_worse)
+    ]
+    worse = sum(one.is_worse for one in found)
+    return "\n".join((*lines, f"{len(found)} of {calls} calls come to something else, {worse} of them for the worse"))

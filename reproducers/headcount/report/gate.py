@@ -71,6 +71,8 @@ def headline(verdict: GateVerdict) -> str:
         }
         why = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if count)
         answer += f"; {why or 'cells changed, which --strict forbids'}"
+    elif verdict.chosen:
+        answer += ", of the cells that were named: this is no gate of the whole matrix"
     return (
         f"{verdict.candidate.label}, against {verdict.base.label}, "
         f"transformers {verdict.environment['transformers']}: {answer}"

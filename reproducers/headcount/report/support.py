@@ -1,9 +1,10 @@
-"""Which family works with which release: what is recorded of the plain calls on each. Nothing is run.
+"""Which family works with which release: what the plain calls on each show.
 
-The matrix holds every build to what is recorded, cell by cell.
+That is recorded of the smallest models, and the matrix holds every build to it, cell by cell. Of models with sizes of
+the user's own it is what they showed when they were run.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
@@ -12,10 +13,20 @@ from textwrap import fill
 
 from packaging.specifiers import SpecifierSet
 
-from headcount import builds, defects, matrix, models
+from headcount import builds, defects, matrix, models, oracle
 from headcount.defects.defect import Raises
+from headcount.examine import Examined
 from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
 from headcount.report.markdown import render
+
+#: What a cell shows on a release: a defect's id, or one of `_OTHERS`; "" if it is fine.
+Shows = Callable[[matrix.Cell, str], str]
+
+#: What stands in a defect's place where there is none, and its words in the legend.
+_OTHERS = {
+    "unexplained": "no known defect explains it: headcount which shows what is wrong",
+    "untestable": "it cannot be tested here: headcount which shows why",
+}
 
 
 class State(StrEnum):
@@ -62,11 +73,11 @@ def support(
         documented: with what upstream's examples give the pruner for this family.
         calls: those that are looked at.
     """
-    if not model.traits.is_in(transformers):
-        return Support(State.MISSING)
-    cells = (matrix.Cell(model, replace(config, documented=documented)) for config in calls)
-    known = defects.recorded(transformers)
-    shown = {cell: known.foretold(cell, release) for cell in cells if not is_fixed(cell, transformers)}
+    return Table(transformers, [model], calls).support(model, release, documented=documented)
+
+
+def _support(model: models.Model, shown: Mapping[matrix.Cell, str]) -> Support:
+    """Return what it comes to that a model's plain calls show these defects, "" for none."""
     if not shown:
         return Support(State.FIXED)
     found = tuple(dict.fromkeys(filter(None, shown.values())))
@@ -80,6 +91,23 @@ def support(
     return Support(State.EXTRA if narrow and not any(narrow) and not may_stay else State.BROKEN, found)
 
 
+def cells_of(
+    model: models.Model, transformers: str, *, documented: bool, calls: Sequence[matrix.Config] = FAMILY_CALLS
+) -> list[matrix.Cell]:
+    """Return the plain calls on a model, but for those that the family's own code keeps from running."""
+    cells = (matrix.Cell(model, replace(config, documented=documented)) for config in calls)
+    return [cell for cell in cells if not is_fixed(cell, transformers)]
+
+
+def shown_by(found: Examined) -> str:
+    """Return what a cell showed when it was run, as `Shows` has it: the defect that it is, or looks like."""
+    if found.verdict.kind is oracle.Kind.UNTESTABLE:
+        return "untestable"
+    if not found.verdict.is_failure:
+        return ""
+    return found.explanation.defect or next(iter(found.explanation.looks_like), "unexplained")
+
+
 def is_fixed(cell: matrix.Cell, transformers: str) -> bool:
     """Return whether the family's own code keeps a call from running, whatever the pruner does."""
     traits = cell.model.traits
@@ -88,7 +116,7 @@ def is_fixed(cell: matrix.Cell, transformers: str) -> bool:
 
 
 def _is_tracing(id_: str) -> bool:
-    return any(
+    return id_ not in _OTHERS and any(
         isinstance(sign, Raises)
         # Here a release fails that cannot make out a model's structure at all.
         and sign.frame.endswith(("_trace_computational_graph", "infer_out_channels_recursively"))
@@ -96,58 +124,88 @@ def _is_tracing(id_: str) -> bool:
     )
 
 
-def _rows(
-    transformers: str, names: Collection[str], calls: Sequence[matrix.Config]
-) -> dict[tuple[models.Model, bool], dict[str, Support]]:
-    """Return (model, as documented) -> release -> its support; models of which upstream documents more are in twice."""
-    return {
-        (model, documented): {
-            release: support(model, release, transformers, documented=documented, calls=calls)
-            for release in builds.RELEASES
+@dataclass(frozen=True)
+class Table:
+    """One transformers version's table.
+
+    Attributes:
+        wanted: the models of its rows.
+        shows: what each call shows on a release; what is recorded, unless given.
+        sizes: what is said of the models' sizes; "" where they are the smallest.
+    """
+
+    transformers: str
+    wanted: Sequence[models.Model]
+    calls: Sequence[matrix.Config] = FAMILY_CALLS
+    shows: Shows | None = None
+    sizes: str = ""
+
+    def support(self, model: models.Model, release: str, *, documented: bool) -> Support:
+        """Return how a model fares with a release."""
+        if not model.traits.is_in(self.transformers):
+            return Support(State.MISSING)
+        shows = self.shows or defects.recorded(self.transformers).foretold
+        cells = cells_of(model, self.transformers, documented=documented, calls=self.calls)
+        return _support(model, {cell: shows(cell, release) for cell in cells})
+
+    @property
+    def rows(self) -> dict[tuple[models.Model, bool], dict[str, Support]]:
+        """(model, as documented) -> release -> its support; models of which upstream documents more are in twice."""
+        return {
+            (model, documented): {
+                release: self.support(model, release, documented=documented) for release in builds.RELEASES
+            }
+            for model in self.wanted
+            for documented in ways(model)
         }
-        for model in family_models()
-        if not names or {model.family, model.id} & set(names)
-        for documented in ways(model)
-    }
 
-
-def plain(
-    transformers: str, names: Collection[str] = (), calls: Sequence[matrix.Config] = FAMILY_CALLS
-) -> dict[str, dict[str, dict[str, object]]]:
-    """Return one version's table as plain values: model -> release -> its state and defects."""
-    return {
-        f"{model.id}-documented" if documented else model.id: {
-            release: {"state": found.state, "defects": list(found.defects)} for release, found in row.items()
+    def plain(self) -> dict[str, dict[str, dict[str, object]]]:
+        """Return it as plain values: model -> release -> its state and defects."""
+        return {
+            f"{model.id}-documented" if documented else model.id: {
+                release: {"state": found.state, "defects": list(found.defects)} for release, found in row.items()
+            }
+            for (model, documented), row in self.rows.items()
         }
-        for (model, documented), row in _rows(transformers, names, calls).items()
-    }
 
 
-def tables(
-    transformers: Sequence[str] = (), names: Collection[str] = (), calls: Sequence[matrix.Config] = FAMILY_CALLS
-) -> str:
-    """Return for each transformers version a row for each family, with its classifier and bare; then a legend.
-
-    A column stands for releases that are alike in all rows.
+def recorded(
+    transformers: Sequence[str] = (), names: Sequence[str] = (), calls: Sequence[matrix.Config] = FAMILY_CALLS
+) -> list[Table]:
+    """Return what is recorded, a table for each transformers version.
 
     Args:
         transformers: the versions; all that are recorded if there are none.
         names: of families and models; all if there are none.
         calls: those that are looked at.
     """
-    every = {version: _rows(version, names, calls) for version in transformers or defects.versions()}
-    found = [support for rows in every.values() for row in rows.values() for support in row.values()]
+    rows = [model for model in family_models() if not names or {model.family, model.id} & {*names}]
+    return [Table(version, rows, calls) for version in transformers or defects.versions()]
+
+
+def tables(of: Sequence[Table] = ()) -> str:
+    """Return for each table a row for each family, with its classifier and bare; then a legend.
+
+    A column stands for releases that are alike in all rows. Without tables, all that is recorded is told.
+    """
+    of = of or recorded()
+    every = [(table, table.rows) for table in of]
+    found = [support for _, rows in every for row in rows.values() for support in row.values()]
     letters = dict(zip(dict.fromkeys(id_ for support in found for id_ in support.defects), ascii_letters, strict=False))
     return render(
         "support.txt.j2",
-        tables=[_table(version, rows, letters) for version, rows in every.items()],
-        has_documented=any(documented for rows in every.values() for _, documented in rows),
+        tables=[_table(table.transformers, rows, letters) for table, rows in every],
+        sizes=[fill(table.sizes, 120) for table in of if table.sizes],
+        has_documented=any(documented for _, rows in every for _, documented in rows),
         states=[words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}],
         titles=[
-            fill(f"{letter}  {id_}: {defects.defect(id_).title}", 120, subsequent_indent="   ")
-            for id_, letter in letters.items()
+            fill(f"{letter}  {id_}: {_words(id_)}", 120, subsequent_indent="   ") for id_, letter in letters.items()
         ],
     ).rstrip()
+
+
+def _words(id_: str) -> str:
+    return _OTHERS.get(id_) or defects.defect(id_).title
 
 
 def _title(model: models.Model, *, documented: bool) -> str:

@@ -47,8 +47,13 @@ def minimise(
 
 
 def simpler_models(cell: matrix.Cell) -> Iterator[matrix.Cell]:
-    """Yield neighbours with the same call on a smaller model."""
+    """Yield neighbours with the same call on a smaller model; and of a bare one, with its classifier.
+
+    Files are written of classifiers, and the bare model is one without.
+    """
     smaller = [models.Model(cell.model.family, heads=cell.model.heads)] if cell.model.full_size else []
+    if cell.model.traits.head and not cell.model.labels:
+        smaller.append(replace(cell.model, labels=min(_SIMPLER["labels"])))
     names = ("layers", "heads", "mlp", "head_dim", "labels")
     smaller += [replace(cell.model, **change) for change in _simplifications(cell.model, names)]
     yield from filter(_makes_sense, (replace(cell, model=model) for model in smaller))
