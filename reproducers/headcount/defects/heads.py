@@ -19,6 +19,7 @@ from headcount.defects.defect import (
     Severity,
     criterion,
 )
+from headcount.matrix.config import SPARSE
 
 
 def _floats_miss(cell: matrix.Cell) -> bool:
@@ -540,9 +541,7 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.COUNT, "heads", untouched=True),
             Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
-        may_show=Condition(
-            "a pruner that makes weights sparse", lambda cell: cell.config.pruner is not matrix.Pruner.META
-        )
+        may_show=Condition("a pruner that makes weights sparse", lambda cell: cell.config.pruner in SPARSE)
         & PRUNES_HEADS,
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
