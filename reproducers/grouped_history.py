@@ -44,14 +44,8 @@ importance = getattr(tp.importance, "GroupNormImportance", None) or tp.importanc
 
 def pruner_of(model):
     """Return a pruner that is to take a third of the heads of queries."""
-    attention = model[1]
-    call = {
-        "prune_num_heads": True,
-        "prune_head_dims": False,
-        "head_pruning_ratio": 1 / 3,
-        "ignored_layers": [model[2]],
-    }
-    call |= {"num_heads": {attention.q: 6, attention.k: 2, attention.v: 2}}
+    call = {"num_heads": {model[1].q: 6, model[1].k: 2, model[1].v: 2}, "ignored_layers": [model[2]]}
+    call |= {"prune_num_heads": True, "prune_head_dims": False, "head_pruning_ratio": 1 / 3}
     return tp.pruner.MetaPruner(model, torch.randn(1, 4, 48), importance(p=2), **call)
 
 

@@ -56,7 +56,12 @@ def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniat
         ("altered-weight", {}, Kind.WRONG_SHAPE, "that are not the dense model's"),
         ("desync", {"second": Second.LOADED}, Kind.DESYNC, "the pruner reports 6 heads of q, its 32 channels are of 4"),
         ("counts-first", {"skips_attention": True}, Kind.DESYNC, "reports 4 heads of q, its 48 channels are of 6"),
-        ("drops-classes", {"ignored_layers": ("LayerNorm",)}, Kind.WRONG_SHAPE, "width: 24 channels are left, 48 should"),
+        (
+            "drops-classes",
+            {"ignored_layers": ("LayerNorm",)},
+            Kind.WRONG_SHAPE,
+            "width: 24 channels are left, 48 should",
+        ),
         ("drops-classes", {"ignored_layers": ("Conv2d",)}, Kind.WRONG_SHAPE, "width: 24 channels are left, 48 should"),
         ("forgets-history", {"second": Second.LOADED}, Kind.CRASH, "Error(s) in loading state_dict"),
         ("thaws", {"frozen": True}, Kind.SIDE_EFFECT, "requires_grad: False became True"),
