@@ -66,8 +66,15 @@ importance = types.SimpleNamespace(
 
 
 class _Group:
-    def __init__(self, prune):
-        self.prune = prune
+    """What is pruned at once, and the layers of `num_heads` that lose outputs by it, as upstream's groups tell them."""
+
+    def __init__(self, prune, layers=()):
+        self.prune, self.layers = prune, layers
+
+    def __iter__(self):
+        return iter(
+            [(types.SimpleNamespace(target=types.SimpleNamespace(module=m), handler="out"), []) for m in self.layers]
+        )
 
 
 @dataclass
@@ -115,13 +122,18 @@ class MetaPruner:
         out_channel_groups=None,  # as heads are named where attention is one layer
         customized_pruners=None,  # it knows what merges tokens
         root_module_types=None,
+        output_transform=None,  # it traces nothing
     ):
         if not 0 <= head_pruning_ratio <= 1:
             raise ValueError(f"head_pruning_ratio is {head_pruning_ratio}, not between 0 and 1")
         self.model, self.num_heads, self.out_channel_groups = model, dict(num_heads), {}
         self.family = next(family for family in _families() if family.blocks(model))
         self.blocks = self.family.blocks(model)
-        self.ignored = {id(m) for layer in ignored_layers or [] for m in layer.modules()}
+        named = [m for m in model.modules() if isinstance(m, tuple(c for c in ignored_layers if isinstance(c, type)))]
+        named += [m for layer in ignored_layers if isinstance(layer, nn.Module) for m in layer.modules()]
+        self.ignored = {id(m) for m in named}
+        self.keeps_width = any(isinstance(m, nn.LayerNorm | nn.Conv2d) for m in named)
+        self.DG, self.history = types.SimpleNamespace(is_out_channel_pruning_fn=lambda handler: handler == "out"), []
         self.everywhere, self.steps_left, self.round_to = global_pruning, iterative_steps, round_to
         self.by_structure = isomorphic
         self.prunes_heads, self.prunes_dims = prune_num_heads, prune_head_dims
@@ -150,12 +162,20 @@ class MetaPruner:
 
     def step(self, interactive=False):
         self.steps_left -= 1
-        groups = [_Group(self._prune_all)] if self.steps_left == 0 else []
+        groups = self._groups(*self._chosen()) if self.steps_left == 0 else []
         if interactive:
             return groups
         for group in groups:
             group.prune()
         return None
+
+    def pruning_history(self):
+        return self.history
+
+    def load_pruning_history(self, history):
+        for chosen in history:
+            for group in self._groups(*chosen):
+                group.prune()
 
     def regularize(self, model, loss=None):
         """Sparse training changes gradients only."""
@@ -180,17 +200,39 @@ class MetaPruner:
     def head_channels(self, head, dims):
         return range(head * dims, (head + 1) * dims)
 
-    def _prune_all(self):
-        """Choose all that goes, and only then take it out."""
+    def _chosen(self):
+        """What goes, before anything has gone: of each block the heads, and of all else the channels."""
         heads = self._heads_to_go()
-        dims = {} if self.joined else self._head_dims(heads)
+        dims, others = self._of_heads_and_others(heads)
+        every = [*dims.values(), *others]
+        gone = self._channels_to_go(every)
+        return [heads[block] for block in self.blocks], [gone[id(channels)] for channels in every]
+
+    def _of_heads_and_others(self, heads):
+        """Per block, the channels of each head; and all other channels."""
         others = [*self._mlps(), *(self._joined_dims() if self.joined else self._widths())]
-        gone = self._channels_to_go([*dims.values(), *others])
-        for block in self.blocks:
-            if not self.joined:
+        return {} if self.joined else self._head_dims(heads), others
+
+    def _groups(self, heads, channels):
+        """Attention's group, and that of all else, by what is chosen."""
+        self.history.append([heads, channels])
+        heads = dict(zip(self.blocks, heads, strict=True))
+        dims, others = self._of_heads_and_others(heads)
+        gone = {id(c): lost for c, lost in zip([*dims.values(), *others], channels, strict=True)}
+
+        def attention():
+            for block in self.blocks if not self.joined else []:
                 self._prune_attention(block, heads[block], gone[id(dims[block])] if block in dims else [])
-        for channels in others:
-            self._prune(channels, gone[id(channels)])
+
+        def rest():
+            for channels in others:
+                self._prune(channels, gone[id(channels)])
+            self._count()
+
+        layers = [layer for block in self.blocks for layer in (block.query, block.key, block.value)]
+        return [_Group(attention, layers), _Group(rest)]
+
+    def _count(self):
         for block in self.blocks:
             if self.joined:
                 self.family.set_heads(block, self.heads_of[block])
@@ -268,7 +310,7 @@ class MetaPruner:
         return [self._channels("mlp", [b.fc1], b.fc1.weight.pow(2).sum(1), places[b]) for b in prunable]
 
     def _widths(self):
-        if id(self.blocks[0].out) in self.ignored:
+        if id(self.blocks[0].out) in self.ignored or self.keeps_width:
             return []
         last = {self.stages.get(block.layer, 0): block for block in self.blocks}
         places = self._width_places()
@@ -417,7 +459,8 @@ def _exact(ratio):
     return Fraction(ratio).limit_denominator(1000)
 
 
+_NAMES = ("MetaPruner", "BasePruner", "MagnitudePruner", "GroupNormPruner", "BNScalePruner", "GrowingRegPruner")
 pruner = types.SimpleNamespace(
-    **dict.fromkeys(["MetaPruner", "GroupNormPruner", "BNScalePruner", "GrowingRegPruner"], MetaPruner),
+    **dict.fromkeys(_NAMES, MetaPruner),
     function=types.SimpleNamespace(BasePruningFunc=object),
 )

@@ -21,6 +21,22 @@ def __init__(self, *args, **kwargs):
 MetaPruner.__init__ = __init__
 """,
     "wrong-selection": "MetaPruner.order = -1",
+    "drops-classes": """
+right = MetaPruner.__init__
+def __init__(self, *args, ignored_layers=(), **kwargs):
+    right(self, *args, ignored_layers=[one for one in ignored_layers if not isinstance(one, type)], **kwargs)
+MetaPruner.__init__ = __init__
+""",
+    "counts-first": """
+right = MetaPruner._groups
+def _groups(self, heads, channels):
+    for block, gone in zip(self.blocks, heads):
+        for layer in (block.query, block.key, block.value):
+            self.num_heads[layer] -= len(gone)
+    return right(self, heads, channels)
+MetaPruner._groups, MetaPruner._count = _groups, lambda self: None
+""",
+    "forgets-history": "MetaPruner.pruning_history = lambda self: []",
     "desync": "MetaPruner.count = lambda self, block: self.model_heads",
     "partial-heads": """
 MetaPruner.head_channels = lambda self, head, dims: range(head * dims, (head + 1) * dims - 1)

@@ -28,9 +28,11 @@ CONFIGS = st.builds(
     round_to=st.sampled_from([None, 2, 4]),
     isomorphic=st.booleans(),
     num_heads=st.sampled_from(["qkv", "q", "kv"]),
-    ignored_layers=st.sampled_from([(), ("residual_outputs",), ("qkv.0",)]),
+    ignored_layers=st.sampled_from([(), ("residual_outputs",), ("qkv.0",), ("LayerNorm",)]),
     importance=st.sampled_from(Criterion),
     second=st.sampled_from(Second),
+    output_transform=st.booleans(),
+    skips_attention=st.booleans(),
     then=st.sampled_from(Then),
 )
 

@@ -9,7 +9,7 @@ from hypothesis import given
 
 import strategies
 from headcount.explore import draws
-from headcount.matrix import Cell, Config, Then
+from headcount.matrix import Cell, Config, Pruner, Second, Then
 from headcount.matrix import cells as matrix
 from headcount.matrix.validity import why_invalid
 from headcount.models import NAMED, Model, synthetic_channels, synthetic_heads
@@ -92,6 +92,9 @@ def test_what_is_no_id_is_refused(id_: str) -> None:
     [
         ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_mlp2", "the model has 2 blocks"),
         ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_head0", "it may name"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-interactive-skips_attention", "are implied"),
+        ("multihead-local-prunenum-keepdims-heads1of2-chan1of2-steps1-skips_attention", "attention is skipped"),
+        ("swin_stages-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_Conv2d", "the first one's width only"),
         ("grouped4h-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "no multiple"),
         ("swin_stages3b-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "stages"),
         ("dinov350h3d-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "multiple of 4"),
@@ -107,6 +110,11 @@ def test_what_is_no_id_is_refused(id_: str) -> None:
 )
 def test_a_call_that_nobody_could_make_is_told_why(id_: str, why: str) -> None:
     assert why in why_invalid(Cell.parse(id_))
+
+
+def test_what_not_every_release_has_is_needed() -> None:
+    assert Config(pruner=Pruner.BASE).needs() == {"BasePruner": "1.5.2"}
+    assert Config(pruner=Pruner.MAGNITUDE, output_transform=True, second=Second.LOADED).needs() == {}
 
 
 def test_every_cell_of_the_matrix_is_valid() -> None:

@@ -95,6 +95,16 @@ def test_which_release_to_take_where_the_width_stays(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.splitlines()[0] == asked
 
 
+@pytest.mark.usefixtures("_miniatures")
+def test_which_release_to_take_for_a_class_a_sum_and_a_step_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["which", "--head-ratio", "1/3", "--ignore", "LayerNorm", "--output-transform", "--skip-attention"]
+    assert main(words) == ExitCode.CLEAN
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith(
+        "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_LayerNorm-output_transform-skips"
+    )
+
+
 def test_the_history_of_a_defect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As recorded: no build is prepared."""
     output = tmp_path / "said.json"

@@ -17,9 +17,9 @@ def test_a_seed_draws_the_same_calls() -> None:
 
 
 FIRST = [
-    "vit15h4b11d63m-local-prunenum-keepdims-heads1of4-chan0-steps2-isomorphic-interactive",
-    "vit2h6d36m-local-prunenum-keepdims-heads1of3-chan4of5-steps1-one_shot",
-    "vit9h1b12d69m-local-prunenum-prunedims-heads1of20-chan3of8-steps2-frozen",
+    "vit15h4b11d63m-local-prunenum-keepdims-heads1of4-chan0-steps2-named_k-second_other",
+    "vit2h6d36m-local-prunenum-keepdims-heads1of3-chan4of5-steps1",
+    "vit9h1b12d69m-local-prunenum-prunedims-heads1of20-chan3of8-steps2-training",
 ]
 
 

@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 
 from headcount.matrix import Cell, Config, Criterion
-from headcount.matrix.config import one_shot
+from headcount.matrix.config import one_shot, summed
 from headcount.models import Model
 from headcount.reproduce.call import call, importance, layers
 
@@ -17,6 +17,7 @@ def test_the_keywords_are_those_that_differ_from_the_defaults() -> None:
         num_heads="kv",
         ignored_layers=("residual_outputs",),
         one_shot=True,
+        output_transform=True,
         pruning_ratio_dict=((("mlp.0",), Fraction(1, 4)),),
     )
     assert config.keywords() == {
@@ -25,6 +26,7 @@ def test_the_keywords_are_those_that_differ_from_the_defaults() -> None:
         "ignored_layers": ("classifier", "residual_outputs"),
         "pruning_ratio_dict": {("mlp.0",): Fraction(1, 4)},
         "iterative_pruning_ratio_scheduler": one_shot,
+        "output_transform": summed,
     }
     assert one_shot(0.5, 3) == [0.0, 0.5, 0.5, 0.5]
 

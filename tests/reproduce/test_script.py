@@ -164,6 +164,8 @@ CALLS = [
     replace(HEADS, pruner=Pruner.GROUP_NORM, iterative_steps=2),
     replace(HEADS, second=Second.SAME, importance=Criterion.HESSIAN),
     replace(HEADS, interactive=True, one_shot=True, iterative_steps=3),
+    replace(HEADS, skips_attention=True, output_transform=True, pruner=Pruner.BASE),
+    replace(HEADS, second=Second.LOADED, importance=Criterion.TAYLOR, ignored_layers=("LayerNorm", "Conv2d")),
     replace(HEADS, num_heads="kv", ignored_layers=("residual_outputs", "qkv.1"), training=True),
     replace(
         HEADS,

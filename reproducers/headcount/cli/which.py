@@ -28,7 +28,9 @@ add = shared.command(
     option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
     option("--head-dims", action="store_true", help="prune_head_dims=True"),
     option("--keep-width", action="store_true", help="attention's and the MLP's outputs in ignored_layers"),
-    option("--ignore", action="append", default=[], metavar="LAYER", help="in ignored_layers: mlp.0, query.1, qkv.0"),
+    option(
+        "--ignore", action="append", default=[], metavar="LAYER", help="in ignored_layers: mlp.0, query.1, LayerNorm"
+    ),
     option("--round-to", type=shared.count, metavar="N", help="round_to"),
     option("--max-ratio", type=shared.ratio, default=Fraction(1), metavar="R", help="max_pruning_ratio"),
     option("--isomorphic", action="store_true", help="isomorphic=True"),
@@ -59,6 +61,8 @@ add = shared.command(
     ),
     option("--pruner", choices=[*map(str, matrix.Pruner)], default="MetaPruner", help="the class", metavar="NAME"),
     option("--interactive", action="store_true", help="step(interactive=True)"),
+    option("--output-transform", action="store_true", help="the outputs are summed, as in upstream's examples"),
+    option("--skip-attention", action="store_true", help="step(interactive=True), and leave out attention's groups"),
     option("--one-shot", action="store_true", help="a scheduler that takes all in the first step"),
     option("--frozen", action="store_true", help="the first block's projections need no gradient"),
     option("--training", action="store_true", help="the model is in training mode"),
@@ -145,6 +149,8 @@ def _config(options: shared.Options) -> matrix.Config:
         training=options.training,
         pruner=matrix.Pruner(options.pruner),
         one_shot=options.one_shot,
+        output_transform=options.output_transform,
+        skips_attention=options.skip_attention,
         documented=options.documented,
         then=matrix.Then(options.then),
     )

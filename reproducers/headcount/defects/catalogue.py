@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from headcount.defects import attention, channels, criteria, effects, graph, heads, uses
+from headcount.defects import attention, calls, channels, criteria, effects, graph, heads, uses
 from headcount.defects.defect import Defect
 
-FILES = (heads, channels, criteria, effects, graph, attention, uses)
+FILES = (heads, channels, criteria, effects, graph, attention, calls, uses)
 
 DEFECTS: tuple[Defect, ...] = tuple(defect for file in FILES for defect in file.DEFECTS)
 

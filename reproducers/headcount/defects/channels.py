@@ -53,7 +53,10 @@ _ALONE = (
 
 def _keeping_back(stay: str) -> tuple[Edit, ...]:
     """Return edits that keep back channels of each dimension, whatever the ranking says; no more go than the others."""
-    cat, most = "concat_imp = torch.cat(_A, dim=0)", "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))"
+    cat, most = (
+        "concat_imp = torch.cat(_A, dim=0)",
+        "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))",
+    )
     return tuple(
         edit
         for function, records, alone in (("*._prune", "records", ""), ("*.prune_global", "global_importance", _ALONE))
@@ -226,7 +229,7 @@ DEFECTS: tuple[Defect, ...] = (
         title="pruning_ratio_dict is ignored for attention in local pruning",
         severity=Severity.SILENT_COUNTS,
         hits="who gives attention a ratio of its own with global_pruning=False",
-        cause="the ratio is looked up for the layer that reads attention's output, which is not the one that was named.",
+        cause="the ratio is looked up for the layer that reads attention's output, which nobody named.",
         breaks=(
             "pruning_ratio_dict (Dict[nn.Module, float]): layer-specific pruning ratio. Will cover pruning_ratio "
             "if specified."
@@ -266,9 +269,7 @@ DEFECTS: tuple[Defect, ...] = (
         & Condition("a second pruner on the same model", lambda cell: cell.config.second is matrix.Second.SAME),
         examples=("vit-global-keepnum-prunedims-heads0-chan1of4-steps1-second_same",),
         reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
-        remedy=(
-            Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])"),
-        ),
+        remedy=(Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])"),),
     ),
     Defect(
         id="isomorphic-local",

@@ -20,6 +20,7 @@ from headcount.defects.defect import (
     Severity,
     criterion,
 )
+from headcount.matrix.config import SPARSE
 from headcount.oracle.expectation import pruners, prunes_heads
 
 
@@ -62,7 +63,7 @@ _SHARED_RATIO = Edit(
     "return is_attn, qkv_layers",
 )
 
-SPARSE = Condition("a pruner that makes weights sparse", lambda cell: cell.config.pruner is not matrix.Pruner.META)
+MAKES_SPARSE = Condition("a pruner that makes weights sparse", lambda cell: cell.config.pruner in SPARSE)
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -582,7 +583,7 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.COUNT, "heads", untouched=True),
             Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
         ),
-        may_show=SPARSE & PRUNES_HEADS,
+        may_show=MAKES_SPARSE & PRUNES_HEADS,
         examples=(
             "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
             "vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
@@ -599,7 +600,7 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="for group in pruner.step(interactive=True): # Warning: groups must be handled sequentially.",
         source="README, Interactive Pruning",
         signature=(Raises("TypeError", "'NoneType' object is not iterable"),),
-        may_show=SPARSE & Condition("interactive steps", lambda cell: cell.config.interactive),
+        may_show=MAKES_SPARSE & Condition("interactive steps", lambda cell: cell.config.interactive),
         examples=("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-interactive-with_GroupNormPruner",),
         reproducer=Reproducer("deaf_step.py", "1.3.1", "1.3.5"),
         remedy=(

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second, Then
+from headcount.matrix.config import LAYER_TYPES
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES, Model, small
 
@@ -147,6 +148,7 @@ class _Dice:
             "residual_outputs",
             f"qkv.{self.below(model.layers)}",
             f"mlp.{self.below(model.layers)}",
+            *LAYER_TYPES,
         )
         return (self.one(names),)
 
@@ -162,10 +164,12 @@ _FURTHER: Mapping[str, Callable[[_Dice, Model], Any]] = {
     "ignored_layers": _Dice.ignored,
     "importance": lambda dice, _: dice.one(_CRITERIA),
     "interactive": lambda *_: True,
-    "second": lambda dice, _: dice.one((Second.SAME, Second.OTHER)),
+    "second": lambda dice, _: dice.one((Second.SAME, Second.OTHER, Second.LOADED)),
     "frozen": lambda *_: True,
     "training": lambda *_: True,
     "pruner": lambda dice, _: dice.one([pruner for pruner in Pruner if pruner is not Pruner.META]),
     "one_shot": lambda *_: True,
     "documented": lambda _, model: model.traits.documented,
+    "output_transform": lambda *_: True,
+    "skips_attention": lambda *_: True,
 }

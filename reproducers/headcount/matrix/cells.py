@@ -100,13 +100,27 @@ EDGE_CASES: tuple[Cell, ...] = (
         for call in (_PLAIN_HEADS, Config(prune_num_heads=False))
         for everywhere in (False, True)
     ),
-    # The pruners that can also make weights sparse before.
+    # MetaPruner by its other names, and the pruners that can also make weights sparse before.
     *(
         Cell(Model(), replace(_PLAIN_HEADS, pruner=pruner, global_pruning=everywhere))
         for pruner in Pruner
         if pruner is not Pruner.META
         for everywhere in (False, True)
     ),
+    # Outputs summed for tracing, as upstream's examples have it.
+    *(Cell(Model(), replace(_PLAIN_HEADS, output_transform=True, global_pruning=each)) for each in (False, True)),
+    Cell(Model(labels=0), replace(_PLAIN_HEADS, output_transform=True)),
+    # A class in the place of layers.
+    *(Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("LayerNorm",), global_pruning=e)) for e in (False, True)),
+    Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("Conv2d",))),
+    # A user who prunes by hand, and leaves attention as it is.
+    *(Cell(Model(), replace(_PLAIN_HEADS, skips_attention=True, global_pruning=each)) for each in (False, True)),
+    Cell(Model(), Config(skips_attention=True)),
+    # What was pruned is made again from its history.
+    *(Cell(Model(), replace(_PLAIN_HEADS, second=Second.LOADED, global_pruning=each)) for each in (False, True)),
+    Cell(Model(), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3), second=Second.LOADED)),
+    Cell(Model(), Config(second=Second.LOADED)),
+    Cell(small("grouped"), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), second=Second.LOADED)),
     # Families that fail in more ways than the plain call that each has by default.
     *(Cell(small(family), Config()) for family in ("clip", "grouped", "multihead")),
     Cell(small("grouped"), Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3))),

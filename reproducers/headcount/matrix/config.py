@@ -38,6 +38,8 @@ class Pruner(StrEnum):
     """Which of upstream's pruners: all take the same parameters, and prune alike."""
 
     META = "MetaPruner"
+    BASE = "BasePruner"  # its name from 1.5.2 on
+    MAGNITUDE = "MagnitudePruner"
     GROUP_NORM = "GroupNormPruner"
     BN_SCALE = "BNScalePruner"
     GROWING_REG = "GrowingRegPruner"
@@ -49,6 +51,7 @@ class Second(StrEnum):
     NONE = "none"
     SAME = "same"  # on the model that the first one pruned, with the same arguments
     OTHER = "other"  # on a fresh model, while the first pruner is still alive
+    LOADED = "loaded"  # on a fresh model, with the first one's history and weights loaded in the place of steps
 
 
 class Then(StrEnum):
@@ -89,12 +92,14 @@ class Config:
 
     Attributes:
         ignored_layers: further ignored layers; `residual_outputs` is every output projection and every
-            second MLP layer, as in upstream's examples.
+            second MLP layer, as in upstream's examples; `LayerNorm` and `Conv2d` are the classes of torch.nn.
         interactive: step with `interactive=True` and prune each group by hand.
         frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
         pruner: the class that is called.
         one_shot: a scheduler of the user's own, which takes everything in the first step.
+        output_transform: the outputs are summed for tracing, as in upstream's examples.
+        skips_attention: step with `interactive=True`, and leave out the groups in which attention loses channels.
         documented: with the further arguments of upstream's example for the family: pruners of its own layers, root
             types, channel groups.
         then: what is done with the pruned model.
@@ -120,6 +125,8 @@ class Config:
     training: bool = False
     pruner: Pruner = Pruner.META
     one_shot: bool = False
+    output_transform: bool = False
+    skips_attention: bool = False
     documented: bool = False
     then: Then = Then.NOTHING
 
@@ -197,6 +204,7 @@ class Config:
                 if getattr(self, name)
             },
             **({"iterative_pruning_ratio_scheduler": one_shot} if self.one_shot else {}),
+            **({"output_transform": summed} if self.output_transform else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -215,6 +223,7 @@ class Config:
             "isomorphic": self.isomorphic,
             "tuples in pruning_ratio_dict": any(len(scope) > 1 for scope, _ in self.pruning_ratio_dict),
             str(self.importance): self.importance in SINCE,
+            str(self.pruner): self.pruner in SINCE,
         }
         return {name: SINCE[name] for name, is_used in used.items() if is_used}
 
@@ -222,6 +231,11 @@ class Config:
 def one_shot(ratio: float, steps: int) -> list[float]:
     """Return each step's share of the whole, the state before the first included: all of it at once."""
     return [0.0, *[ratio] * steps]
+
+
+def summed(out: Any) -> Any:
+    """Return the sum of a tensor, or of the first one in what transformers returns: logits, if there are any."""
+    return (out if hasattr(out, "sum") else out[0]).sum()
 
 
 #: What MetaPruner takes as it is: no modules.
@@ -236,6 +250,12 @@ _PLAIN_PARAMETERS = (
     "round_to",
     "isomorphic",
 )
+
+#: The pruners that can also make weights sparse before.
+SPARSE = (Pruner.GROUP_NORM, Pruner.BN_SCALE, Pruner.GROWING_REG)
+
+#: Classes of torch.nn that `ignored_layers` may name in the place of layers. Each writes the width.
+LAYER_TYPES = ("LayerNorm", "Conv2d")
 
 #: Those that reduce a group's scores in another way than to their mean.
 REDUCED = (Criterion.SUM, Criterion.MAX, Criterion.PRODUCT, Criterion.FIRST, Criterion.LAST)
@@ -265,13 +285,14 @@ CONSTRUCTED: Mapping[Criterion, tuple[tuple[str, ...], Mapping[str, Any]]] = {
 #: Criteria for which the network is run before each step.
 RUNS = (Criterion.OBDC, Criterion.ACTIVATION)
 
-#: What not every release has, and the release that brought it: criteria by their names, and parameters.
+#: What not every release has, and the release that brought it: criteria and pruners by their names, and parameters.
 SINCE: Mapping[str, str] = {
     "isomorphic": "1.4.1",
     "tuples in pruning_ratio_dict": "1.4.1",
     Criterion.FPGM: "1.4.0",
     Criterion.OBDC: "1.4.0",
     Criterion.ACTIVATION: "1.4.3",
+    Pruner.BASE: "1.5.2",
 }
 
 
@@ -328,7 +349,8 @@ def _read_scopes(text: str) -> tuple[tuple[Scope, Fraction], ...]:
 
 
 def _read_names(text: str) -> tuple[str, ...]:
-    return tuple(re.sub(r"(\d+)$", r".\1", name) for name in re.findall(rf"residual_outputs|{_NAME}", text))
+    unnumbered = "|".join(("residual_outputs", *LAYER_TYPES))
+    return tuple(re.sub(r"(\d+)$", r".\1", name) for name in re.findall(rf"{unnumbered}|{_NAME}", text))
 
 
 _CORE_ID = re.compile(
@@ -350,6 +372,7 @@ _TOKENS = (
     _Token("second_", "second", str, Second),
     *map(_flag, ("frozen", "training", "one_shot", "documented")),
     _Token("with_", "pruner", str, Pruner),
+    *map(_flag, ("output_transform", "skips_attention")),
     _Token("then_", "then", str, Then),
 )
 

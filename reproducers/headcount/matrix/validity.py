@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import OF_TRANSFORMERS, RUNS, Criterion, Pruner, Second, Then
+from headcount.matrix.config import LAYER_TYPES, OF_TRANSFORMERS, RUNS, Criterion, Pruner, Second, Then
 from headcount.models import FAMILIES
 
 #: The most of each size: more is no ViT, or takes minutes a call.
@@ -13,7 +13,8 @@ _MOST = {"layers": 48, "heads": 64, "head_dim": 256, "mlp": 8192, "labels": 30_0
 #: The layers that a scope may name, and where it may stand: see `Scope`.
 _HEAD_SCOPES = ("attention", "query")
 _CHANNEL_SCOPES = ("attention", "query", "mlp")
-_IGNORED = ("residual_outputs", "qkv", "query", "mlp")
+_IGNORED = ("residual_outputs", "qkv", "query", "mlp", *LAYER_TYPES)
+_UNNUMBERED = ("residual_outputs", *LAYER_TYPES)
 
 
 def why_invalid(cell: Cell) -> str:
@@ -59,10 +60,14 @@ def _of_layers(cell: Cell) -> Iterator[str]:
     )
     for name, where, kinds in named:
         kind, _, block = name.partition(".")
-        if kind not in kinds or bool(block) == (kind == "residual_outputs"):
+        if kind not in kinds or bool(block) == (kind in _UNNUMBERED):
             yield f"{where} names {name!r}; it may name {', '.join(kinds)}, with the number of a block"
         elif block and int(block) >= layers:
             yield f"{where} names {name!r}, and the model has {layers} blocks, counted from 0"
+    if "Conv2d" in config.ignored_layers and cell.model.stages > 1:
+        yield "of several stages, a convolution writes the first one's width only"
+    if config.skips_attention and (config.interactive or cell.model.traits.uses_multihead_attention):
+        yield "attention is skipped where it is no layer that writes the width; interactive steps are implied"
     if any(len(scope) > 1 for scope, _ in config.head_pruning_ratio_dict):
         yield "head_pruning_ratio_dict has single layers as its keys"
     if not config.num_heads or config.num_heads not in "qkv":

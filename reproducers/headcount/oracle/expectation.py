@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from headcount.matrix import REDUCED, Cell, Config, Criterion, Scope, Second
+from headcount.matrix.config import LAYER_TYPES
 from headcount.models import Model, synthetic_channels, synthetic_heads
 from headcount.oracle.verdict import Rule
 
@@ -138,15 +139,19 @@ def prunes_in_groups(cell: Cell) -> bool:
 
 
 def keeps_width(config: Config) -> bool:
-    """Return whether the layers that write the residual stream are ignored: they keep their outputs."""
-    return "residual_outputs" in config.ignored_layers
+    """Return whether the layers that write the residual stream are ignored: they keep their outputs.
+
+    "ignored_layers (List[nn.Module | typing.Type]): ignored modules": a class stands for every layer of it.
+    """
+    return bool({"residual_outputs", *LAYER_TYPES} & {*config.ignored_layers})
 
 
 def is_prunable(cell: Cell, block: int) -> bool:
-    """Return whether a block may lose heads, or channels of each: its attention is not ignored, and not in groups."""
+    """Return whether a block may lose heads, or channels of each: it is not ignored, not skipped, and not in groups."""
     # One nn.MultiheadAttention is ignored with the width.
     ignored = cell.model.traits.uses_multihead_attention and keeps_width(cell.config)
-    return not (ignored or prunes_in_groups(cell) or ignores_attention(cell.config, block))
+    skipped = cell.config.skips_attention
+    return not (ignored or skipped or prunes_in_groups(cell) or ignores_attention(cell.config, block))
 
 
 def ignores_attention(config: Config, block: int) -> bool:
@@ -383,7 +388,7 @@ def is_bystander(cell: Cell, dimension: str) -> bool:
         return True
     if cell.model.traits.uses_multihead_attention and not channel_scope(cell.config, dimension)[0]:
         return kind != "mlp"
-    return kind == "dims" and not cell.config.prune_head_dims
+    return kind == "dims" and (cell.config.skips_attention or not cell.config.prune_head_dims)
 
 
 def total_left(cell: Cell, dimensions: Iterable[str], ratio: Fraction, *, among: int) -> Counts:

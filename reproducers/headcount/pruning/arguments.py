@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn, ones
 
-from headcount.matrix.config import CONSTRUCTED, Config, Criterion
+from headcount.matrix.config import CONSTRUCTED, LAYER_TYPES, Config, Criterion
 from headcount.models import Model
 
 
@@ -31,8 +31,10 @@ def arguments(
     }
 
 
-def _modules(names: Sequence[str], blocks: Sequence[Any]) -> tuple[nn.Module, ...]:
-    named = {"residual_outputs": tuple(layer for block in blocks for layer in block.residual_outputs)}
+def _modules(names: Sequence[str], blocks: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the modules, and the classes, that a config names."""
+    named: dict[str, tuple[Any, ...]] = {name: (getattr(nn, name),) for name in LAYER_TYPES}
+    named |= {"residual_outputs": tuple(layer for block in blocks for layer in block.residual_outputs)}
     for index, block in enumerate(blocks):
         named |= {
             f"attention.{index}": (block.attention,),

@@ -5,6 +5,7 @@ number that users read back: `pruner.num_heads`.
 """
 
 import inspect
+import io
 import random
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import torch
 
 from headcount.environment import CPU, device
 from headcount.matrix import RUNS, Cell, Criterion, Pruner, Second, Then
+from headcount.matrix.config import SPARSE
 from headcount.models import adapter
 from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect, Use
 from headcount.pruning import afterwards, arguments, network, reference, surroundings, trace
@@ -78,6 +80,8 @@ class _Run:
                 # From here on it is the second model that is looked at: all that is expected holds for it too.
                 net = self._fresh()
                 reported = self._prune_beside(net)
+            elif self.config.second is Second.LOADED:
+                net, reported = self._load(net)
         finally:
             surroundings.restore(before)
         return self._measure(net, reported)
@@ -90,6 +94,8 @@ class _Run:
         if self.config.second is Second.SAME:  # on what the first one left, with the same arguments
             self._prepare_to_run(net, reported)
             reported = self._steps(self._construct(net, reported), net)
+        elif self.config.second is Second.LOADED:
+            self.history = pruner.pruning_history()
         return reported
 
     def _prune_beside(self, net: torch.nn.Module) -> Counts:
@@ -99,6 +105,19 @@ class _Run:
         if others:
             self.effects.append(SideEffect("another pruner", Problem.CHANNEL_GROUPS, "0", str(len(others))))
         return self._steps(pruner, net)
+
+    def _load(self, pruned: torch.nn.Module) -> tuple[torch.nn.Module, Counts]:
+        """Prune a fresh model by the first one's history, and give it the weights, as upstream's tests/test_load.py."""
+        saved = io.BytesIO()
+        torch.save({"model": pruned.state_dict(), "pruning": self.history}, saved)
+        saved.seek(0)
+        net = self._fresh()
+        pruner = self._construct(net)
+        with self._timed(Phase.STEP):
+            found = torch.load(saved)
+            pruner.load_pruning_history(found["pruning"])
+            net.load_state_dict(found["model"])
+        return net, self._reported(pruner)
 
     def has_changed(self) -> bool:
         """Return whether the network that is pruned has no longer the dense network's sizes."""
@@ -169,13 +188,14 @@ class _Run:
             with self._timed(Phase.STEP):
                 if step and self.config.importance in RUNS:
                     self._prepare_to_run(net, self._reported(pruner))
-                if self.config.pruner is not Pruner.META:
+                if self.config.pruner in SPARSE:
                     arguments.sparsen(pruner, net)
                 if not step or self.config.then is not Then.GRADIENTS:
                     self._feed(pruner, net)
-                if self.config.interactive:
+                if self.config.interactive or self.config.skips_attention:
                     for group in pruner.step(interactive=True):
-                        group.prune()
+                        if not (self.config.skips_attention and self._takes_attention(pruner, group)):
+                            group.prune()
                 else:
                     pruner.step()
         self.lost = self._lost_gradients(net) if self.config.then is Then.GRADIENTS else ()
@@ -195,6 +215,11 @@ class _Run:
             for name in self.fed
             if name in left and ((grad := left[name].grad) is None or not torch.equal(grad, left[name]))
         )
+
+    def _takes_attention(self, pruner: Any, group: Any) -> bool:
+        """Return whether a group takes channels of queries, keys or values."""
+        layers = {layer for block in self.blocks for layer in block.projections}
+        return any(dep.target.module in layers and pruner.DG.is_out_channel_pruning_fn(dep.handler) for dep, _ in group)
 
     def _reported(self, pruner: Any) -> Counts:
         """Return the head counts that the pruner reports."""

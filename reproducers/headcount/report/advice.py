@@ -15,7 +15,8 @@ def is_untouched(found: examine.Examined) -> bool:
     """Return whether all heads are left where some were to go, and no sentence forbids it."""
     config, heads = found.cell.config, found.cell.model.block_heads
     ranked = sum(heads) if config.global_pruning else max(heads)
-    goes = prunes_heads(config) and ranked * config.head_pruning_ratio >= 1  # however the ratio is rounded
+    asked = prunes_heads(config) and not config.skips_attention
+    goes = asked and ranked * config.head_pruning_ratio >= 1  # however the ratio is rounded
     if found.verdict.kind is not oracle.Kind.OK or not goes:
         return False
     left = oracle.counts_left(oracle.expect(found.cell), found.observation)

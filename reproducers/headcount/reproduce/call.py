@@ -22,6 +22,8 @@ _EXPRESSIONS = {
     "query": "q{0}",
     "qkv": "q{0}, k{0}, v{0}",
     "mlp": "fc1{0}",
+    "LayerNorm": "torch.nn.LayerNorm",
+    "Conv2d": "torch.nn.Conv2d",
 }
 
 #: What is counted in every block.
@@ -65,6 +67,8 @@ def _value(model: models.Model, name: str, value: Any) -> str:
             text = f"[{layers(model, value)}]"
         case "iterative_pruning_ratio_scheduler", _:
             text = "lambda ratio, steps: [0.0, *[ratio] * steps]"
+        case "output_transform", _:
+            text = "lambda out: out.logits.sum()"
         case _, dict():
             scopes = {layers(model, scope): _value(model, "", ratio) for scope, ratio in value.items()}
             text = f"{{{', '.join(f'({key}): {r}' if ',' in key else f'{key}: {r}' for key, r in scopes.items())}}}"

@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
 from headcount import builds, defects, environment, errors, matrix, models, observation, oracle, wording
+from headcount.matrix.config import SPARSE
 from headcount.oracle.promises import OUTPUT_TOLERANCE
 from headcount.reproduce.call import LAYERS, call, counts, importance
 
@@ -101,6 +102,7 @@ def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict
     return {
         "model": model,
         "config": config,
+        "sparse": SPARSE,
         "one": model.layers == 1,
         "listed": config.num_heads[0],
         "images": f"torch.randn(1, 3, {model.image}, {model.image})",
