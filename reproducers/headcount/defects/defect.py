@@ -171,7 +171,9 @@ PRUNES_HEAD_DIMS = Condition("head dims are pruned", lambda cell: cell.config.pr
 KEEPS_HEAD_DIMS = Condition("head dims are kept", lambda cell: not cell.config.prune_head_dims)
 PRUNES_CHANNELS = Condition(
     "channels are pruned",
-    lambda cell: max(cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values(), 0) > 0,
+    lambda cell: any(
+        ratio > 0 for ratio in (cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values())
+    ),
 )
 PRUNES_WIDTH = Condition(
     "the width is pruned", lambda cell: cell.config.pruning_ratio > 0 and not keeps_width(cell.config)

@@ -167,6 +167,22 @@ EDGE_CASES: tuple[Cell, ...] = (
     Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), importance=Criterion.TAYLOR, frozen=True)),
     # 32 channels of attention are a multiple of 8, and so are 16: four heads of four.
     Cell(Model(heads=4), Config(round_to=8)),
+    # Groups one by one, from a pruner that makes weights sparse.
+    Cell(Model(), replace(_PLAIN_HEADS, interactive=True, pruner=Pruner.GROUP_NORM)),
+    # Attention with a ratio of its own.
+    Cell(Model(), Config(pruning_ratio_dict=((("attention.0",), Fraction(1, 4)),))),
+    # A model that was pruned, whose attention is no longer as wide as what it writes to.
+    Cell(Model(), Config(global_pruning=True, pruning_ratio=Fraction(1, 4), second=Second.SAME)),
+    # A model one channel wide, and heads of two: a step has no head dim to take.
+    Cell(Model(heads=1, head_dim=1), Config(prune_head_dims=False)),
+    Cell(
+        Model(heads=16, head_dim=2),
+        Config(
+            prune_num_heads=True, head_pruning_ratio=Fraction(1, 4), pruning_ratio=Fraction(1, 4), iterative_steps=2
+        ),
+    ),
+    # One head from the start.
+    Cell(Model(heads=1), Config(prune_head_dims=False)),
     # A convolution inside of the model is pruned with its width; a bare model's width is its output's.
     *(
         Cell(small(family, bare=bare), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3)))
