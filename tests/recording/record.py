@@ -154,7 +154,10 @@ def _keep(
 def _explaining(
     where: tuple[str, Cell], verdict: Verdict, before: Token | None, known: Expectations | None
 ) -> tuple[Defect, ...]:
-    """Return the defects that match a failure. What is recorded of it, of the release or of the one before decides."""
+    """Return the defects that match a failure. What is recorded of it, of the release or of the one before decides.
+
+    A defect that is recorded nowhere is new: it may show anywhere.
+    """
     release, cell = where
     found = [defect for defect in DEFECTS if defect.looks_like(cell, verdict)]
     same = [defect for defect in found if before is not None and before.defect == defect.id]
@@ -162,7 +165,8 @@ def _explaining(
         return tuple(same)
     place = RELEASES.index(release)
     near = {release, RELEASES[max(place - 1, 0)]}
-    shown = [d for d in found if known is not None and near & set(known.releases.get(d.id, ()))]
+    shows = known.releases if known else {}
+    shown = [d for d in found if near & set(shows.get(d.id, near))]
     return ranked(shown or found)
 
 

@@ -269,6 +269,7 @@ DEFECTS: tuple[Defect, ...] = (
         & Condition("a second pruner on the same model", lambda cell: cell.config.second is matrix.Second.SAME),
         examples=("vit-global-keepnum-prunedims-heads0-chan1of4-steps1-second_same",),
         reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
+        over=("takes-all-channels", "float-channels"),
         remedy=(Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])"),),
     ),
     Defect(

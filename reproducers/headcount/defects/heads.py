@@ -582,6 +582,7 @@ DEFECTS: tuple[Defect, ...] = (
         signature=(
             Breaks(oracle.Problem.COUNT, "heads", untouched=True),
             Breaks(oracle.Problem.TOTAL, "heads", untouched=True),
+            Raises("AttributeError", "'generator' object has no attribute 'prune'"),
         ),
         may_show=MAKES_SPARSE & PRUNES_HEADS,
         examples=(

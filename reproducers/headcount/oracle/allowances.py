@@ -133,11 +133,18 @@ def _capped_total(cell: Cell, count: Count) -> Counts:
 
 def _heads_in_layer(cell: Cell, count: Count) -> Counts:
     """Return every count up to those with which a layer has lost its maximum, if each head loses as many as it may."""
-    size, most = cell.model.head_dim, cell.config.max_pruning_ratio
-    dims = min(kept_from(size, min(most, core.ALMOST_ALL), rounds=pruners(cell.config)))
-    heads = [cell.model.heads_of(int(name.partition(".")[2])) for name in count.dimensions]
-    left = sum(min(number, ceil(number * size * (1 - most) / dims)) for number in heads)
+    blocks = [int(name.partition(".")[2]) for name in count.dimensions]
+    left = sum(min(cell.model.heads_of(block), _heads_at_maximum(cell, block)) for block in blocks)
     return span({min(count.allowed), max(left, *count.allowed)}) if count.allowed != {count.dense} else frozenset()
+
+
+def _heads_at_maximum(cell: Cell, block: int) -> int:
+    """Return the heads with which a layer has lost its maximum of channels, if its heads have as few as they may."""
+    size, most = cell.model.head_dim, cell.config.max_pruning_ratio
+    ratio = core.channel_scope(cell.config, f"dims.{block}")[1]
+    ranked = core.is_ranked_together(cell.config, f"dims.{block}") and ratio > 0
+    dims = min(kept_from(size, min(most if ranked else min(ratio, most), core.ALMOST_ALL), rounds=pruners(cell.config)))
+    return ceil(cell.model.heads_of(block) * size * (1 - most) / dims)
 
 
 def _dims_in_layer(cell: Cell, count: Count) -> Counts:
