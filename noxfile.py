@@ -169,6 +169,14 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def explanations(session: nox.Session) -> None:
+    """Measure whether a cure can fail to explain: mistakes that no remedy mends, and remedies left out."""
+    install(session, TRANSFORMERS[0], "test")
+    beside = {"PYTHONPATH": os.pathsep.join(("tests", "tests/mutants"))}
+    session.run("python", "tests/explanations/measure.py", *session.posargs, env=run_environment() | beside)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Count the mistakes in the head pruning that the gate catches; -- --draws N --seed SEED, -- --help says more."""
     install(session, TRANSFORMERS[0], "test")

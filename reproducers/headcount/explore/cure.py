@@ -1,7 +1,7 @@
 """Explain failures by cures: the smallest set of remedies with which a call passes is what was wrong with it."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from headcount import builds, matrix, oracle
 from headcount.defects import Defect, column, defect, looks_like
@@ -16,9 +16,15 @@ Run = Callable[[dict[matrix.Cell, Chosen]], Iterator[tuple[Examined, Chosen]]]
 _DEEPEST = 6
 
 
-def cures(pool: Pool, build: builds.Overlay, failing: Sequence[Examined]) -> dict[matrix.Cell, Chosen]:
-    """Return cell -> the defects whose remedies make it pass, none of which can be left out. Others have none."""
-    fitting = {known.id: known for known in remedied(build)}
+def cures(
+    pool: Pool, build: builds.Overlay, failing: Sequence[Examined], without: Collection[str] = ()
+) -> dict[matrix.Cell, Chosen]:
+    """Return cell -> the defects whose remedies make it pass, none of which can be left out. Others have none.
+
+    Args:
+        without: defects whose remedies are not tried.
+    """
+    fitting = {known.id: known for known in remedied(build) if known.id not in without}
 
     def run(wanted: dict[matrix.Cell, Chosen]) -> Iterator[tuple[Examined, Chosen]]:
         for chosen, cells in _grouped(wanted):
