@@ -80,12 +80,13 @@ def _holds(mistakes: Sequence[Outcome], left_out: Sequence[Outcome]) -> bool:
     needed = sum(outcome.failing for outcome in left_out)
     missed = 1 - sum(outcome.cured for outcome in left_out) / max(needed, 1)
     wrong = sum(not outcome.crashes for outcome in mistakes)
+    mean = sum(shares) / len(shares)
     _print(
-        f"{len(mistakes)} mistakes, {wrong} of them without a crash: {sum(shares) / len(shares):.1%} of what they break "
-        f"is cured in the mean, {max(shares):.1%} at most\n"
-        f"{len(left_out)} remedies left out: {missed:.1%} of the {needed} calls that need one are unexplained without it"
+        f"{len(mistakes)} mistakes, {wrong} of them without a crash: "
+        f"of what they break, {mean:.1%} is cured in the mean, and {max(shares):.1%} at most\n"
+        f"{len(left_out)} remedies left out: of {needed} calls that need one, {missed:.1%} are unexplained without it"
     )
-    return sum(shares) / len(shares) <= MEAN and max(shares) <= MOST and missed >= MISSED
+    return mean <= MEAN and max(shares) <= MOST and missed >= MISSED
 
 
 def _halves(outcomes: Iterator[Outcome], number: int) -> Iterator[Outcome]:

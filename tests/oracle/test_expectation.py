@@ -135,6 +135,28 @@ def test_a_second_pruner_starts_from_what_is_left() -> None:
     assert [allowed(cell, f"heads.{block}") for block in (0, 1)] == [{2, 3}, {2, 3}]
 
 
+def test_a_second_pruner_starts_from_what_the_first_one_rounded() -> None:
+    """38 or 39 of 128 are rounded to 32 or 40, and 9 to 12 of those to 8 or 16."""
+    config = Config(pruning_ratio=Fraction(7, 10), round_to=8, second=Second.SAME)
+    assert allowed(Cell(Model(mlp=128), config), "mlp.0") == {8, 16}
+
+
+def test_a_maximum_may_hold_heads_back_where_dims_have_gone() -> None:
+    """Of 48 channels 36 must stay: 6 heads of 6, but with all dims 5 heads will do."""
+    config = replace(HEADS.config, prune_head_dims=True, max_pruning_ratio=Fraction(1, 4), iterative_steps=2)
+    assert max(allowed(Cell(Model(), config), "heads.0")) == 6
+    assert max(allowed(Cell(Model(), replace(config, pruning_ratio=Fraction(0))), "heads.0")) == 5
+
+
+def test_what_has_one_channel_may_be_left_out_of_a_total() -> None:
+    """Ten neurons and one: 1/2 of ten must go, or of eleven."""
+    config = Config(global_pruning=True, ignored_layers=("residual_outputs",), prune_head_dims=True)
+    totals = [
+        count for count in expect(Cell(Model(heads=3, head_dim=1, mlp=10), config)).counts if count.scope == "all"
+    ]
+    assert [count.dimensions for count in totals] == [("mlp.0", "mlp.1")]
+
+
 def test_a_ratio_of_its_own_leaves_the_total() -> None:
     own = ((("attention.0",), Fraction(2, 3)),)
     cell = replace(HEADS, config=replace(HEADS.config, global_pruning=True, head_pruning_ratio_dict=own))
