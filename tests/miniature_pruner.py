@@ -173,9 +173,10 @@ class MetaPruner:
         return self.history
 
     def load_pruning_history(self, history):
-        for chosen in history:
-            for group in self._groups(*chosen):
-                group.prune()
+        for heads, channels, pruned in history:
+            groups = self._groups(heads, channels)
+            for number in pruned:
+                groups[number].prune()
 
     def regularize(self, model, loss=None):
         """Sparse training changes gradients only."""
@@ -215,16 +216,19 @@ class MetaPruner:
 
     def _groups(self, heads, channels):
         """Attention's group, and that of all else, by what is chosen."""
-        self.history.append([heads, channels])
+        pruned = []
+        self.history.append([heads, channels, pruned])
         heads = dict(zip(self.blocks, heads, strict=True))
         dims, others = self._of_heads_and_others(heads)
         gone = {id(c): lost for c, lost in zip([*dims.values(), *others], channels, strict=True)}
 
         def attention():
+            pruned.append(0)
             for block in self.blocks if not self.joined else []:
                 self._prune_attention(block, heads[block], gone[id(dims[block])] if block in dims else [])
 
         def rest():
+            pruned.append(1)
             for channels in others:
                 self._prune(channels, gone[id(channels)])
             self._count()

@@ -601,7 +601,8 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="for group in pruner.step(interactive=True): # Warning: groups must be handled sequentially.",
         source="README, Interactive Pruning",
         signature=(Raises("TypeError", "'NoneType' object is not iterable"),),
-        may_show=MAKES_SPARSE & Condition("interactive steps", lambda cell: cell.config.interactive),
+        may_show=MAKES_SPARSE
+        & Condition("interactive steps", lambda cell: cell.config.interactive or cell.config.skips_attention),
         examples=("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-interactive-with_GroupNormPruner",),
         reproducer=Reproducer("deaf_step.py", "1.3.1", "1.3.5"),
         remedy=(

@@ -68,7 +68,7 @@ def synthetic_channels(model: Model) -> Mapping[str, tuple[float, ...]]:
     sizes |= {f"dims.{block}": model.head_dim for block in range(1 if shared else model.layers)}
     found = dict(zip(sizes, _dimensions(tuple(sizes.values())), strict=True))
     found |= {f"dims.{block}": found["dims.0"] for block in range(model.layers) if shared}
-    # A criterion that does not look into that layer ranks its heads by the width: each head's part of it is a little more.
+    # A criterion that does not look into that layer ranks its heads by the width: each head's part is a little larger.
     width = tuple(level * (1 + head / 100) for head in range(model.heads) for level in found["dims.0"])
     return found | ({"width": width} if shared else {})
 

@@ -153,6 +153,13 @@ def _dims_in_layer(cell: Cell, count: Count) -> Counts:
     return frozenset({min(max(count.allowed) + dims * (cell.model.head_dim - 1), count.dense)})
 
 
+def _dims_of_any(cell: Cell, count: Count) -> Counts:
+    """Return what may be left of any block's head dims, if this one's may go."""
+    if count.allowed == {count.dense}:
+        return frozenset()
+    return frozenset().union(*(own.allowed for own in core.promised(cell).counts if own.dimension == "dims"))
+
+
 def _nothing_or_all(cell: Cell, count: Count) -> Counts:
     """Return that none are left, one is, or all: only where a share of all is to go."""
     if count.dimension == "heads":
@@ -332,8 +339,9 @@ ALLOWANCES: tuple[Allowance, ...] = (
     Allowance(
         "multihead-layer",
         lambda cell: cell.model.traits.uses_multihead_attention,
-        "Upstream's torchvision example prunes nn.MultiheadAttention by channels, never by heads: they may stay.",
-        {"heads": _dense, "all heads": _dense},
+        "Upstream's torchvision example prunes nn.MultiheadAttention by channels, never by heads: they may stay. Its "
+        "channels are the width, which all blocks share: one with a ratio of its own may decide for all.",
+        {"heads": _dense, "all heads": _dense, "dims": _dims_of_any},
     ),
     Allowance(
         "groups-keep-dims",

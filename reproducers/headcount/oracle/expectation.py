@@ -316,16 +316,26 @@ def _rounded_dims(cell: Cell, block: int) -> Counts:
     that are left or with all.
     """
     config, size, heads = cell.config, cell.model.head_dim, cell.model.heads_of(block)
-    multiple = config.round_to or 1
     left = kept_from(heads, head_ratio(cell, block), rounds=pruners(config)) - {0}
-    pairs = [
-        (target, {d for d in range(1, size + 1) if count * d % multiple == 0 and count * abs(d - target) < multiple})
-        for count in {heads, *left}
+    targets = {
+        target
         for first in (_left_alone(config, f"dims.{block}", size) if pruners(config) > 1 else {size})
         for target in _left_alone(config, f"dims.{block}", first)
-    ]
-    # Where no multiple fits between all heads and none, a layer may stay as it is; so may one that loses nothing.
-    return frozenset().union(*(near if near and target != size else near | {size} for target, near in pairs))
+    }
+    found = (_near(target, size, count, config.round_to or 1) for count in {heads, *left} for target in targets)
+    return frozenset().union(*found)
+
+
+def _near(target: int, size: int, heads: int, multiple: int) -> Counts:
+    """Return dims next to a target, up or down, with which all heads together have a multiple of channels.
+
+    Where none is that near, it may be the nearest, or all; and all may stay where nothing is to go.
+    """
+    fitting = [dims for dims in range(1, size + 1) if heads * dims % multiple == 0]
+    near = {dims for dims in fitting if heads * abs(dims - target) < multiple}
+    least = min((abs(dims - target) for dims in fitting), default=0)
+    nearest = {dims for dims in fitting if abs(dims - target) == least}
+    return frozenset(near if near and target != size else near | nearest | {size})
 
 
 def channel_scope(config: Config, dimension: str) -> tuple[Scope, Fraction]:
