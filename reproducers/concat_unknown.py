@@ -2,10 +2,9 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""Torch-Pruning 1.6.1: TypeError at construct in dependency.index_mapping.update_concat_index_mapping:
-unsupported operand type(s) for +: 'int' and 'NoneType'.
+"""The graph is not built where a part of a concatenation has channels that nobody can tell.
 
-No known defect explains it.
+Shows in 1.5.3 to 1.6.1, the newest release; not reported upstream.
 """
 
 import sys

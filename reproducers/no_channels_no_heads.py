@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""With pruning_ratio=0 no head is pruned, silently.
+"""With pruning_ratio=0 no head is pruned, silently, nor in a step without head dims to prune.
 
 Shows in 1.3.0 and in 1.4.1 (global pruning only) to 1.6.1, the newest release; not reported upstream.
 """

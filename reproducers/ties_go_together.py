@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""Global pruning takes every head that ties with the last one to go, in all layers.
+"""Global pruning takes every head and channel that ties with the last one to go, in all layers.
 
 Shows in 1.3.0 to 1.6.1, the newest release; not reported upstream.
 """

@@ -151,7 +151,7 @@ def test_synthetic_ranking_survives_the_layers_means() -> None:
         mean = [sum(row) / len(row) for row in importance]
         assert all(abs(value - 1) < 1e-9 for value in mean)
         raw = sorted(keys, key=lambda key: importance[key[0]][key[1]])
-        if not model.full_size:
+        if not model.full_size and model.heads > 1:  # a single head never goes
             scaled = [importance[layer][head] for layer, head in raw]
             assert min(b / a for a, b in pairwise(scaled)) > 1.004, "too close for floats and noise"
             lowest = [layer for layer, _ in raw[: len(raw) // 3]]

@@ -225,7 +225,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
     ),
     Defect(
-        id="channel-dict-attention",
+        id="attention-dict",
         title="pruning_ratio_dict is ignored for attention in local pruning",
         severity=Severity.SILENT_COUNTS,
         hits="who gives attention a ratio of its own with global_pruning=False",
@@ -244,8 +244,8 @@ DEFECTS: tuple[Defect, ...] = (
                 not name.startswith("mlp") for scope, _ in cell.config.pruning_ratio_dict for name in scope
             ),
         ),
-        examples=("vit-local-keepnum-prunedims-heads0-chan1of2-steps1-chandict_attention0_1of4",),
-        reproducer=Reproducer("channel_dict_attention.py", "1.4.0", "1.4.1"),
+        examples=("vit-local-keepnum-prunedims-heads0-chan1of2-steps1-chandict_query0_1of4",),
+        reproducer=Reproducer("attention_dict.py", "1.4.0", "1.4.1"),
         remedy=(
             Edit(
                 "*.prune_local",
@@ -264,10 +264,10 @@ DEFECTS: tuple[Defect, ...] = (
         cause="the channels there are at first are those that attention's output projection writes, not reads.",
         breaks="pruning_ratio (float): global channel sparisty.",
         source="MetaPruner's docstring",
-        signature=(Breaks(Problem.TOTAL), Breaks(Problem.COUNT)),
+        signature=(Breaks(Problem.TOTAL),),
         may_show=GLOBAL
         & Condition("a second pruner on the same model", lambda cell: cell.config.second is matrix.Second.SAME),
-        examples=("vit-global-keepnum-prunedims-heads0-chan1of4-steps1-second_same",),
+        examples=("vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_residual_outputs-second_same",),
         reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
         over=("takes-all-channels", "float-channels"),
         remedy=(Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])"),),

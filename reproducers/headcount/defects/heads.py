@@ -165,7 +165,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="no-channels-no-heads",
-        title="with pruning_ratio=0 no head is pruned, silently; nor in any step that has no head dim to prune",
+        title="with pruning_ratio=0 no head is pruned, silently, nor in a step without head dims to prune",
         severity=Severity.SILENT_COUNTS,
         hits="everyone who prunes heads and no channels, or few channels in several steps",
         cause="heads are pruned inside the loop over channels to prune, which is skipped where there are none.",

@@ -170,9 +170,12 @@ EDGE_CASES: tuple[Cell, ...] = (
     # Groups one by one, from a pruner that makes weights sparse.
     Cell(Model(), replace(_PLAIN_HEADS, interactive=True, pruner=Pruner.GROUP_NORM)),
     # Attention with a ratio of its own.
-    Cell(Model(), Config(pruning_ratio_dict=((("attention.0",), Fraction(1, 4)),))),
+    Cell(Model(), Config(pruning_ratio_dict=((("query.0",), Fraction(1, 4)),))),
     # A model that was pruned, whose attention is no longer as wide as what it writes to.
-    Cell(Model(), Config(global_pruning=True, pruning_ratio=Fraction(1, 4), second=Second.SAME)),
+    Cell(
+        Model(),
+        replace(_PLAIN_HEADS, global_pruning=True, ignored_layers=("residual_outputs",), second=Second.SAME),
+    ),
     # A model one channel wide, and heads of two: a step has no head dim to take.
     Cell(Model(heads=1, head_dim=1), Config(prune_head_dims=False)),
     Cell(
