@@ -160,6 +160,15 @@ def _dims_of_any(cell: Cell, count: Count) -> Counts:
     return frozenset().union(*(own.allowed for own in core.promised(cell).counts if own.dimension == "dims"))
 
 
+def _frozen_stay(cell: Cell, count: Count) -> Counts:
+    """Return the dense count of the first block's heads and dims, and totals to which they come on top."""
+    frozen = {"heads.0": cell.model.heads_of(0), "dims.0": cell.model.head_dim}
+    more = sum(frozen.get(name, 0) for name in count.dimensions)
+    if not more or count.allowed == {count.dense}:
+        return frozenset()
+    return frozenset({min(max(count.allowed) + more, count.dense)}) if count.scope else _dense(cell, count)
+
+
 def _nothing_or_all(cell: Cell, count: Count) -> Counts:
     """Return that none are left, one is, or all: only where a share of all is to go."""
     if count.dimension == "heads":
@@ -184,6 +193,13 @@ def _named_with_attention(cell: Cell, count: Count) -> Counts:
     ratios = [ratio for scope, ratio in cell.config.pruning_ratio_dict if _names_attention(scope)]
     found = (kept_from(count.dense, min(r, cell.config.max_pruning_ratio), rounds=pruners(cell.config)) for r in ratios)
     return core.rounded(frozenset().union(*found), count.dense, cell.config.round_to)
+
+
+def _ranked_with_output(cell: Cell, count: Count) -> Counts:
+    """Return any count, of the block whose attention is named: its dims may be ranked with its output, the width."""
+    named = any(f"attention.{count.block}" in scope for scope, _ in cell.config.pruning_ratio_dict)
+    ranked = named and cell.config.global_pruning and not core.keeps_width(cell.config)
+    return span({1, count.dense}) if ranked and count.allowed != {count.dense} else frozenset()
 
 
 def _with_or_without_width(cell: Cell, count: Count) -> Counts:
@@ -283,6 +299,12 @@ ALLOWANCES: tuple[Allowance, ...] = (
         may_leave=True,
     ),
     Allowance(
+        "nothing-to-rank-by",
+        lambda cell: cell.config.importance is Criterion.OBDC and cell.config.frozen,
+        "OBDC scores by gradients, and what is frozen has none. No sentence says what happens then: it may stay.",
+        {name: _frozen_stay for name in ("heads", "dims", "all heads", "all channels")},
+    ),
+    Allowance(
         "whole-groups",
         lambda cell: cell.model.traits.queries_per_kv > 1,
         "Heads of queries that read one head of keys and values are repeats of it, and as many of each must go. So the "
@@ -315,8 +337,8 @@ ALLOWANCES: tuple[Allowance, ...] = (
         "attention-with-output",
         lambda cell: any(_names_attention(scope) for scope, _ in cell.config.pruning_ratio_dict),
         "A module with a ratio of its own may hold the output projection, which writes the width. No sentence says "
-        "whose ratio the width follows then.",
-        {"width": _named_with_attention, "all channels": _with_or_without_width},
+        "whose ratio the width follows then, nor whether global pruning ranks both together.",
+        {"width": _named_with_attention, "dims": _ranked_with_output, "all channels": _with_or_without_width},
     ),
     Allowance(
         "tuple-alone",
