@@ -302,7 +302,7 @@ ALLOWANCES: tuple[Allowance, ...] = (
         "nothing-to-rank-by",
         lambda cell: cell.config.importance is Criterion.OBDC and cell.config.frozen,
         "OBDC scores by gradients, and what is frozen has none. No sentence says what happens then: it may stay.",
-        {name: _frozen_stay for name in ("heads", "dims", "all heads", "all channels")},
+        dict.fromkeys(("heads", "dims", "all heads", "all channels"), _frozen_stay),
     ),
     Allowance(
         "whole-groups",
