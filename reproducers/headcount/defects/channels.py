@@ -33,13 +33,12 @@ def _kept_back(records: str, stay: str, alone: str) -> str:
         "seen = self.__dict__.setdefault('seen', {}).setdefault(locals().get('scope_name'), {})\n"
         f"for number, one in enumerate({records}):\n"
         "    first = seen.setdefault(one[0][0].dep.target.module, (len(one[-1]), one[0]))[0]\n"
-        f"    best = one[-1].argsort().argsort() >= len(one[-1]) - {stay}\n"
-        f"    {records}[number] = (*one[:-1], torch.where(best, 1e30, one[-1]))\n"
-        f"ranked, spent = [one[0][0].dep.target.module for one in {records}], 0\n"
-        f"for module, one in [(module, one) for module, (_, one) in seen.items() if module not in ranked{alone}]:\n"
-        "    is_out = self.DG.is_out_channel_pruning_fn(one[0].dep.handler)\n"
-        "    size = self.DG.get_out_channels(module) if is_out else self.DG.get_in_channels(module)\n"
-        "    spent += size // self._get_channel_groups(one)\n"
+        f"    {records}[number] = (*one[:-1], torch.where("
+        f"one[-1].argsort().argsort() >= len(one[-1]) - {stay}, 1e30, one[-1]))\n"
+        "spent = sum((self.DG.get_out_channels(module) if self.DG.is_out_channel_pruning_fn(one[0].dep.handler)"
+        " else self.DG.get_in_channels(module)) // self._get_channel_groups(one)"
+        " for module, (_, one) in seen.items()"
+        f" if module not in [it[0][0].dep.target.module for it in {records}]{alone})\n"
         "concat_imp = torch.cat(_A, dim=0)"
     )
 
@@ -141,10 +140,10 @@ DEFECTS: tuple[Defect, ...] = (
                 Edit(
                     function,
                     "n_heads_removed = len(concat_head_imp) - _A",
-                    f"ranked = [layer for layers, _ in {scope}.values() for layer in layers]\n"
-                    "others = [self.num_heads[layer] for layer in self.num_heads if layer not in ranked\n"
-                    "          and layer not in self.head_pruning_ratio_dict]\n"
-                    f"spent = sum(others) * len({scope}) // len(ranked)\n"
+                    "spent = sum(self.num_heads[layer] for layer in self.num_heads"
+                    f" if layer not in [layer for layers, _ in {scope}.values() for layer in layers]"
+                    " and layer not in self.head_pruning_ratio_dict)"
+                    f" * len({scope}) // sum(len(layers) for layers, _ in {scope}.values())\n"
                     f"n_heads_removed = len(concat_head_imp) - max(_A - spent, len({scope}))",
                 )
                 for function, scope in (

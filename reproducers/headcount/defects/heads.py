@@ -57,9 +57,8 @@ def _has_single_head(cell: matrix.Cell) -> bool:
 _SHARED_RATIO = Edit(
     "*._is_att*_group",
     "return is_attn, qkv_layers",
-    "named = [dep.target.module for dep, _ in group if dep.target.module in self.head_pruning_ratio_dict]\n"
-    "for layer in qkv_layers if named else []:\n"
-    "    self.head_pruning_ratio_dict.setdefault(layer, self.head_pruning_ratio_dict[named[0]])\n"
+    "named = [dep.target.module for dep, _ in group if dep.target.module in self.head_pruning_ratio_dict][:1]\n"
+    "self.head_pruning_ratio_dict.update({k: self.head_pruning_ratio_dict[m] for m in named for k in qkv_layers})\n"
     "return is_attn, qkv_layers",
 )
 
@@ -539,8 +538,8 @@ DEFECTS: tuple[Defect, ...] = (
                 "head_pruning_indices = _A.nonzero().view(-1)",
                 "if group in own:\n"
                 "    first = max(self.init_num_heads[layer] for layer in qkv_layers)\n"
-                "    left = first - int(round(self.get_target_head_pruning_ratio(qkv_layers[0]) * first, 9))\n"
-                "    head_pruning_indices = head_imp.argsort()[:-max(left, 1)]\n"
+                "    head_pruning_indices = head_imp.argsort()[: -max("
+                "first - int(round(self.get_target_head_pruning_ratio(qkv_layers[0]) * first, 9)), 1)]\n"
                 "else:\n"
                 "    head_pruning_indices = _A.nonzero().view(-1)",
             ),
@@ -610,13 +609,11 @@ DEFECTS: tuple[Defect, ...] = (
                 "*Pruner.step",
                 "super(_A, self).step(interactive=interactive)",
                 "if interactive:\n"
-                "    def pruned(groups):\n"
-                "        yield from groups\n"
-                "        kinds = {'root_module_types': self.root_module_types, 'ignored_layers': self.ignored_layers}\n"
-                "        self._groups = list(self.DG.get_all_groups(**kinds))\n"
-                "        reg = getattr(self, 'base_reg', 0)\n"
-                "        self.group_reg = {one: torch.ones(len(one[0].idxs)) * reg for one in self._groups}\n"
-                "    return pruned(super(_A, self).step(interactive=True))\n"
+                "    later = (setattr(self, '_groups', list(self.DG.get_all_groups("
+                "root_module_types=self.root_module_types, ignored_layers=self.ignored_layers))) or "
+                "setattr(self, 'group_reg', {one: torch.ones(len(one[0].idxs)) * getattr(self, 'base_reg', 0) "
+                "for one in self._groups}) for _ in [0])\n"
+                "    return (one for part in (super(_A, self).step(interactive=True), later) for one in part if one)\n"
                 "super(_A, self).step(interactive=interactive)",
             ),
         ),

@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from headcount.environment import device
+from headcount.environment import CPU, device
 from headcount.matrix import Then
 from headcount.models import Model, adapter
 from headcount.observation import Failure, Phase, Problem, Use
@@ -135,7 +135,7 @@ def _train(whole: Network) -> Iterator[Tensor | str]:
 
 
 def _save(whole: Network) -> Iterator[Tensor | str]:
-    yield whole.output(_written_and_read(whole.net))
+    yield whole.output(_written_and_read(whole.net).to(device()))
 
 
 def _state_dict(whole: Network) -> Iterator[Tensor | str]:
@@ -152,7 +152,7 @@ def _tp_state_dict(whole: Network) -> Iterator[Tensor | str]:
     state = _written_and_read(pruning.state_dict(whole.net))
     fresh = network.copied(whole.model).to(device())
     pruning.load_state_dict(fresh, state_dict=state)
-    yield whole.output(fresh)
+    yield whole.output(fresh.to(device()))
 
 
 def _save_pretrained(whole: Network) -> Iterator[Tensor | str]:
@@ -224,11 +224,11 @@ _PROBLEMS = {Then.TRAIN: Problem.NO_GRADIENT, Then.SAVE_PRETRAINED: Problem.NOT_
 
 
 def _written_and_read(item: Any) -> Any:
-    """Return what torch.save writes of it and torch.load reads, as README has it for PyTorch 2.6 and later."""
+    """Return what torch.save writes and torch.load reads, to the CPU, as README has it for PyTorch 2.6 and later."""
     file = io.BytesIO()
     torch.save(item, file)
     file.seek(0)
-    return torch.load(file, weights_only=False)
+    return torch.load(file, weights_only=False, map_location=CPU)
 
 
 def _content(tensor: Tensor) -> tuple[tuple[int, ...], bytes]:

@@ -114,7 +114,7 @@ class _Run:
         net = self._fresh()
         pruner = self._construct(net)
         with self._timed(Phase.STEP):
-            found = torch.load(saved)
+            found = torch.load(saved, map_location=CPU)
             pruner.load_pruning_history(found["pruning"])
             net.load_state_dict(found["model"])
         return net, self._reported(pruner)
