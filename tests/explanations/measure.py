@@ -24,7 +24,7 @@ from headcount.explore.cure import cures
 from headcount.matrix import Cell
 from mutants import TARGETS
 
-#: The largest share of a mistake's failures that may be cured: in the mean, and of one mistake.
+#: The largest share of calls that a mistake breaks and a remedy cures: in the mean, and of one mistake.
 MEAN, MOST = 0.03, 0.1
 
 #: The smallest share of calls that must be unexplained without a remedy that they need.
@@ -36,17 +36,18 @@ _FIRST = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of calls: how many fail that were fine, and how many of them are cured all the same."""
+    """What became of calls: how many were run, fail that were fine, and are cured all the same."""
 
     name: str
+    ran: int
     failing: int
     cured: int
     crashes: bool
 
     @property
     def share(self) -> float:
-        """The share that is cured."""
-        return self.cured / self.failing
+        """The share of the calls that is explained and should not be."""
+        return self.cured / self.ran
 
 
 def main() -> int:
@@ -83,7 +84,9 @@ def _holds(mistakes: Sequence[Outcome], left_out: Sequence[Outcome]) -> bool:
     mean = sum(shares) / len(shares)
     _print(
         f"{len(mistakes)} mistakes, {wrong} of them without a crash: "
-        f"of what they break, {mean:.1%} is cured in the mean, and {max(shares):.1%} at most\n"
+        f"{mean:.1%} of the calls are broken and cured in the mean, {max(shares):.1%} at most; "
+        f"of the {sum(outcome.failing for outcome in mistakes)} that are broken, "
+        f"{sum(outcome.cured for outcome in mistakes)} are cured\n"
         f"{len(left_out)} remedies left out: of {needed} calls that need one, {missed:.1%} are unexplained without it"
     )
     return mean <= MEAN and max(shares) <= MOST and missed >= MISSED
@@ -116,7 +119,7 @@ def _mistaken(pool: Pool, base: builds.Overlay, fine: Sequence[Cell], seed: int)
         failing = [found for found in pool.examine(build, fine, recall=True) if found.verdict.is_failure]
         if failing:
             cured = cures(pool, build, failing)
-            yield Outcome(mutant.id, len(failing), len(cured), all(_crashes(found) for found in failing))
+            yield Outcome(mutant.id, len(fine), len(failing), len(cured), all(_crashes(found) for found in failing))
 
 
 def _crashes(found: Examined) -> bool:
@@ -128,7 +131,8 @@ def _left_out(pool: Pool, base: builds.Overlay, failing: Sequence[Examined]) -> 
     needed = cures(pool, base, failing)
     for name in sorted(frozenset().union(*needed.values())):
         needing = [found for found in failing if name in needed.get(found.cell, ())]
-        yield Outcome(name, len(needing), len(cures(pool, base, needing, without=(name,))), crashes=False)
+        cured = cures(pool, base, needing, without=(name,))
+        yield Outcome(name, len(failing), len(needing), len(cured), crashes=False)
 
 
 def _touched(base: builds.Overlay) -> Mapping[str, set[int]]:
