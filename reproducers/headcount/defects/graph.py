@@ -358,7 +358,7 @@ DEFECTS: tuple[Defect, ...] = (
             lambda cell: cell.model.width == 1 or cell.config.second is matrix.Second.SAME,
         ),
         examples=("vit1h1d-local-keepnum-keepdims-heads0-chan1of2-steps1",),
-        reproducer=Reproducer("concat_unknown.py", "1.6.1", "1.5.3"),
+        reproducer=Reproducer("concat_unknown.py", "1.6.1", "1.5.2"),
         remedy=(
             Edit(
                 "*update_concat_index_mapping",
