@@ -32,9 +32,9 @@ them. A call that fails is explained if the remedy of a known defect cures it. W
 shrunk to the smallest call of each kind, with a file that shows it and an entry for the catalogue to fill in.
 The same call again goes on where it was interrupted: what was run is kept.""",
     exit_codes="""exit codes: 0 all is explained; 1 something is not; 2 the call was wrong; 3 some calls cannot be
-tested; 4 the set-up failed; 130 interrupted, after what was found by then is told.
-With --against: 0 nothing is worse than with BASE, 1 a call fails that was fine, or breaks another promise besides,
-3 one of the two cannot be tested, in some of the calls at least.""",
+tested; 4 the set-up failed; 130 interrupted: what was found so far is printed.
+With --against: 0 no call is worse than with BASE; 1 some call is worse: it was fine and fails, or it breaks a promise
+that it kept; 3 some calls cannot be tested on one of the two builds.""",
 )
 
 
@@ -91,7 +91,7 @@ def _explained(
         shared.out("\n" + exploration.kind(number, found, build.label))
         try:
             shared.write_new(Path(f"{path}-{number}-entry.txt"), exploration.entry(found))
-        except errors.HeadcountError as error:  # the other kinds are told all the same
+        except errors.HeadcountError as error:  # go on with the other kinds, and raise it at the end
             unwritten = error
     shared.out(f"\nrows: {path}.jsonl")
     if unwritten:

@@ -52,10 +52,8 @@ _ALONE = (
 
 def _keeping_back(stay: str) -> tuple[Edit, ...]:
     """Return edits that keep back channels of each dimension, whatever the ranking says; no more go than the others."""
-    cat, most = (
-        "concat_imp = torch.cat(_A, dim=0)",
-        "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))",
-    )
+    cat = "concat_imp = torch.cat(_A, dim=0)"
+    most = "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))"
     return tuple(
         edit
         for function, records, alone in (("*._prune", "records", ""), ("*.prune_global", "global_importance", _ALONE))
@@ -85,8 +83,8 @@ _BOUNDED = (
 
 def _no_float(cell: matrix.Cell) -> bool:
     """Return whether some ratio of channels is no float, as 4/5 is none."""
-    ratios = (cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values())
-    return any(Fraction(float(ratio)) != ratio for ratio in (*ratios, cell.config.max_pruning_ratio))
+    ratios = (*cell.config.channel_ratios, cell.config.max_pruning_ratio)
+    return any(Fraction(float(ratio)) != ratio for ratio in ratios)
 
 
 #: Rounds the dims that go, of each head, so that the channels of all heads that are left come near to a multiple.
@@ -108,7 +106,7 @@ _ROUNDED = "self._round_to(_A, _B, _C)"
 
 def _loses_all(cell: matrix.Cell) -> bool:
     """Return whether a dimension may have to lose all its channels, by its own ratio or by a ranking of several."""
-    ratio = max([cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values()])
+    ratio = max(cell.config.channel_ratios)
     ranked = cell.config.global_pruning or cell.config.isomorphic
     return ranked or any(size * (1 - ratio) ** pruners(cell.config) <= 1 for size in rankable(cell).values())
 

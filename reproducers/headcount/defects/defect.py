@@ -169,12 +169,7 @@ GLOBAL = Condition("global pruning", lambda cell: cell.config.global_pruning)
 PRUNES_HEADS = Condition("heads are pruned", lambda cell: prunes_heads(cell.config))
 PRUNES_HEAD_DIMS = Condition("head dims are pruned", lambda cell: cell.config.prune_head_dims)
 KEEPS_HEAD_DIMS = Condition("head dims are kept", lambda cell: not cell.config.prune_head_dims)
-PRUNES_CHANNELS = Condition(
-    "channels are pruned",
-    lambda cell: any(
-        ratio > 0 for ratio in (cell.config.pruning_ratio, *dict(cell.config.pruning_ratio_dict).values())
-    ),
-)
+PRUNES_CHANNELS = Condition("channels are pruned", lambda cell: max(cell.config.channel_ratios) > 0)
 PRUNES_WIDTH = Condition(
     "the width is pruned", lambda cell: cell.config.pruning_ratio > 0 and not keeps_width(cell.config)
 )

@@ -1,6 +1,5 @@
 """Known defects: how many heads go, and when."""
 
-from fractions import Fraction
 from math import ceil, floor
 
 from headcount import matrix, oracle
@@ -29,23 +28,18 @@ def _floats_miss(cell: matrix.Cell) -> bool:
     counts = (*cell.model.block_heads, sum(cell.model.block_heads))
     shares = [
         share
-        for ratio in _head_ratios(cell)
+        for ratio in cell.config.head_ratios
         for share in ((ratio, float(ratio)), (1 - ratio, float(1 - ratio)), (1 - ratio, 1 - float(ratio)))
     ]
     products = ((count * exact, count * close) for count in counts for exact, close in shares)
     return any(rounding(exact) != rounding(close) for exact, close in products for rounding in (floor, ceil))
 
 
-def _head_ratios(cell: matrix.Cell) -> set[Fraction]:
-    return {cell.config.head_pruning_ratio, *dict(cell.config.head_pruning_ratio_dict).values()}
-
-
 def _has_idle_dims(cell: matrix.Cell) -> bool:
     """Return whether a step may have no channel of a head to prune: none at all, no whole one, or the last one."""
     config = cell.config
-    ratios = (config.pruning_ratio, *dict(config.pruning_ratio_dict).values())
-    takes_all = config.isomorphic or cell.model.head_dim * (1 - max(ratios)) ** pruners(config) < 1
-    return min(ratios) == 0 or config.iterative_steps > 1 or takes_all
+    takes_all = config.isomorphic or cell.model.head_dim * (1 - max(config.channel_ratios)) ** pruners(config) < 1
+    return min(config.channel_ratios) == 0 or config.iterative_steps > 1 or takes_all
 
 
 def _has_single_head(cell: matrix.Cell) -> bool:
@@ -322,7 +316,7 @@ DEFECTS: tuple[Defect, ...] = (
         & PRUNES_HEADS
         & Condition(
             "less than one head should be left",
-            lambda cell: cell.model.heads * (1 - max(_head_ratios(cell))) ** pruners(cell.config) < 1,
+            lambda cell: cell.model.heads * (1 - max(cell.config.head_ratios)) ** pruners(cell.config) < 1,
         ),
         examples=(
             "vit-local-prunenum-keepdims-heads9of10-chan0-steps1",

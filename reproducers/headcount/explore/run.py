@@ -102,7 +102,7 @@ class Difference:
 
     @property
     def is_worse(self) -> bool:
-        """Whether a call fails that was fine, or breaks a promise besides those that it broke before."""
+        """Whether the call is worse: it was fine and fails now, or it breaks a promise that it kept before."""
         before, after = self.before, self.after
         if not after.verdict.is_failure or before.verdict.kind is oracle.Kind.UNTESTABLE:
             return False

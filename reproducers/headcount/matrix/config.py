@@ -185,6 +185,16 @@ class Config:
         given = ((token, getattr(self, token.field)) for token in _TOKENS)
         return tuple(t.begins + t.write(value) for t, value in given if value != getattr(Config, t.field))
 
+    @property
+    def head_ratios(self) -> tuple[Fraction, ...]:
+        """The ratio of heads for all layers, and those of single ones."""
+        return (self.head_pruning_ratio, *dict(self.head_pruning_ratio_dict).values())
+
+    @property
+    def channel_ratios(self) -> tuple[Fraction, ...]:
+        """The ratio of channels for all layers, and those of single ones and of several together."""
+        return (self.pruning_ratio, *dict(self.pruning_ratio_dict).values())
+
     def departures(self) -> dict[str, Any]:
         """Return MetaPruner's own parameters that take no modules, where they differ from its defaults."""
         return {name: getattr(self, name) for name in _PLAIN_PARAMETERS if getattr(self, name) != getattr(Config, name)}

@@ -126,15 +126,14 @@ def _capped_heads(cell: Cell, count: Count) -> Counts:
 def _capped_total(cell: Cell, count: Count) -> Counts:
     """Return the totals by the maximum ratio, of all heads together or of each block."""
     ratio, rounds = min(cell.config.head_pruning_ratio, cell.config.max_pruning_ratio), pruners(cell.config)
-    heads = (cell.model.heads_of(int(name.partition(".")[2])) for name in count.dimensions)
+    heads = (cell.model.heads_of(block) for block in count.blocks)
     each = sum(max(kept_from(number, ratio, rounds=rounds)) for number in heads)
     return kept_from(count.dense, ratio, len(count.dimensions), rounds) | {each}
 
 
 def _heads_in_layer(cell: Cell, count: Count) -> Counts:
     """Return every count up to those with which a layer has lost its maximum, if each head loses as many as it may."""
-    blocks = [int(name.partition(".")[2]) for name in count.dimensions]
-    left = sum(min(cell.model.heads_of(block), _heads_at_maximum(cell, block)) for block in blocks)
+    left = sum(min(cell.model.heads_of(block), _heads_at_maximum(cell, block)) for block in count.blocks)
     return span({min(count.allowed), max(left, *count.allowed)}) if count.allowed != {count.dense} else frozenset()
 
 
@@ -275,7 +274,7 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "all-heads",
-        lambda cell: max([cell.config.head_pruning_ratio, *dict(cell.config.head_pruning_ratio_dict).values()]) >= 1,
+        lambda cell: max(cell.config.head_ratios) >= 1,
         'A ratio of 1 takes all heads. check_pruning_group should "avoid over-pruning, i.e., channels=0": none may '
         "go, or one may stay.",
         {"heads": _nothing_or_all, "all heads": _dense},

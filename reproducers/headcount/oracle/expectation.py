@@ -44,7 +44,12 @@ class Count:
     @property
     def block(self) -> int:
         """The block, or the stage, that a single dimension is of."""
-        return int(self.dimensions[0].partition(".")[2] or 0)
+        return self.blocks[0]
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """The block, or the stage, that each dimension is of."""
+        return tuple(int(dimension.partition(".")[2] or 0) for dimension in self.dimensions)
 
 
 @dataclass(frozen=True)
@@ -129,8 +134,7 @@ def promised(cell: Cell) -> Expectation:
 
 def prunes_heads(config: Config) -> bool:
     """Return whether some block is to lose heads."""
-    ratios = (config.head_pruning_ratio, *dict(config.head_pruning_ratio_dict).values())
-    return config.prune_num_heads and max(ratios) > 0
+    return config.prune_num_heads and max(config.head_ratios) > 0
 
 
 def prunes_in_groups(cell: Cell) -> bool:

@@ -196,8 +196,8 @@ def _least_important_heads(expectation: Expectation, observation: Observation) -
         for item in every
         if item[2] in survivors[item[1]] and (len(survivors[item[1]]) > 1 or not expectation.across)
     ]
-    totals = (count.dimensions for count in expectation.counts if count.scope == "heads" and expectation.across)
-    across = {int(dimension.partition(".")[2]) for dimension in next(totals, ())}
+    totals = (count.blocks for count in expectation.counts if count.scope == "heads" and expectation.across)
+    across = {*next(totals, ())}
     each = expectation.queries_per_kv
 
     def rank_alone(item: tuple[float, int, int]) -> tuple[int, int]:
