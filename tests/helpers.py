@@ -96,7 +96,7 @@ def gate_file(folder: Path, base: Overlay, candidate: Overlay, **options: Any) -
     wanted = gate.request(base, candidate, **options)
     path = folder / f"gate-{candidate.label}-{len(list(folder.glob('*.jsonl')))}.jsonl"
     with gate.opened(wanted, path) as writer:
-        gate.run_both(wanted, writer, lambda _: None)
+        gate.run_both(wanted, writer)
     return path
 
 

@@ -239,6 +239,7 @@ class Observation:
         seconds: of the build's own work, by phase.
         recalled: it was seen before, and came from the cache.
         printed: the end of what the build wrote to stdout and stderr, kept for failures only.
+        ran: of a build with probes, which of them ran: a hexadecimal number with bit N for probe N.
     """
 
     ending: Ending
@@ -261,6 +262,21 @@ class Observation:
     seconds: Mapping[str, float] = field(default_factory=dict)
     printed: str = ""
     recalled: bool = False
+    ran: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse probes that are none.
+
+        Raises:
+            ValueError: `ran` is no hexadecimal number.
+        """
+        if not re.fullmatch(r"[0-9a-f]{0,8192}", self.ran):
+            raise ValueError("no probes: a hexadecimal number was expected")
+
+    @property
+    def probes(self) -> int:
+        """Which probes ran, as a number: bit N for probe N."""
+        return int(self.ran or "0", 16)
 
 
 @dataclass(frozen=True)

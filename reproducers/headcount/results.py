@@ -166,13 +166,12 @@ class Header:
 
 @dataclass(frozen=True)
 class Footer:
-    """The end of a complete run, with its counts; `doubts` and `reproducers` are a gate's."""
+    """The end of a complete run, with its counts; `gate` is a gate's own part."""
 
     rows: int
     verdicts: Mapping[str, int] = field(default_factory=dict)
     finished: str = ""
-    doubts: tuple[str, ...] = ()
-    reproducers: Mapping[str, str] = field(default_factory=dict)
+    gate: Mapping[str, object] | None = None
     kind: str = "footer"
 
 
@@ -206,9 +205,8 @@ class Writer(AbstractContextManager["Writer"]):
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        #: What the footer of a gate says in addition.
-        self.doubts: tuple[str, ...] = ()
-        self.reproducers: Mapping[str, str] = {}
+        #: A gate's own part of the footer.
+        self.gate: Mapping[str, object] | None = None
         self._verdicts: Counter[str] = Counter()
         self._file = path.open("x", encoding="utf-8")
         header = Header(
@@ -246,7 +244,7 @@ class Writer(AbstractContextManager["Writer"]):
         try:
             if complete and not self._file.closed:
                 finished = datetime.now(UTC).isoformat(timespec="seconds")
-                self._write(_line(Footer(self.rows, dict(self._verdicts), finished, self.doubts, self.reproducers)))
+                self._write(_line(Footer(self.rows, dict(self._verdicts), finished, self.gate)))
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()

@@ -106,5 +106,5 @@ def test_an_alias_keeps_a_name_with_what_it_takes(made: Callable[..., Overlay], 
 
 def test_names_that_cannot_be_listed_are_a_doubt(tmp_path: Path, made: Callable[..., Overlay]) -> None:
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("lists-nothing"))
-    assert "what lists-nothing offers once it is imported cannot be listed" in verdict.doubts
+    assert "what lists-nothing offers once it is imported cannot be listed" in verdict.ending.doubts
     assert verdict.exit_code is not ExitCode.CLEAN

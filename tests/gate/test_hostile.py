@@ -46,7 +46,7 @@ def test_a_candidate_that_edits_files(tmp_path: Path, made: Callable[..., Overla
     candidate = made(name)
     verdict = gated(tmp_path, made("correct", "1.6.1"), candidate)
     assert verdict.exit_code is not ExitCode.CLEAN
-    assert is_whole(candidate) or any("was edited while it ran" in doubt for doubt in verdict.doubts)
+    assert is_whole(candidate) or any("was edited while it ran" in doubt for doubt in verdict.ending.doubts)
     assert is_whole(candidate) or not landlock.version()
 
 

@@ -26,6 +26,16 @@ EVERY = gate.every_cell()
 CELLS = [known_cells()[name] for name in (PLAIN, ISSUE_410)]
 
 
+class Noted(gate.Watcher):
+    """Keeps every row that it hears of."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def row(self, row: Row) -> None:
+        self.rows.append(row)
+
+
 def changes(verdict: GateVerdict) -> dict[str, Change]:
     return {difference.cell: difference.change for difference in verdict.differences}
 
@@ -59,13 +69,11 @@ def test_a_model_that_cannot_run_runs_once(
     """Nothing failed that a machine could be at fault for, and a process for each would take half of a second run."""
     fixed = next(cell for cell in EVERY if cell.model.family == "siglip" and cell.config.pruning_ratio)
     monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [fixed])
-    build, again = made("correct", "1.6.1"), list[int]()
+    build, watcher = made("correct", "1.6.1"), Noted()
     wanted = gate.request(build, build)
     with gate.opened(wanted, tmp_path / "one.jsonl") as writer:
-        gate.run_both(
-            wanted, writer, lambda row: again.append(row.verdict.kind is not Kind.NOT_APPLICABLE), again.append
-        )
-    assert again == [False, False, 0, 0]
+        gate.run_both(wanted, writer, watcher)
+    assert [row.verdict.kind for row in watcher.rows] == [Kind.NOT_APPLICABLE] * 2
 
 
 def test_a_change_fails_if_strict(tmp_path: Path, made: Callable[..., Overlay]) -> None:
@@ -104,7 +112,7 @@ def test_a_candidate_that_claims_to_be_older(
 
 def test_a_version_that_is_taken(tmp_path: Path, made: Callable[..., Overlay]) -> None:
     base, candidate = made("correct", "1.6.1"), made("chatty", "1.6.1")
-    assert "has other code" in gated(tmp_path, base, candidate).doubts[0]
+    assert "has other code" in gated(tmp_path, base, candidate).ending.doubts[0]
     (candidate.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.CORRECT}\n# other\n")
     candidate = with_digest(candidate)
     assert gated(tmp_path, base, candidate).exit_code is ExitCode.INDETERMINATE
@@ -115,7 +123,7 @@ def test_a_version_that_goes_back(tmp_path: Path, made: Callable[..., Overlay]) 
     base, candidate = made("correct", "1.6.1"), made("chatty", "1.6.0")
     (candidate.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.CORRECT}\n# other\n")
     candidate = with_digest(candidate)
-    assert "which is older than 1.6.1" in gated(tmp_path, base, candidate).doubts[0]
+    assert "which is older than 1.6.1" in gated(tmp_path, base, candidate).ending.doubts[0]
     assert gated(tmp_path, base, candidate, same_version=True).exit_code is ExitCode.CLEAN
 
 
@@ -158,11 +166,10 @@ def test_a_parameter_of_another_class_pardons_nothing(
 
 def recalled(tmp_path: Path, base: Overlay, candidate: Overlay) -> list[bool]:
     """Of each row as it is reported: whether it was looked up."""
-    rows: list[Row] = []
-    wanted = gate.request(base, candidate)
+    wanted, watcher = gate.request(base, candidate), Noted()
     with Writer(tmp_path / f"{time.monotonic_ns()}.jsonl", (wanted.base, wanted.candidate)) as writer:
-        gate.run_both(wanted, writer, rows.append)
-    return [row.seen.recalled for row in rows]
+        gate.run_both(wanted, writer, watcher)
+    return [row.seen.recalled for row in watcher.rows]
 
 
 def test_a_second_run_runs_nothing(

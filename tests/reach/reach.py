@@ -1,6 +1,6 @@
 """What of a release's code does the default matrix run? Its functions with their lines, and why some are not run.
 
-`unreached.toml` has the reasons, `parameters.toml` says which axis of a call covers which parameter of a pruner or a
+`headcount/gate/unreached.toml` has the reasons, `parameters.toml` says which axis of a call covers which parameter of a pruner or a
 criterion. Run it with `nox -s coverage`. A release is trusted: its cells run in this very process, one after another.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from headcount import builds
+from headcount.gate.unreached import Reasons, reasons
 from headcount.isolation.engine import unpromised
 from headcount.matrix.cells import default_cells
 
@@ -39,34 +40,17 @@ class Function:
         return f"{self.file}: {self.name}"
 
 
-@dataclass(frozen=True)
-class Reasons:
-    """`unreached.toml`: the files that are not looked at, and the functions that no cell runs, each with why."""
-
-    outside: Mapping[str, str]
-    unreached: Mapping[str, str]
-
-
 def main() -> None:
     """Measure, print, and exit with 1 if what is not run is not what the reasons say."""
     parser = argparse.ArgumentParser(prog="nox -s coverage --", description=__doc__)
     parser.add_argument("--release", default=builds.RELEASES[-1], help="whose code is run (default: %(default)s)")
     options = parser.parse_args()
     build = builds.prepare(builds.parse(options.release))
-    known = reasons((HERE / "unreached.toml").read_text("utf-8"))
+    known = reasons()
     found = [function for function in measured(build) if function.file not in known.outside]
     wrong = faults(found, known.unreached)
     print("\n".join([*told(found, known), "", *untested(), "", *wrong]))  # noqa: T201 - a script's output
     sys.exit(1 if wrong else 0)
-
-
-def reasons(text: str) -> Reasons:
-    """The reasons in a TOML file: groups of functions or files, each with one reason."""
-    groups = tomllib.loads(text)
-    return Reasons(
-        {file: group["why"] for group in groups["outside"] for file in group["files"]},
-        {name: group["why"] for group in groups["unreached"] for name in group["functions"]},
-    )
 
 
 def measured(build: builds.Overlay) -> list[Function]:

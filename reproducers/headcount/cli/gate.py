@@ -1,17 +1,23 @@
 """`headcount gate`: run both builds or merge shards, and write all that there is to say about it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from headcount import builds, environment, errors, gate, matrix, reproduce, results
+from headcount import builds, environment, errors, gate, matrix, reproduce, results, untrusted
 from headcount.cli import shared
+from headcount.gate import waive
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.report import gate as report
-from headcount.report.console import progress, say
+from headcount.observation import Observation
+from headcount.report.console import Steps, progress, say
 
 #: Files that show a regression, each another failure, in one report.
 _REPRODUCERS = 5
+
+#: Cells of one cause that are tried, until a file shows one of them.
+_TRIED = 3
 
 add = shared.command(
     "gate",
@@ -43,11 +49,31 @@ add = shared.command(
     ),
     shared.option("--shard", type=shared.part, default=(1, 1), metavar="K/N", help="only part K of N of the cells"),
     shared.option("--merge", nargs="+", type=Path, metavar="FILE", help="sum up the results of all shards"),
-    shared.option("--seed", type=int, metavar="N", help="run in another order, each N in its own"),
+    shared.option(
+        "--seed", type=int, metavar="N", help="draw other random calls, and run cells in another order (default: 1)"
+    ),
+    shared.option(
+        "--budget",
+        type=shared.budget,
+        default=60.0,
+        metavar="SECONDS",
+        help="time for random calls that reach what changed; 0 for none (default: %(default).0f)",
+    ),
+    shared.option("--draws", type=shared.size, default=0, metavar="N", help="so many random calls, in its place"),
+    shared.option(
+        "--require-exercised", action="store_true", help="a changed line that no call ran makes it undecided"
+    ),
+    shared.option("--waive", type=Path, metavar="FILE", help="a TOML file of what may get worse, and until when"),
     shared.option("--fresh", action="store_true", help="run again what was observed before"),
     shared.option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
     more="""Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
-if it fails so again in a fresh process; a public name that is gone is one too.""",
+if it fails so again in a fresh process; a public name that is gone is one too. Then it is looked for which lines
+that changed were run, and random calls that run them are compared, for --budget seconds.
+
+examples:
+  headcount gate ../Torch-Pruning --same-version            a pull request
+  headcount gate dist/torch_pruning-1.6.2-py3-none-any.whl  a release
+  headcount gate CLONE@main --require-exercised --draws 500""",
     exit_codes="""exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
 a failure does not repeat, a version is taken), 4 the set-up failed, 130 interrupted. A shard alone exits with 0
 once it has run; the verdict is --merge's.""",
@@ -56,24 +82,25 @@ once it has run; the verdict is --merge's.""",
 
 def run(options: shared.Options) -> errors.ExitCode:
     environment.harness_digest()  # as it is before a candidate's code is run, by its build already
+    waivers = waive.read(options.waive) if options.waive else ()
     if options.merge:
-        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")
-    return gated(_request(options), options.results)
+        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}", waivers)
+    return gated(_request(options), options.results, waivers)
 
 
-def gated(wanted: gate.Request, folder: Path) -> errors.ExitCode:
+def gated(wanted: gate.Request, folder: Path, waivers: Sequence[waive.Waiver] = ()) -> errors.ExitCode:
     """Run a gate, print its verdict, and write it in a folder; of one part of several, the rows alone."""
     path = folder / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
     written = _observed(wanted, Path(f"{path}.jsonl"))
     if wanted.shard == (1, 1):
-        return _reported(gate.summed_up([written]), path)
+        return _reported(gate.summed_up([written]), path, waivers)
     shared.out(f"part {wanted.shard[0]} of {wanted.shard[1]}: {path}.jsonl")
     return errors.ExitCode.CLEAN if written.complete else errors.ExitCode.INDETERMINATE
 
 
 def _merged(options: shared.Options) -> gate.GateVerdict:
     names = [word.partition("=")[0] for word in options.words if word.startswith("--")]
-    others = [name for name in names if name not in ("--merge", "--strict", "--results")]
+    others = [name for name in names if name not in ("--merge", "--strict", "--results", "--waive")]
     if others or options.candidate:
         raise errors.UsageError(
             f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
@@ -106,6 +133,9 @@ def _request(options: shared.Options) -> gate.Request:
         shard=options.shard,
         fresh=options.fresh,
         chosen=chosen,
+        budget=0.0 if chosen else options.budget,
+        draws=options.draws,
+        require_exercised=options.require_exercised,
     )
 
 
@@ -115,35 +145,58 @@ def _installing(line: str) -> None:
     forkserver.warm_up()
 
 
+class _Shown(gate.Watcher):
+    """Shows a run's progress."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+
+    def row(self, row: results.Row) -> None:
+        self._steps.done(f"running {row.build}", known=row.seen.recalled)
+
+    def traced(self, observation: Observation) -> None:
+        self._steps.done("looking for what ran", known=observation.recalled)
+
+    def more(self, number: int) -> None:
+        self._steps.more(number)
+
+    def say(self, line: str) -> None:
+        say(line)
+
+
 def _observed(wanted: gate.Request, path: Path) -> results.Results:
     """Run both builds, write the results, and return them as they are read back."""
     total = 2 * len(gate.cells(wanted))
     with shared.writes(path), gate.opened(wanted, path) as writer, progress(total) as steps:
         say(f"rows as they come: {path}")
-        worse = gate.run_both(
-            wanted,
-            writer,
-            lambda row: steps.done(f"running {row.build}", known=row.seen.recalled),
-            steps.more,
-        )
-        writer.reproducers = _reproducers(wanted, worse)
+        ending, worse = gate.run_both(wanted, writer, _Shown(steps))
+        writer.gate = untrusted.plain(replace(ending, reproducers=_reproducers(wanted, worse)))
     return results.read(path)
 
 
-def _reproducers(wanted: gate.Request, worse: Mapping[str, matrix.Cell]) -> dict[str, str]:
-    """Return failure -> a file that shows it, for the first few."""
+def _reproducers(wanted: gate.Request, worse: Mapping[str, Sequence[matrix.Cell]]) -> dict[str, str]:
+    """Return failure -> a file that shows it on the candidate and not on the base, for the first few."""
     found = {}
     with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
-        for failure, cell in list(worse.items())[:_REPRODUCERS]:
-            try:
-                found[failure] = reproduce.emit(engine, wanted.candidate, cell, lambda _: None)
-            except errors.HeadcountError as error:  # the command beside it shows the failure too
-                found[failure] = f"# no file: {error}"
+        for failure, cells in list(worse.items())[:_REPRODUCERS]:
+            found[failure] = _reproducer(engine, wanted, cells[:_TRIED])
     return found
 
 
-def _reported(verdict: gate.GateVerdict, path: Path) -> errors.ExitCode:
+def _reproducer(engine: Engine, wanted: gate.Request, cells: Sequence[matrix.Cell]) -> str:
+    """Return a file that shows why one of these cells is worse; a comment that says why there is none."""
+    reasons = []
+    for cell in cells:
+        try:
+            return reproduce.emit(engine, wanted.candidate, cell, lambda _: None, good=wanted.base)
+        except errors.HeadcountError as error:  # the command beside it shows the failure too
+            reasons.append(f"# no file: {error}")
+    return reasons[0]
+
+
+def _reported(verdict: gate.GateVerdict, path: Path, waivers: Sequence[waive.Waiver]) -> errors.ExitCode:
     """Print the verdict, write it for all who read it, and return its exit code."""
+    verdict = replace(verdict, waived=waive.waived(waivers, verdict.of(gate.Change.REGRESSED)))
     page = report.markdown(verdict)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -180,6 +180,11 @@ def seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds: 60, 0.5")
 
 
+def budget(text: str) -> float:
+    """Return a time in seconds, or none."""
+    return 0.0 if text == "0" else seconds(text)
+
+
 def ref(text: str) -> str:
     """Return what names a release or a commit."""
     if text.strip():

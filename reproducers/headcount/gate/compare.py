@@ -3,14 +3,16 @@
 This is a pure function of results, so that the shards of several machines give the verdict that one would have given.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from operator import attrgetter
 
-from headcount import errors, matrix, observation, oracle, results
+from headcount import defects, errors, matrix, observation, oracle, results
+from headcount.gate.exercise import Exercised, Fate
 from headcount.matrix.cells import known_cells
 
 #: What is left, and what the pruner and the model report: two runs that are both fine may differ in these.
@@ -38,6 +40,14 @@ class Difference:
     base: results.Row | None
     candidate: results.Row | None
     change: Change
+
+    @property
+    def into(self) -> str:
+        """The known defect that a cell hits now that got further than before; "" if that is not so."""
+        if self.change is not Change.CHANGED or self.base is None or self.candidate is None:
+            return ""
+        further = self.base.seen.ending is not observation.Ending.FINISHED
+        return next(iter(_defects(self.candidate)), "") if further and not is_fine(self.candidate) else ""
 
     @property
     def sides(self) -> tuple[results.Row | None, ...]:
@@ -71,14 +81,54 @@ class ApiBreak:
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Cells that got worse in the same way.
+
+    Attributes:
+        failure: what the candidate does in all of them.
+        cells: them, the simplest first; those of the matrix before those that were drawn.
+        functions: the changed functions that run in all of them.
+    """
+
+    failure: oracle.Signature
+    cells: tuple[Difference, ...]
+    functions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a gate's run adds to its rows, at its end.
+
+    Attributes:
+        doubts: what keeps a clean run from being green: a version that is taken, a build that was edited.
+        reproducers: a cause's failure -> a file that shows it, or the command that does.
+        exercised: every change of the source, and what became of it.
+        traced: the calls in which it was looked for what ran.
+        functions: cell that got worse -> the changed functions that ran in it.
+        drawn: the random calls that were run besides the cells.
+        draws: how many were drawn; those that run no change were not run on both builds.
+    """
+
+    doubts: tuple[str, ...] = ()
+    reproducers: Mapping[str, str] = field(default_factory=dict)
+    exercised: tuple[Exercised, ...] = ()
+    traced: tuple[str, ...] = ()
+    functions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    drawn: tuple[str, ...] = ()
+    draws: int = 0
+
+
+@dataclass(frozen=True)
 class GateVerdict:
     """The answer, for one transformers version.
 
     Attributes:
-        doubts: what keeps a clean run from being green: a version that is taken, a build that was edited.
+        ending: what was found besides the cells' differences.
         strict: a cell that only changed fails too.
-        reproducers: the candidate's failure -> a file that shows it, for the first few.
         chosen: only cells that were named were run.
+        seed: of the random calls.
+        require_exercised: a change that did not run is a doubt.
+        waived: cell -> why it may get worse.
     """
 
     base: results.Build
@@ -86,10 +136,12 @@ class GateVerdict:
     environment: Mapping[str, str]
     differences: tuple[Difference, ...]
     api_breaks: tuple[ApiBreak, ...] = ()
-    doubts: tuple[str, ...] = ()
+    ending: Ending = Ending()
     strict: bool = False
-    reproducers: Mapping[str, str] = field(default_factory=dict)
     chosen: bool = False
+    seed: int = 0
+    require_exercised: bool = False
+    waived: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, change: Change) -> tuple[Difference, ...]:
         """Return the cells of which this became."""
@@ -101,12 +153,55 @@ class GateVerdict:
         return tuple(api_break for api_break in self.api_breaks if api_break.lost)
 
     @property
+    def worse(self) -> tuple[Difference, ...]:
+        """The cells that got worse, and may not."""
+        return tuple(d for d in self.of(Change.REGRESSED) if d.cell not in self.waived)
+
+    @cached_property
+    def causes(self) -> tuple[Cause, ...]:
+        """What made cells worse, what explains most of them first."""
+        return tuple(_causes(self.worse, self.ending.functions, {*self.ending.drawn}))
+
+    @property
+    def fixed(self) -> Sequence[tuple[str, int]]:
+        """Known defect -> the cells that it hit and that are fine now; "" for those of none."""
+        return Counter(d.base.explanation.defect for d in self.of(Change.FIXED) if d.base).most_common()
+
+    @property
+    def not_run(self) -> tuple[Exercised, ...]:
+        """The changes that no call ran."""
+        return tuple(change for change in self.ending.exercised if change.fate is Fate.NOT_RUN)
+
+    @property
     def exit_code(self) -> errors.ExitCode:
         """A regression is one whatever else is in doubt; nothing that is in doubt is green."""
-        if self.of(Change.REGRESSED) or self.lost or (self.strict and self.of(Change.CHANGED)):
+        if self.worse or self.lost or (self.strict and self.of(Change.CHANGED)):
             return errors.ExitCode.REGRESSION
-        unsure = self.of(Change.INDETERMINATE) or self.of(Change.FLAKY) or self.doubts or not self.differences
-        return errors.ExitCode.INDETERMINATE if unsure else errors.ExitCode.CLEAN
+        unsure = self.of(Change.INDETERMINATE) or self.of(Change.FLAKY) or self.ending.doubts or not self.differences
+        unseen = self.require_exercised and self.not_run
+        return errors.ExitCode.INDETERMINATE if unsure or unseen else errors.ExitCode.CLEAN
+
+
+def _causes(
+    worse: Iterable[Difference], functions: Mapping[str, tuple[str, ...]], drawn: Collection[str]
+) -> Iterator[Cause]:
+    """Yield what made cells worse: those that fail alike, and have a changed function in common, are one."""
+    alike: dict[oracle.Signature, list[Difference]] = defaultdict(list)
+    for difference in worse:
+        if difference.candidate:
+            alike[failure_of(difference.candidate)].append(difference)
+    found = []
+    for failure, group in alike.items():
+        cells = tuple(sorted(group, key=lambda d: (d.cell in drawn, len(d.cell), d.cell)))
+        shared = [
+            name for name in functions.get(cells[0].cell, ()) if all(name in functions.get(d.cell, ()) for d in cells)
+        ]
+        if shared or not any(functions.get(d.cell) for d in cells):
+            found.append(Cause(failure, cells, tuple(shared)))
+            continue
+        for each in dict.fromkeys(functions.get(d.cell, ()) for d in cells):
+            found.append(Cause(failure, tuple(d for d in cells if functions.get(d.cell, ()) == each), each))
+    yield from sorted(found, key=lambda cause: -len(cause.cells))
 
 
 def counted(differences: Iterable[Difference]) -> dict[Change, int]:
@@ -176,13 +271,30 @@ def failure_of(row: results.Row) -> oracle.Signature:
 
 
 def _breaks_more(base: results.Row, candidate: results.Row) -> bool:
-    """Return whether a cell that failed breaks another promise now. What a crash hid is not known."""
+    """Return whether a cell that failed breaks another promise now, and no defect that it had says so.
+
+    What a crash hid is not known.
+    """
     cell = known_cells().get(candidate.cell) or _parsed(candidate.cell)
-    return (
-        cell is not None
-        and base.seen.ending is observation.Ending.FINISHED
-        and not oracle.kinds_broken(cell, candidate.seen) <= oracle.kinds_broken(cell, base.seen)
+    if cell is None or base.seen.ending is not observation.Ending.FINISHED:
+        return False
+    before = {_rule(verdict) for verdict in oracle.broken(cell, base.seen)}
+    known = [defects.defect(id_) for id_ in _defects(base)]
+    return any(
+        _rule(verdict) not in before and not any(each.looks_like(cell, verdict) for each in known)
+        for verdict in oracle.broken(cell, candidate.seen)
     )
+
+
+def _rule(verdict: oracle.Verdict) -> tuple[str, ...]:
+    """Return what is broken, and in which dimension; not in which block, nor by how much."""
+    found = verdict.signature.anywhere
+    return verdict.kind, found.problem, found.dimension
+
+
+def _defects(row: results.Row) -> tuple[str, ...]:
+    """Return the known defects that a row shows, or looks like."""
+    return (row.explanation.defect,) if row.explanation.defect else row.explanation.looks_like
 
 
 def _parsed(id_: str) -> matrix.Cell | None:

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -51,6 +52,7 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
     confine(scratch)
     warnings.simplefilter("ignore")
     pruning, greeting = _import_build(path, version)
+    _taken_probes()  # an import is no call
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -60,7 +62,8 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
             number, cell = connection.recv()
         except EOFError:
             return
-        _send(connection, observe(pruning, cell), number, printed=_drain(log))
+        seen = observe(pruning, cell)
+        _send(connection, replace(seen, ran=_taken_probes()), number, printed=_drain(log))
         forget(pruning)
         # From the oldest generation on, or the youngest alone.
         gc.collect(2 if number % CELLS_PER_COLLECTION == 0 or cell.model.full_size else 0)
@@ -118,6 +121,16 @@ def _drain(log: int) -> str:
     if printed:
         os.ftruncate(log, 0)
     return printed
+
+
+def _taken_probes() -> str:
+    """Return which probes of a probed build ran since the last call, as `Observation.ran` has it; "" of any other."""
+    ran = getattr(sys.modules.get(shared.PROBES), "RAN", None)
+    if not ran:
+        return ""
+    found = f"{sum(1 << number for number in ran):x}"
+    ran.clear()
+    return found
 
 
 def _import_build(path: str, version: str) -> tuple[ModuleType | None, Observation]:

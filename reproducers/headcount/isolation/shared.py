@@ -11,6 +11,9 @@ PRINTED_LIMIT = 2_000
 #: The file in which a script's process notes how it ended.
 END = "end.json"
 
+#: The module of a probed build whose `RAN` has the numbers of the statements that ran (see `headcount.gate.probes`).
+PROBES = "torch_pruning._headcount_probes"
+
 
 def enter(main: str, *arguments: object) -> None:
     """Run `module.function` of this package with these arguments."""

@@ -25,9 +25,15 @@ def judge(cell: Cell, observation: Observation) -> Verdict:
     return Verdict(Kind.OK, allowances=_needed(cell, observation)) if verdict.kind is Kind.OK else verdict
 
 
-def kinds_broken(cell: Cell, observation: Observation) -> frozenset[Kind]:
+def broken(cell: Cell, observation: Observation) -> tuple[Verdict, ...]:
     """Return every way in which it fails, as far as it went: the first broken promise alone hides the others."""
-    return frozenset(verdict.kind for verdict in _broken(allowances.expect(cell), observation)) - {Kind.OK}
+    found = _broken(allowances.expect(cell), observation)
+    return tuple(verdict for verdict in found if verdict.kind is not Kind.OK)
+
+
+def kinds_broken(cell: Cell, observation: Observation) -> frozenset[Kind]:
+    """Return the kinds of every way in which it fails."""
+    return frozenset(verdict.kind for verdict in broken(cell, observation))
 
 
 def _needed(cell: Cell, observation: Observation) -> tuple[str, ...]:

@@ -4,21 +4,24 @@ What a candidate says is untrusted text, and may try to be markup: control chara
 code in Markdown, and escaped in XML and in workflow commands.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from headcount import errors, oracle, wording
-from headcount.gate import ApiBreak, Change, Difference, GateVerdict, counted, failure_of
+from headcount.gate import ApiBreak, Cause, Change, Difference, Exercised, Fate, GateVerdict, counted, failure_of
 from headcount.report.markdown import render
 from headcount.untrusted import clean
 
 _HEADLINES = {
-    errors.ExitCode.CLEAN: "fit for release: nothing that was fine got worse",
     errors.ExitCode.REGRESSION: "NOT fit for release",
     errors.ExitCode.INDETERMINATE: "undecided: nothing is known to be worse, but something is not known",
 }
+
+#: Causes, and changes that no call ran, that the first lines name; more are in the details.
+_SHOWN = 3
 
 #: What is reported, in this order; and the level of its annotation, if it has one.
 _REPORTED = {
@@ -51,10 +54,10 @@ def markdown(verdict: GateVerdict) -> str:
 def _rendered(template: str, verdict: GateVerdict) -> str:
     return render(
         template,
-        {"what": what, "quote": quote},
+        {"what": what, "quote": quote, "change": change_in_words},
         verdict=verdict,
         headline=headline(verdict),
-        counts=f"{len(verdict.differences)} cells: {in_words(verdict.differences)}",
+        summary=summary(verdict),
         groups=list(_groups(verdict)),
         some=8,  # cells of each group are listed
         api=_api_lines(verdict.api_breaks),
@@ -63,10 +66,10 @@ def _rendered(template: str, verdict: GateVerdict) -> str:
 
 def headline(verdict: GateVerdict) -> str:
     """Return the answer in one line."""
-    answer = _HEADLINES[verdict.exit_code]
+    answer = _HEADLINES.get(verdict.exit_code) or f"no regression in {_compared(verdict)} calls; {_run_lines(verdict)}"
     if verdict.exit_code is errors.ExitCode.REGRESSION:
         counts = {
-            "cells that got worse": len(verdict.of(Change.REGRESSED)),
+            "cells that got worse": len(verdict.worse),
             "names or parameters that are gone": len(verdict.lost),
         }
         why = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if count)
@@ -77,6 +80,82 @@ def headline(verdict: GateVerdict) -> str:
         f"{verdict.candidate.label}, against {verdict.base.label}, "
         f"transformers {verdict.environment['transformers']}: {answer}"
     )
+
+
+def _compared(verdict: GateVerdict) -> int:
+    return len(verdict.differences) - len(verdict.of(Change.NOT_COMPARED))
+
+
+def _run_lines(verdict: GateVerdict) -> str:
+    changes = verdict.ending.exercised
+    if not changes:
+        return (
+            "no line of code changed" if verdict.base.digest == verdict.candidate.digest else "no changed line is known"
+        )
+    run = sum(change.lines for change in changes if change.fate is not Fate.NOT_RUN)
+    return f"{run} of {sum(change.lines for change in changes)} changed lines were run"
+
+
+def summary(verdict: GateVerdict) -> list[str]:
+    """Return the first lines after the answer, ten at most: causes, what is fixed, what did not run, all counts."""
+    drawn = {*verdict.ending.drawn}
+    cells, calls = ([d for d in verdict.differences if (d.cell in drawn) is is_drawn] for is_drawn in (False, True))
+    changed = [
+        *dict.fromkeys(line.partition(":")[0] for line in _api_lines([b for b in verdict.api_breaks if not b.removed]))
+    ]
+    left_out = len(verdict.causes) - _SHOWN
+    return [
+        *([f"changed for its callers: {', '.join(changed[:3])}" + " and more" * (len(changed) > 3)] if changed else []),  # noqa: PLR2004
+        *(cause_in_words(number, cause) for number, cause in enumerate(verdict.causes[:_SHOWN], 1)),
+        *([f"and {left_out} causes more, below"] if left_out > 0 else []),
+        *_fixed_line(verdict),
+        *_code_lines(verdict),
+        f"{len(cells)} cells: {in_words(cells)}",
+        *(
+            [
+                f"{verdict.ending.draws} random calls (--draws {verdict.ending.draws} --seed {verdict.seed}): {in_words(calls)}"
+            ]
+            if calls
+            else [f"{verdict.ending.draws} random calls: none reaches what changed"] * bool(verdict.ending.draws)
+        ),
+    ]
+
+
+def cause_in_words(number: int, cause: Cause) -> str:
+    """Return a cause in a line: how many cells, what happened, where the code changed, an example."""
+    where = f"; {', '.join(cause.functions[:3])} changed" if cause.functions else ""
+    example = cause.cells[0]
+    return f"cause {number}, {len(cause.cells)} cells: {what(example)}{clean(where)}; as in {clean(example.cell)}"
+
+
+def _fixed_line(verdict: GateVerdict) -> Iterator[str]:
+    """Yield which known defects hit fewer cells."""
+    named = [f"{name}: {count} cells fixed" if name else f"{count} more fixed" for name, count in verdict.fixed]
+    if named:
+        yield "; ".join(named[:4]) + (f"; and {len(named) - 4} defects more" if len(named) > 4 else "")  # noqa: PLR2004
+
+
+def _code_lines(verdict: GateVerdict) -> Iterator[str]:
+    """Yield how much of what changed was run, and what was not."""
+    changes = verdict.ending.exercised
+    if not changes:
+        return
+    different = [change for change in changes if change.fate is Fate.DIFFERENT]
+    yield f"code: {_run_lines(verdict)}, in {len(verdict.ending.traced)} calls that were traced; {len(different)} of {len(changes)} changes make a difference"
+    missing = [change_in_words(change) for change in verdict.not_run]
+    if missing:
+        more = f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        yield f"NOT RUN: {'; '.join(missing[:_SHOWN])}{more}"
+
+
+def change_in_words(change: Exercised) -> str:
+    """Return where a change is, and what became of it where that is known."""
+    kind = "" if change.kind == "statement" else f", {change.kind}"
+    gone = ", gone" if change.gone else ""
+    run = f": {change.fate}, in {len(change.cells)} calls" if change.cells else ""
+    differ = f", {change.differ} differ" if change.differ else ""
+    why = f" ({change.why})" if change.why else ""
+    return clean(f"{change.place}{' ' if change.function else ''}{change.function}{kind}{gone}{run}{differ}{why}")
 
 
 def in_words(differences: Sequence[Difference]) -> str:
@@ -123,14 +202,29 @@ def annotations(verdict: GateVerdict) -> list[str]:
     """Return workflow commands that put each failure on the pull request's page."""
     said = [
         *(
-            (level, f"head pruning {change}", f"{what(group[0])} ({len(group)} cells)")
+            (level, f"title=head pruning {change}", f"{what(group[0])} ({len(group)} cells)")
             for change, group in _groups(verdict)
             if (level := _REPORTED[change])
         ),
-        *(("error", "a public name is gone", f"{lost.path}: {lost.what}") for lost in verdict.lost),
-        *(("warning", "doubtful", doubt) for doubt in verdict.doubts),
+        *(("error", "title=a public name is gone", f"{lost.path}: {lost.what}") for lost in verdict.lost),
+        *(
+            ("warning", f"{_at(change)},title=not run by any call", change_in_words(change))
+            for change in verdict.not_run
+        ),
+        *(
+            ("notice", f"{_at(change)},title=makes a difference", change_in_words(change))
+            for change in verdict.ending.exercised
+            if change.fate is Fate.DIFFERENT and not change.gone
+        ),
+        *(("warning", "title=doubtful", doubt) for doubt in verdict.ending.doubts),
     ]
-    return [f"::{level} title={title}::{clean(message).replace('%', '%25')}" for level, title, message in said]
+    return [f"::{level} {where}::{clean(message).replace('%', '%25')}" for level, where, message in said]
+
+
+def _at(change: Exercised) -> str:
+    """Return a change's place as a workflow command has it; of one that is gone, the base's line may be elsewhere."""
+    file = re.sub(r"[^\w./-]", "_", change.file)
+    return f"file=torch_pruning/{file}" + ("" if change.gone else f",line={change.first},endLine={change.last}")
 
 
 def junit(verdict: GateVerdict) -> str:

@@ -31,11 +31,13 @@ def emit(
     say: Callable[[str], None],
     *,
     minimal: bool = False,
+    good: builds.Overlay | None = None,
 ) -> str:
     """Return a file that shows what is wrong with a cell, on the smallest model that shows it.
 
     Args:
         minimal: shrink the call, too, until nothing can be taken away.
+        good: a build on which the file must show nothing. What is shown is new then, and no known defect.
 
     Raises:
         UsageError: the cell is fine, not applicable, or of a kind or a model that no file can show.
@@ -45,11 +47,33 @@ def emit(
     sought = failing(engine, overlay, cell)
     smallest = minimise.minimise(
         cell,
-        fails=lambda smaller: _alike(sought, examine.examine(engine, overlay, smaller)),
+        fails=lambda smaller: (
+            _alike(sought, examine.examine(engine, overlay, smaller)) and _is_good(engine, good, smaller)
+        ),
         kept=lambda before, after: say(f"  {difference(before, after)}"),
         neighbours=minimise.simpler if minimal else minimise.simpler_models,
     )
-    return proven_script(engine, overlay, smallest, sought.explanation)
+    if good is None:
+        return proven_script(engine, overlay, smallest, sought.explanation)
+    new = defects.Explanation(defects.Outcome.UNEXPECTED_FAILURE)
+    text = proven_script(engine, overlay, smallest, new)
+    done = _run(engine, good, text)
+    if done.status:
+        raise UnprovenError(f"nothing was written: the file for {cell.id} ends with {done.status} on {good.label}, too")
+    return text
+
+
+def _is_good(engine: isolation.Engine, build: builds.Overlay | None, cell: matrix.Cell) -> bool:
+    """Return whether a cell is fine on a build, if there is one."""
+    return build is None or not examine.examine(engine, build, cell).verdict.is_failure
+
+
+def _run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
+    """Run a file's text with a build."""
+    with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
+        path = Path(scratch) / "reproducer.py"
+        path.write_text(text, "utf-8")
+        return engine.run_script(build, path, recall=True)  # it reads nothing but the build
 
 
 def failing(engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell) -> examine.Examined:
@@ -112,10 +136,7 @@ def proven_script(
     build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
     for weights in _WEIGHTS:
         text = script.write(cell, build, verdict, explanation, weights)
-        with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
-            path = Path(scratch) / "reproducer.py"
-            path.write_text(text, "utf-8")
-            done = engine.run_script(overlay, path, recall=True)  # it reads nothing but the build
+        done = _run(engine, overlay, text)
         if shows(verdict, done):
             return text
     raise UnprovenError(

@@ -1,0 +1,273 @@
+"""Which of a candidate's changes ran, in how many calls, and in how many of these the two builds differ.
+
+What ran is asked of copies with probes (see `probes`): of the base's in every call, once, since it is kept; of the
+candidate's in a few calls for each function that changed. A copy that does not do what its build does is no witness.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, reduce
+from operator import or_
+
+from headcount import builds, examine, matrix
+from headcount.gate.probes import probed
+from headcount.gate.source import Changes, Kind, Piece, Source, source
+from headcount.gate.unreached import reasons
+from headcount.observation import Observation
+
+#: Calls that are run on the candidate's copy for each function that changed; as many again where a change did not run.
+CALLS_A_FUNCTION = 10
+
+#: Most calls that are run so.
+MOST_CALLS = 60
+
+_PACKAGE = "torch_pruning/"
+
+
+class Fate(StrEnum):
+    """What became of a change."""
+
+    NOT_RUN = "not run"
+    SAME = "run, and the same"
+    DIFFERENT = "run, and different"
+
+
+@dataclass(frozen=True)
+class Exercised:
+    """One change of the source, and what became of it.
+
+    Attributes:
+        file: from the package on.
+        function: the function or class that it is in, "" for none.
+        first, last: its lines: the candidate's, or the base's if it is gone.
+        gone: it is the base's, and the candidate does not have it.
+        kind: what it is.
+        cells: the calls that ran it.
+        differ: how many of these came to something else.
+        why: why no call of head pruning runs it, where that is known.
+    """
+
+    file: str
+    function: str
+    first: int
+    last: int
+    gone: bool = False
+    kind: Kind = Kind.STATEMENT
+    cells: tuple[str, ...] = ()
+    differ: int = 0
+    why: str = ""
+
+    @property
+    def fate(self) -> Fate:
+        """What became of it."""
+        return Fate.NOT_RUN if not self.cells else Fate.DIFFERENT if self.differ else Fate.SAME
+
+    @property
+    def lines(self) -> int:
+        """How many lines it has."""
+        return self.last - self.first + 1
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: `pruner/importance.py:12-14`."""
+        return f"{self.file}:{self.first}" + (f"-{self.last}" if self.last > self.first else "")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Calls on a copy with probes.
+
+    Attributes:
+        ran: call -> its probes that ran, as a number.
+        unlike: the calls in which the copy did not do what the build does.
+    """
+
+    ran: Mapping[str, int]
+    unlike: tuple[str, ...] = ()
+
+
+def traced(
+    pool: examine.Pool,
+    build: builds.Overlay,
+    cells: Sequence[matrix.Cell],
+    seen: Mapping[str, Observation],
+    *,
+    defaults: Collection[Piece] = (),
+    recall: bool,
+    done: Callable[[Observation], None] = lambda _: None,
+) -> Trace:
+    """Run calls on a build's copy.
+
+    Args:
+        seen: call -> what the build itself did. One that is not in it is not compared.
+        defaults: of these it is noted, too, that a call leaves them out.
+
+    Raises:
+        SetupError: the disk fails.
+    """
+    found = {}
+    for cell, observation in pool.observe(probed(build, defaults), cells, recall=recall):
+        found[cell.id] = observation
+        done(observation)
+    unlike = tuple(id_ for id_, o in found.items() if id_ in seen and bare(o) != bare(seen[id_]))
+    return Trace({id_: observation.probes for id_, observation in found.items()}, unlike)
+
+
+def bare(observation: Observation) -> Observation:
+    """Return what a build did, without what differs from run to run, and from a build to its copy."""
+    plain = replace(observation, seconds={}, printed="", recalled=False, ran="", attributes=(), parameters=())
+    failures = {
+        name: failure and replace(failure, traceback="", message=failure.text)
+        for name in ("failure", "output_failure")
+        if (failure := getattr(plain, name))
+    }
+    if plain.use and plain.use.failure:
+        text = plain.use.failure.text
+        failures["use"] = replace(plain.use, failure=replace(plain.use.failure, traceback="", message=text))
+    return replace(plain, **failures)
+
+
+# --- what a piece's running means ----------------------------------------------------------------
+
+
+def masks(whole: Source, pieces: Iterable[Piece]) -> list[int]:
+    """Return for each piece of a source the probes any of which says that it ran, as a number."""
+    numbers = {id(piece): number for number, piece in enumerate(whole.pieces)}
+    return [_mask(whole, piece, numbers[id(piece)]) for piece in pieces]
+
+
+def union(found: Iterable[int]) -> int:
+    """Return the probes that are in any of these."""
+    return reduce(or_, found, 0)
+
+
+def _mask(whole: Source, piece: Piece, number: int) -> int:
+    match piece.kind:
+        case Kind.OUTER:
+            return _any(whole, lambda other: _reads(whole, other, piece))
+        case Kind.CLASS:
+            file, name = piece.place
+            return _any(whole, lambda other: other.place[0] == file and other.place[1].startswith(f"{name}."))
+        case _:
+            return 1 << number
+
+
+def _any(whole: Source, wanted: Callable[[Piece], bool]) -> int:
+    inside = ((n, p) for n, p in enumerate(whole.pieces) if p.kind in (Kind.STATEMENT, Kind.SIGNATURE))
+    return sum(1 << number for number, piece in inside if wanted(piece))
+
+
+def _reads(whole: Source, reader: Piece, outer: Piece) -> bool:
+    """Return whether a statement reads what one outside of any function defines."""
+    (file, function), names = outer.place, {*outer.names}
+    if not names & reader.reads:
+        return False
+    return bool(function) or reader.place[0] == file or bool(names & _imported(whole, reader.place[0]))
+
+
+def _imported(whole: Source, file: str) -> frozenset[str]:
+    return _names(whole.pieces, file)
+
+
+@cache
+def _names(pieces: tuple[Piece, ...], file: str) -> frozenset[str]:
+    outer = (piece for piece in pieces if piece.kind is Kind.OUTER and piece.place == (file, ""))
+    return frozenset(name for piece in outer for name in piece.names)
+
+
+# --- which calls ---------------------------------------------------------------------------------
+
+
+def chosen(
+    base: Source, changes: Changes, ran: Mapping[str, int], cells: Sequence[matrix.Cell], each: int = CALLS_A_FUNCTION
+) -> list[matrix.Cell]:
+    """Return the calls to be run on the candidate's copy: for each changed function, such as its old form ran in.
+
+    Args:
+        ran: call -> the probes of the base that ran.
+        cells: those to choose from.
+        each: most calls for one function.
+    """
+    found: dict[matrix.Cell, None] = {}
+    for place in changes.places:
+        gone = union(masks(base, [piece for piece in changes.gone if piece.place == place]))
+        entered = union(masks(base, [p for p in base.pieces if p.place == place and p.kind is Kind.SIGNATURE]))
+        outer = _read_by(base, [piece for piece in changes.new if piece.place == place])
+        for mask in (gone, entered, outer):
+            if reached := [cell for cell in cells if ran.get(cell.id, 0) & mask]:
+                found |= dict.fromkeys(spread(reached, each))
+                break
+    found |= {} if found else dict.fromkeys(spread(cells, each))  # all of it is new
+    return list(found)[:MOST_CALLS]
+
+
+def _read_by(base: Source, new: Iterable[Piece]) -> int:
+    """Return the probes of what reads the names that new pieces outside of any function define."""
+    names = {name for piece in new if piece.kind is Kind.OUTER for name in piece.names}
+    return _any(base, lambda other: bool(names & other.reads)) if names else 0
+
+
+def by_function(base: Source, changes: Changes) -> dict[str, int]:
+    """Return changed function -> the base's probes that say that it ran, as a number."""
+    return {
+        place[1] or place[0].removeprefix(_PACKAGE): union(masks(base, [p for p in base.pieces if p.place == place]))
+        for place in changes.places
+    }
+
+
+def spread(cells: Sequence[matrix.Cell], most: int) -> list[matrix.Cell]:
+    """Return some of many calls that are as unlike as can be: each has most of what none before it has."""
+    left, found, known = list(cells), list[matrix.Cell](), set[str]()
+    while left and len(found) < most:
+        best = max(left, key=lambda cell: len(_features(cell) - known))
+        left.remove(best)
+        found.append(best)
+        known |= _features(best)
+    return found
+
+
+@cache
+def _features(cell: matrix.Cell) -> frozenset[str]:
+    config = cell.config
+    plain = (config.global_pruning, config.prune_num_heads, config.prune_head_dims, config.iterative_steps > 1)
+    own = (f"{name}{value}" for name, value in zip("gnds", plain, strict=True))
+    return frozenset((cell.model.family, *config.extras(), *own))
+
+
+# --- what became of each -------------------------------------------------------------------------
+
+
+def exercised(
+    both: tuple[builds.Overlay, builds.Overlay],
+    changes: Changes,
+    ran: tuple[Mapping[str, int], Mapping[str, int]],
+    differing: Collection[str],
+) -> tuple[Exercised, ...]:
+    """Return what became of each change.
+
+    Args:
+        both: the base and the candidate.
+        ran: of each, call -> the probes that ran.
+        differing: the calls that came to something else.
+    """
+    found = []
+    for build, pieces, probes, gone in zip(both, (changes.gone, changes.new), ran, (True, False), strict=True):
+        for piece, mask in zip(pieces, masks(source(build), pieces), strict=True):
+            calls = tuple(id_ for id_, number in probes.items() if number & mask)
+            file, function = piece.place[0].removeprefix(_PACKAGE), piece.place[1]
+            found.append(
+                Exercised(
+                    file,
+                    function,
+                    piece.first,
+                    piece.last,
+                    gone,
+                    piece.kind,
+                    calls,
+                    len({*calls} & {*differing}),
+                    "" if calls else reasons().why(file, function),
+                )
+            )
+    unread = (Exercised(name.removeprefix(_PACKAGE), "", 1, 1, why=why) for name, why in changes.unread.items())
+    return (*found, *unread)
