@@ -57,7 +57,7 @@ def test_garbage_changes_no_verdict(
 def test_garbage_changes_no_exit_code(tmp_path: Path, name: str, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a gate, on six cells: both builds examined, compared, explained, written down, told."""
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [Cell(Model(heads=n), HEADS) for n in (3, 6)])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [Cell(Model(heads=n), HEADS) for n in (3, 6)])
     base = miniature_wheel(tmp_path, "correct", "1.6.1")
     candidate = miniature_wheel(tmp_path, name, "1.6.2")
     words = ["gate", candidate, "--base", base, "--fresh", "--results"]

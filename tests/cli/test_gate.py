@@ -19,7 +19,7 @@ from helpers import ISSUE_410, PLAIN, checkout, fake_build, gate_file, git
 
 @pytest.fixture(autouse=True)
 def _cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [known_cells()[name] for name in (PLAIN, ISSUE_410)])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [known_cells()[name] for name in (PLAIN, ISSUE_410)])
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("GITHUB_ACTIONS", raising=False)
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
@@ -98,7 +98,7 @@ def test_why_there_is_no_file(tmp_path: Path, made: Callable[..., Overlay], monk
     """The page says so in its place."""
     overlays = {"1.6.1": made("correct", "1.6.1"), "1.6.2": made("crash-step")}
     cell = next(cell for cell in EDGE_CASES if cell.model.family == "grouped" and cell.config.prune_num_heads)
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [cell])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [cell])
     monkeypatch.setattr("headcount.builds.prepare", lambda build, **_: replace(overlays[build.label], spec=build.spec))
     assert main(["gate", "1.6.2", "--results", str(tmp_path / "results")]) == ExitCode.REGRESSION
     (page,) = (tmp_path / "results").glob("*.md")

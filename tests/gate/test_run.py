@@ -68,7 +68,7 @@ def test_a_model_that_cannot_run_runs_once(
 ) -> None:
     """Nothing failed that a machine could be at fault for, and a process for each would take half of a second run."""
     fixed = next(cell for cell in EVERY if cell.model.family == "siglip" and cell.config.pruning_ratio)
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [fixed])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [fixed])
     build, watcher = made("correct", "1.6.1"), Noted()
     wanted = gate.request(build, build)
     with gate.opened(wanted, tmp_path / "one.jsonl") as writer:
@@ -105,7 +105,7 @@ def test_a_candidate_that_claims_to_be_older(
 ) -> None:
     """What its version never promised is not run on it; that is no way to pass."""
     isomorphic = next(cell for cell in default_cells() if cell.config.isomorphic)
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [isomorphic])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [isomorphic])
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("thaws", "1.3.0"))
     assert (changes(verdict)[isomorphic.id], verdict.exit_code) == (Change.INDETERMINATE, ExitCode.INDETERMINATE)
 
@@ -133,7 +133,7 @@ def test_a_cell_that_uses_what_is_meant_to_go(
     """That it fails is no regression then; that another does, is."""
     named = known_cells()["vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_l1"]
     named = replace(named, config=replace(named.config, importance=Criterion.GROUP_NORM))
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [CELLS[0], named])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [CELLS[0], named])
     base, candidate = made("correct", "1.6.1"), made("no-groupnorm")
     with (base.path / "torch_pruning" / "__init__.py").open("a") as module:
         module.write("GroupNormImportance = importance.GroupNormImportance\n")
@@ -145,7 +145,7 @@ def test_a_cell_that_uses_what_is_meant_to_go(
     ):
         verdict = gated(tmp_path, base, candidate, allow_api=allowed)
         assert (changes(verdict)[named.id], verdict.exit_code) == (change, code)
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: CELLS)
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: CELLS)
     verdict = gated(tmp_path, base, made("no-groupnorm-wrong"), allow_api=("GroupNormImportance",))
     assert (changes(verdict)[ISSUE_410], verdict.exit_code) == (Change.REGRESSED, ExitCode.REGRESSION)
 
@@ -226,7 +226,7 @@ def test_a_candidate_that_hangs_everywhere_is_given_up(
     tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = list(default_cells())[:6]  # one part: one process runs them all
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: every)
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: every)
     monkeypatch.setattr("headcount.isolation.Engine", partial(Engine, cell_timeout=1.0))
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("hang"))
     assert gate.counted(verdict.differences) == {Change.REGRESSED: 3, Change.INDETERMINATE: 3}
@@ -238,7 +238,7 @@ def shards(tmp_path: Path, base: Overlay, candidate: Overlay, parts: Sequence[tu
 
 
 def test_each_cell_is_in_one_shard(made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: EVERY)
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: EVERY)
     build = made("correct")
     parts = [gate.cells(gate.request(build, build, shard=(number, 3))) for number in (1, 2, 3)]
     every = [cell for part in parts for cell in part]
@@ -254,10 +254,10 @@ def test_shards_are_as_good_as_one(
     one, two = shards(tmp_path, base, candidate, [(1, 2), (2, 2)])
     merged = gate.summed_up([results.read(one), results.read(two)])
     assert changes(merged) == changes(whole)
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [*CELLS, matrix_cells.ISSUE_410])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [*CELLS, matrix_cells.ISSUE_410])
     more = gate.summed_up([results.read(one), results.read(two)])
     assert changes(more)[matrix_cells.ISSUE_410.id] is Change.INDETERMINATE  # it was lost on the way
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: CELLS)
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: CELLS)
     (tmp_path / "cut.jsonl").write_text("\n".join(two.read_text().splitlines()[:-1]) + "\n")
     for files, says in (
         ([one], "shard 2 of 2 is missing"),

@@ -1,7 +1,8 @@
 """What of a release's code does the default matrix run? Its functions with their lines, and why some are not run.
 
-`headcount/gate/unreached.toml` has the reasons, `parameters.toml` says which axis of a call covers which parameter of a pruner or a
-criterion. Run it with `nox -s coverage`. A release is trusted: its cells run in this very process, one after another.
+`headcount/gate/unreached.toml` has the reasons; `parameters.toml` says which axis of a call covers which parameter of
+a pruner or a criterion. Run it with `nox -s coverage`. A release is trusted: its cells run in this very process, one
+after another.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def test_what_is_not_so_is_told(reasons: dict[str, str], said: str) -> None:
 
 
 def test_each_function_is_told_with_its_lines_and_its_reason() -> None:
-    lines = "\n".join(reach.told(FOUND, reach.Reasons({"c.py": "it draws"}, WHY))).splitlines()
+    lines = "\n".join(reach.told(FOUND, unreached.Reasons({"c.py": "it draws"}, WHY))).splitlines()
     assert "a.py: 2 of 7 lines" in lines
     assert "     2 / 3    runs" in lines
     assert lines[lines.index("  nobody calls it") + 1 :][:2] == ["    a.py: idle", "    b.py: Kind.idle"]

@@ -203,7 +203,7 @@ def test_two_results_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 def test_a_gate_s_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """With the names that are gone and the doubts, everywhere; an undecided one is not complete."""
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: REPORTED)
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: REPORTED)
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
     base = miniatures.build(tmp_path, claims="1.6.0", version="1.6.0")
     worse = gate_file(tmp_path, base, miniatures.build(tmp_path, "wrong-heads"))

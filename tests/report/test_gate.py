@@ -12,7 +12,7 @@ from helpers import ISSUE_410, PLAIN, fake_build, gated
 
 
 def test_what_a_candidate_says_is_no_markup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headcount.gate.run.every_cell", lambda: [known_cells()[name] for name in (PLAIN, ISSUE_410)])
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [known_cells()[name] for name in (PLAIN, ISSUE_410)])
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
     verdict = gated(tmp_path, fake_build(tmp_path, "correct", "1.6.1"), fake_build(tmp_path, "injects"))
     page = report.markdown(verdict)

@@ -9,8 +9,8 @@ from headcount import builds, environment, errors, gate, matrix, reproduce, resu
 from headcount.cli import shared
 from headcount.gate import waive
 from headcount.isolation import Cache, Engine, forkserver
-from headcount.report import gate as report
 from headcount.observation import Observation
+from headcount.report import gate as report
 from headcount.report.console import Steps, progress, say
 
 #: Files that show a regression, each another failure, in one report.

@@ -57,7 +57,7 @@ def run(options: shared.Options) -> int:
     found = sources.load(paths)
     if options.compare:
         found, comparison = sources.compare(*found)
-        doubts = [doubt for results in sources.whole(found) if results.footer for doubt in results.footer.doubts]
+        doubts = [doubt for results in sources.whole(found) for doubt in gate.doubts(results)]
         made = document.make(found, [comparison], doubts)
     else:
         made = document.make(found, *_of_gates(found))

@@ -1,8 +1,8 @@
 """Is a build fit for release? Both builds run every cell, and their rows and their public names are compared.
 
-`source` says what changed in the code, `probes` makes copies that note what runs, and `exercise` says which changes ran.
-`run` runs cells and random calls, writes the rows and sums them up; `compare` says what became of each cell, and what
-made it worse; `api` says which public names are gone.
+`plan` is what is to be compared. `source` says what changed in the code, `probes` makes copies that note what runs, and
+`exercise` says which changes ran. `run` runs cells and random calls, and writes the rows. `compare` says what became of
+each cell, and what made it worse; `shards` sums that up, `waive` what may be; `api` says which public names are gone.
 """
 
 from headcount.gate.compare import (
@@ -18,7 +18,9 @@ from headcount.gate.compare import (
     failure_of,
 )
 from headcount.gate.exercise import Exercised, Fate
-from headcount.gate.run import Request, Watcher, cells, every_cell, header, opened, request, run_both, summed_up
+from headcount.gate.plan import Request, cells, every_cell, header, opened, request
+from headcount.gate.run import Watcher, run_both
+from headcount.gate.shards import doubts, summed_up
 
 __all__ = [
     "ApiBreak",
@@ -35,6 +37,7 @@ __all__ = [
     "change_between",
     "compare",
     "counted",
+    "doubts",
     "every_cell",
     "failure_of",
     "header",

@@ -190,18 +190,25 @@ def _causes(
     for difference in worse:
         if difference.candidate:
             alike[failure_of(difference.candidate)].append(difference)
-    found = []
-    for failure, group in alike.items():
-        cells = tuple(sorted(group, key=lambda d: (d.cell in drawn, len(d.cell), d.cell)))
-        shared = [
-            name for name in functions.get(cells[0].cell, ()) if all(name in functions.get(d.cell, ()) for d in cells)
-        ]
-        if shared or not any(functions.get(d.cell) for d in cells):
-            found.append(Cause(failure, cells, tuple(shared)))
-            continue
-        for each in dict.fromkeys(functions.get(d.cell, ()) for d in cells):
-            found.append(Cause(failure, tuple(d for d in cells if functions.get(d.cell, ()) == each), each))
+    found = [
+        cause
+        for failure, group in alike.items()
+        for cause in _with_functions(failure, sorted(group, key=lambda d: (d.cell in drawn, len(d.cell))), functions)
+    ]
     yield from sorted(found, key=lambda cause: -len(cause.cells))
+
+
+def _with_functions(
+    failure: oracle.Signature, cells: Sequence[Difference], functions: Mapping[str, tuple[str, ...]]
+) -> Iterator[Cause]:
+    """Yield one cause where its cells have a changed function in common; else one for each set of functions."""
+    sets = [functions.get(difference.cell, ()) for difference in cells]
+    shared = tuple(name for name in sets[0] if all(name in each for each in sets))
+    if shared or not any(sets):
+        yield Cause(failure, tuple(cells), shared)
+        return
+    for each in dict.fromkeys(sets):
+        yield Cause(failure, tuple(d for d, ran in zip(cells, sets, strict=True) if ran == each), each)
 
 
 def counted(differences: Iterable[Difference]) -> dict[Change, int]:

@@ -10,8 +10,7 @@ from enum import StrEnum
 from functools import cache, reduce
 from operator import or_
 
-from headcount import builds, examine, matrix
-from headcount.gate.probes import probed
+from headcount import builds, matrix
 from headcount.gate.source import Changes, Kind, Piece, Source, source
 from headcount.gate.unreached import reasons
 from headcount.observation import Observation
@@ -72,46 +71,6 @@ class Exercised:
     def place(self) -> str:
         """Where it is, for people: `pruner/importance.py:12-14`."""
         return f"{self.file}:{self.first}" + (f"-{self.last}" if self.last > self.first else "")
-
-
-@dataclass(frozen=True)
-class Trace:
-    """Calls on a copy with probes.
-
-    Attributes:
-        ran: call -> its probes that ran, as a number.
-        unlike: the calls in which the copy did not do what the build does.
-    """
-
-    ran: Mapping[str, int]
-    unlike: tuple[str, ...] = ()
-
-
-def traced(
-    pool: examine.Pool,
-    build: builds.Overlay,
-    cells: Sequence[matrix.Cell],
-    seen: Mapping[str, Observation],
-    *,
-    defaults: Collection[Piece] = (),
-    recall: bool,
-    done: Callable[[Observation], None] = lambda _: None,
-) -> Trace:
-    """Run calls on a build's copy.
-
-    Args:
-        seen: call -> what the build itself did. One that is not in it is not compared.
-        defaults: of these it is noted, too, that a call leaves them out.
-
-    Raises:
-        SetupError: the disk fails.
-    """
-    found = {}
-    for cell, observation in pool.observe(probed(build, defaults), cells, recall=recall):
-        found[cell.id] = observation
-        done(observation)
-    unlike = tuple(id_ for id_, o in found.items() if id_ in seen and bare(o) != bare(seen[id_]))
-    return Trace({id_: observation.probes for id_, observation in found.items()}, unlike)
 
 
 def bare(observation: Observation) -> Observation:

@@ -1,56 +1,19 @@
 """A gate's run: every cell on both builds, what ran of what changed, random calls, and what got worse once more."""
 
-import json
-import random
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
-from packaging.version import Version
-
-from headcount import builds, environment, errors, examine, matrix, results, untrusted
-from headcount.gate.api import api_breaks
+from headcount import builds, environment, examine, matrix, oracle, results, untrusted
 from headcount.explore.draw import draws
 from headcount.gate import exercise, source
-from headcount.gate.compare import (
-    ApiBreak,
-    Change,
-    Difference,
-    Ending,
-    GateVerdict,
-    change_between,
-    compare,
-    failure_of,
-    is_fine,
-    is_unexplained,
-)
-from headcount.gate.exercise import Exercised
-from headcount.isolation import Cache, Engine, landlock
-from headcount.matrix.cells import ISSUE_410, default_cells
+from headcount.gate.compare import Change, Ending, change_between, failure_of, is_fine, is_unexplained
+from headcount.gate.plan import Request, cells
+from headcount.gate.probes import probed
 from headcount.models import FAMILIES, Model
 from headcount.observation import Observation
-
-#: Cell -> seconds of a build's own work, as `nox -s bench -- --record` has written them.
-_DURATIONS: Mapping[str, float] = json.loads(Path(__file__).with_name("durations.json").read_text("utf-8"))
-
-#: Seconds that a cell is taken to last if its time is not recorded.
-_UNRECORDED = 0.05
-
-#: What shards of one run have in common, and what is wrong with others.
-_DIFFERENCES = {
-    "builds": "different builds",
-    "shards": "gates with different numbers of shards",
-    "strict": "gates with --strict and without",
-    "api_breaks": "gates that found different public names",
-    "chosen": "gates of different cells",
-    "seed": "gates with different seeds",
-    "require_exercised": "gates with --require-exercised and without",
-}
 
 #: Random calls that are drawn at a time; most of them; and after how many the search is given up if none reaches
 #: what changed.
@@ -66,151 +29,6 @@ _VERIFIED = 3
 
 #: What became of a cell in which two builds differ.
 _DIFFERENT = (Change.REGRESSED, Change.FLAKY, Change.CHANGED, Change.FIXED)
-
-_PRUNERS = "|".join(matrix.Pruner)
-
-#: The path of a name that a cell's call uses: a pruner's parameter, a pruner, or a criterion.
-_USED = re.compile(rf"\b({_PRUNERS}|BasePruner)\b.*\(|^[^(]*(\b({_PRUNERS})|Importance)$")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be compared, and how.
-
-    Attributes:
-        allow_api: removals of names that are meant.
-        strict: a cell that only changed fails too.
-        same_version: whether the candidate may have the base's version: a pull request, not a release.
-        seed: of the order in which cells are run; None for the matrix's.
-        shard: which part of the cells: (1, 3) is the first of three.
-        fresh: run again what was observed before.
-        chosen: exactly these cells; () for the matrix.
-        looks: find out which changes of the source ran.
-        budget: seconds for random calls; 0 for none.
-        draws: so many random calls, in place of the budget; 0 for as many as the budget allows.
-        require_exercised: a change that did not run is a doubt.
-    """
-
-    base: builds.Overlay
-    candidate: builds.Overlay
-    allow_api: tuple[str, ...] = ()
-    strict: bool = False
-    same_version: bool = False
-    seed: int | None = None
-    shard: tuple[int, int] = (1, 1)
-    fresh: bool = False
-    chosen: tuple[matrix.Cell, ...] = ()
-    looks: bool = True
-    budget: float = 0.0
-    draws: int = 0
-    require_exercised: bool = False
-
-    @property
-    def drawn_by(self) -> int:
-        """The seed of the random calls."""
-        return 1 if self.seed is None else self.seed
-
-    @property
-    def recalls(self) -> bool:
-        """Whether what was observed before may be looked up: a candidate that nothing confined may have forged it."""
-        return not self.fresh and landlock.version() > 0
-
-
-def request(base: builds.Overlay, candidate: builds.Overlay, **options: Any) -> Request:
-    """Return a request in which the two builds have two names, though they may be one."""
-    label = f"{base.label}~base" if base.label == candidate.label else base.label
-    return Request(replace(base, label=label), candidate, **options)
-
-
-# --- cells ---------------------------------------------------------------------------------------
-
-
-def every_cell() -> list[matrix.Cell]:
-    """Return what all shards together run."""
-    return [ISSUE_410, *default_cells()]
-
-
-def cells(wanted: Request) -> list[matrix.Cell]:
-    """Return the cells of a shard. They are dealt out by their recorded times, the longest first."""
-    number, shards = wanted.shard
-    every = wanted.chosen or every_cell()
-    parts: list[list[matrix.Cell]] = [[] for _ in range(shards)]
-    for cell in sorted(every, key=lambda cell: (-_DURATIONS.get(cell.id, 0.0), cell.id)):
-        min(parts, key=lambda part: sum(_DURATIONS.get(each.id, _UNRECORDED) for each in part)).append(cell)
-    own = set(parts[number - 1])
-    found = [cell for cell in every if cell in own]
-    if wanted.seed is not None:
-        random.Random(wanted.seed).shuffle(found)  # noqa: S311 - an order is no secret
-    return found
-
-
-# --- the header ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a run's results hold in addition to rows. Its shards differ in their number and doubts only.
-
-    Attributes:
-        chosen: the ids of the cells that were named; () for the matrix.
-        seed: of the random calls.
-        require_exercised: a change that did not run is a doubt.
-    """
-
-    shard: int
-    shards: int
-    strict: bool
-    api_breaks: tuple[ApiBreak, ...]
-    doubts: tuple[str, ...]
-    chosen: tuple[str, ...] = ()
-    seed: int = 1
-    require_exercised: bool = False
-
-
-def header(wanted: Request) -> Header:
-    """Return the header of a run.
-
-    Raises:
-        UsageError: a build's source cannot be read.
-    """
-    with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
-        broken, unlisted = api_breaks(engine, wanted.base, wanted.candidate, wanted.allow_api)
-    doubts = [
-        _version_doubt(wanted),
-        *(f"what {label} offers once it is imported cannot be listed" for label in unlisted),
-    ]
-    chosen = tuple(cell.id for cell in wanted.chosen)
-    return Header(
-        *wanted.shard,
-        wanted.strict,
-        broken,
-        tuple(filter(None, doubts)),
-        chosen,
-        wanted.drawn_by,
-        wanted.require_exercised,
-    )
-
-
-def _version_doubt(wanted: Request) -> str:
-    base, candidate = wanted.base, wanted.candidate
-    before, now = Version(base.version), Version(candidate.version)
-    if wanted.same_version or now > before or (now == before and candidate.digest == base.digest):
-        return ""
-    why = f"which is older than {before}" if now < before else f"as {base.label} does, and has other code"
-    return (
-        f"{candidate.label} says that it is {candidate.version}, {why}"
-        " (a release needs a new version; --same-version for a pull request)"
-    )
-
-
-def opened(wanted: Request, path: Path) -> results.Writer:
-    """Open a run's results file.
-
-    Raises:
-        UsageError: a build's source cannot be read.
-        OSError: the file cannot be created.
-    """
-    return results.Writer(path, (wanted.base, wanted.candidate), gate=untrusted.plain(header(wanted)))
 
 
 class Watcher:
@@ -303,7 +121,8 @@ class _Run:
 
     def look(self) -> None:
         """Look for what ran of what changed."""
-        if not (self.changes.gone or self.changes.new) or not self.wanted.looks:
+        tested = any(row.verdict.kind is not oracle.Kind.UNTESTABLE for row in self.after.values())
+        if not (self.changes.gone or self.changes.new) or not self.wanted.looks or not tested:
             return
         self.watcher.say("looking for what ran of what changed")
         old = source.source(self.wanted.base)
@@ -417,21 +236,22 @@ class _Run:
         return all(rows[cell.id].repeats for cell in cells)
 
     def _trace(self, which: int, cells: Sequence[matrix.Cell]) -> None:
-        """Run cells on a build's copy with probes."""
+        """Run cells on a build's copy with probes, and note what ran. The copy has to do what the build does."""
         build, rows = ((self.wanted.base, self.before), (self.wanted.candidate, self.after))[which]
+        ran, recall = self.ran[which], self.recalls if which else self.wanted.recalls
         defaults = [piece for piece in self.changes.new if piece.kind is source.Kind.DEFAULT] if which else ()
-        new = [cell for cell in cells if cell.id not in self.ran[which]]
-        self.watcher.more(len(new))
-        seen = {id_: row.seen for id_, row in rows.items()}
-        if not new:
+        if not (new := [cell for cell in cells if cell.id not in ran]):
             return
-        recall = self.recalls if which else self.wanted.recalls
-        trace = exercise.traced(self.pool, build, new, seen, defaults=defaults, recall=recall, done=self.watcher.traced)
-        self.ran[which].update(trace.ran)
-        if trace.unlike:
+        self.watcher.more(len(new))
+        unlike = []
+        for cell, observation in self.pool.observe(probed(build, defaults), new, recall=recall):
+            self.watcher.traced(observation)
+            ran[cell.id] = observation.probes
+            if cell.id in rows and exercise.bare(observation) != exercise.bare(rows[cell.id].seen):
+                unlike.append(cell.id)
+        if unlike:
             self.doubts.append(
-                f"the copy of {build.label} that says what ran does something else"
-                f" in {len(trace.unlike)} calls, as {trace.unlike[0]}"
+                f"{build.label} does something else where it says what runs: in {len(unlike)} calls, as {unlike[0]}"
             )
 
     def _unrun(self) -> source.Changes | None:
@@ -458,118 +278,3 @@ def _families() -> tuple[str, ...]:
     """Return the families that are drawn from: ViT as often as all others together."""
     others = tuple(name for name in FAMILIES if name != Model.family)
     return (Model.family,) * len(others) + others
-
-
-# --- the verdict ---------------------------------------------------------------------------------
-
-
-def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> GateVerdict:
-    """Return the verdict on a run's results: of one machine, or the shards of several.
-
-    Args:
-        strict: a change fails too, though the run did not say so.
-
-    Raises:
-        UsageError: they are not all shards of one run: one is missing, cut off, there twice, or of another run.
-    """
-    whole = results.merge(shards)
-    headers, endings = _headers(shards), _endings(shards)
-    base, candidate = whole.header.builds
-    before, after = ([row for row in whole.rows if row.build == build.label] for build in (base, candidate))
-    meant = {
-        re.findall(r"\w+", each.path)[-1]
-        for each in headers[0].api_breaks
-        if each.removed and each.allowed and _USED.search(each.path)
-    }
-    ending = merged(endings, [doubt for header in headers for doubt in header.doubts])
-    differences = compare(before, after, {cell.id: cell.config.uses(meant) for cell in _run_by(headers[0])})
-    return GateVerdict(
-        base,
-        candidate,
-        whole.header.environment,
-        tuple(_as_drawn(each) if each.cell in ending.drawn else each for each in differences),
-        headers[0].api_breaks,
-        ending,
-        strict or headers[0].strict,
-        bool(headers[0].chosen),
-        headers[0].seed,
-        headers[0].require_exercised,
-    )
-
-
-def _as_drawn(difference: Difference) -> Difference:
-    """Return what became of a random call: of one that the base does not finish, nothing can be said."""
-    lost = difference.change is Change.INDETERMINATE and difference.base is not None
-    return replace(difference, change=Change.NOT_COMPARED) if lost and not is_fine(difference.base) else difference
-
-
-def _endings(shards: Sequence[results.Results]) -> list[Ending]:
-    """Return what each shard's run adds to its rows.
-
-    Raises:
-        UsageError: one has none.
-    """
-    try:
-        return [untrusted.checked(Ending, shard.footer.gate, "the gate's end") for shard in shards if shard.footer]
-    except ValueError as error:
-        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
-
-
-def merged(endings: Sequence[Ending], doubts: Sequence[str]) -> Ending:
-    """Return the endings of all shards as one, with the doubts of their headers."""
-    changes: dict[tuple[object, ...], Exercised] = {}
-    for change in (change for ending in endings for change in ending.exercised):
-        key = (change.file, change.function, change.first, change.last, change.gone, change.kind)
-        known = changes.get(key)
-        cells = (*known.cells, *change.cells) if known else change.cells
-        changes[key] = replace(
-            change,
-            cells=cells,
-            differ=change.differ + (known.differ if known else 0),
-            why="" if cells else change.why,
-        )
-    return Ending(
-        tuple(dict.fromkeys([*doubts, *(doubt for ending in endings for doubt in ending.doubts)])),
-        {failure: text for ending in reversed(endings) for failure, text in ending.reproducers.items()},
-        tuple(changes.values()),
-        tuple(id_ for ending in endings for id_ in ending.traced),
-        {id_: names for ending in endings for id_, names in ending.functions.items()},
-        tuple(id_ for ending in endings for id_ in ending.drawn),
-        sum(ending.draws for ending in endings),
-    )
-
-
-def _run_by(header: Header) -> list[matrix.Cell]:
-    """Return what all shards of a run together run.
-
-    Raises:
-        UsageError: a cell that was named is none.
-    """
-    try:
-        return [matrix.Cell.parse(id_) for id_ in header.chosen] or every_cell()
-    except (ValueError, ZeroDivisionError) as error:
-        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
-
-
-def _headers(shards: Sequence[results.Results]) -> list[Header]:
-    """Return what the shards say of the gate.
-
-    Raises:
-        UsageError: they are not all shards of one run.
-    """
-    try:
-        headers = [untrusted.checked(Header, shard.header.gate, "the gate's header") for shard in shards]
-    except ValueError as error:
-        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
-    said = [{"builds": s.header.builds, **vars(h)} for s, h in zip(shards, headers, strict=True)]
-    for name, difference in _DIFFERENCES.items():
-        if any(each[name] != said[0][name] for each in said):
-            raise errors.UsageError(f"the results come from {difference}", "merge the shards of one run")
-    numbers, wanted = sorted(header.shard for header in headers), range(1, headers[0].shards + 1)
-    if missing := next((number for number in wanted if number not in numbers), 0):
-        raise errors.UsageError(f"shard {missing} of {len(wanted)} is missing", "give the results of all shards")
-    if numbers != [*wanted] or len({build.label for build in shards[0].header.builds}) != len(("base", "candidate")):
-        raise errors.UsageError(
-            "these are no results of a gate: a shard too many, or not two builds", "give each shard once"
-        )
-    return headers

@@ -91,7 +91,7 @@ def _source(folder: Path, _digest: str) -> Source:
     trees, unread = {}, {}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if "__pycache__" in path.parts or name.split("/")[0].endswith(".dist-info"):
+        if "__pycache__" in path.parts or name.partition("/")[0].endswith(".dist-info"):
             continue
         if path.suffix in (".so", ".pyd", ".pyc", ".pth"):
             unread[name] = "it is no source"
@@ -203,7 +203,7 @@ def _before_block(node: ast.AST) -> int:
     body = getattr(node, "body", None)
     if isinstance(body, list) and body:
         return max(getattr(body[0], "lineno", 1) - 1, getattr(node, "lineno", 1))
-    return getattr(node, "end_lineno", None) or getattr(node, "lineno", 1)
+    return getattr(node, "end_lineno", 0) or getattr(node, "lineno", 1)
 
 
 def _is_silent(node: ast.AST) -> bool:
@@ -263,7 +263,7 @@ def changes(base: builds.Overlay, candidate: builds.Overlay) -> Changes:
                 gone += one[first:last]
                 added += other[start:end]
     unread = {name: why for name, why in after.unread.items() if _bytes(base, name) != _bytes(candidate, name)}
-    unread |= {name: "it was no source before" for name in before.unread.keys() - after.unread.keys()}
+    unread |= dict.fromkeys(before.unread.keys() - after.unread.keys(), "it was no source before")
     return Changes(tuple(gone), tuple(added), unread)
 
 

@@ -201,7 +201,7 @@ def _gate(verdict: gate.GateVerdict) -> dict[str, Any]:
     return {
         "headline": headline(verdict),
         "exit_code": int(verdict.exit_code),
-        "doubts": list(verdict.doubts),
+        "doubts": list(verdict.ending.doubts),
         "api_breaks": [{**asdict(found), "lost": found.lost} for found in verdict.api_breaks],
     }
 

@@ -60,5 +60,5 @@ def counts(document: Document) -> list[str]:
     lines = [f"transformers {version}: {table.totals(rows)}" for version, rows in document.by_version.items()]
     for comparison in document.comparisons:
         lines.append(f"{comparison.title}: {gate.in_words(comparison.differences)}")
-        lines += [f"DOUBT: {doubt}" for doubt in (comparison.verdict.doubts if comparison.verdict else ())]
+        lines += [f"DOUBT: {doubt}" for doubt in (comparison.verdict.ending.doubts if comparison.verdict else ())]
     return lines

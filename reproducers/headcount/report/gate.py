@@ -104,6 +104,7 @@ def summary(verdict: GateVerdict) -> list[str]:
         *dict.fromkeys(line.partition(":")[0] for line in _api_lines([b for b in verdict.api_breaks if not b.removed]))
     ]
     left_out = len(verdict.causes) - _SHOWN
+    draws = f"{verdict.ending.draws} random calls"
     return [
         *([f"changed for its callers: {', '.join(changed[:3])}" + " and more" * (len(changed) > 3)] if changed else []),  # noqa: PLR2004
         *(cause_in_words(number, cause) for number, cause in enumerate(verdict.causes[:_SHOWN], 1)),
@@ -112,11 +113,9 @@ def summary(verdict: GateVerdict) -> list[str]:
         *_code_lines(verdict),
         f"{len(cells)} cells: {in_words(cells)}",
         *(
-            [
-                f"{verdict.ending.draws} random calls (--draws {verdict.ending.draws} --seed {verdict.seed}): {in_words(calls)}"
-            ]
+            [f"{draws} (--draws {verdict.ending.draws} --seed {verdict.seed}): {in_words(calls)}"]
             if calls
-            else [f"{verdict.ending.draws} random calls: none reaches what changed"] * bool(verdict.ending.draws)
+            else [f"{draws}: none reaches what changed"] * bool(verdict.ending.draws)
         ),
     ]
 
@@ -141,7 +140,8 @@ def _code_lines(verdict: GateVerdict) -> Iterator[str]:
     if not changes:
         return
     different = [change for change in changes if change.fate is Fate.DIFFERENT]
-    yield f"code: {_run_lines(verdict)}, in {len(verdict.ending.traced)} calls that were traced; {len(different)} of {len(changes)} changes make a difference"
+    traced, total = len(verdict.ending.traced), len(changes)
+    yield f"code: {_run_lines(verdict)}, in {traced} calls; {len(different)} of {total} changes make a difference"
     missing = [change_in_words(change) for change in verdict.not_run]
     if missing:
         more = f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""

@@ -24,7 +24,7 @@ class UnprovenError(errors.HeadcountError):
     exit_code = errors.ExitCode.INDETERMINATE
 
 
-def emit(
+def emit(  # noqa: PLR0913 - two of them by name
     engine: isolation.Engine,
     overlay: builds.Overlay,
     cell: matrix.Cell,
