@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import miniatures
 from headcount.cli import main
 from headcount.defects import REPRODUCERS
 from headcount.errors import ExitCode
@@ -38,6 +39,25 @@ def test_an_emitted_file_shows_the_failure(tmp_path: Path, capsys: pytest.Captur
     )
     assert done.returncode == 1, done.stderr
     assert "heads are left, expected" in done.stderr
+
+
+@pytest.mark.parametrize(("good", "status"), [("correct", 0), ("wrong-heads", 1)])
+def test_a_test_for_upstream_fails_on_the_build_alone(tmp_path: Path, good: str, status: int) -> None:
+    """It is a function that pytest finds, and imports nothing of ours."""
+    output = tmp_path / "test_shown.py"
+    wheel = miniature_wheel(tmp_path, "wrong-heads")
+    assert main(["emit", ISSUE_410, "--build", wheel, "--as", "pytest", "-o", str(output)]) == ExitCode.CLEAN
+    assert "headcount" not in output.read_text()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(output)],
+        env={**os.environ, "PYTHONPATH": str(miniatures.build(tmp_path / "builds", good).path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stdout
+    assert ("heads are left, expected" in done.stdout) is bool(status)
 
 
 def test_minimise_prints_its_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

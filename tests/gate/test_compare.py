@@ -4,42 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from headcount import gate, wording
+from headcount import gate, oracle, wording
 from headcount.builds import RELEASES
-from headcount.defects import Explanation, Outcome
 from headcount.errors import ExitCode
 from headcount.gate import Change, GateVerdict
+from headcount.matrix.cells import default_cells
 from headcount.observation import Ending, Failure, Observation, Phase
-from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
-from headcount.results import Build, Row
+from headcount.oracle import Kind, Verdict
+from headcount.results import Build
 from helpers import ISSUE_410
-
-KEPT = Observation(Ending.FINISHED, kept={"q.0": (0, 1)}, sizes={"q.0": 3})
-RAISED = Failure("KeyError", "'x'", "pruner.metapruner._prune", Phase.STEP)
-COUNT = Finding(Rule.HEAD_COUNTS, Kind.WRONG_HEADS, Problem.COUNT, 0, "heads", "", (3,), (2,), 4)
-
-SHOWN = {
-    "ok": (Verdict(Kind.OK), KEPT),
-    "other weights": (Verdict(Kind.OK), replace(KEPT, kept={"q.0": (0, 2)})),
-    "crash": (Verdict(Kind.CRASH, failure=RAISED), Observation(Ending.RAISED, failure=RAISED)),
-    "moved crash": (
-        Verdict(Kind.CRASH, failure=replace(RAISED, frame="pruner.other._prune")),
-        Observation(Ending.RAISED, failure=RAISED),
-    ),
-    "short of memory": (Verdict(Kind.CRASH, failure=Failure("MemoryError")), Observation(Ending.RAISED)),
-    "count": (Verdict(Kind.WRONG_HEADS, COUNT), KEPT),
-    "another count": (Verdict(Kind.WRONG_HEADS, replace(COUNT, block=1, found=(4,))), KEPT),
-    "cannot run": (Verdict(Kind.NOT_APPLICABLE, ending=Ending.FINISHED), replace(KEPT, cannot_run=True)),
-    "no such parameter": (Verdict(Kind.NOT_APPLICABLE), Observation(Ending.NOT_APPLICABLE)),
-    "timeout": (Verdict(Kind.TIMEOUT, ending=Ending.TIMEOUT), Observation(Ending.TIMEOUT)),
-    "untestable": (Verdict(Kind.UNTESTABLE, ending=Ending.NOT_RUN), Observation(Ending.NOT_RUN)),
-}
-
-
-def row(shown: str, build: str = "", cell: str = "one", defect: str = "") -> Row:
-    verdict, observation = SHOWN[shown]
-    explanation = Explanation(Outcome.EXPECTED, defect)
-    return Row(build, "1.6.1", "vit", {}, cell, "4.57.6", "2.9.0", verdict, explanation, 0.1, observation)
+from rows import COUNT, row
 
 
 @pytest.mark.parametrize(
@@ -67,6 +41,66 @@ def test_what_became_of_a_cell(before: str, after: str, change: Change, monkeypa
     for name in ("reason", "verdict", "failure", "finding"):
         monkeypatch.setattr(wording, name, lambda _: "")
     assert gate.change_between(row(before), row(after)) is change
+
+
+def test_a_number_that_moves_in_a_known_defect_is_no_regression() -> None:
+    """The same defect breaks the promise before and after; by another number, or in more of its ways."""
+    before, after = (row("count", cell=ISSUE_410, defect="steps-compound") for _ in range(2))
+    after = replace(after, verdict=Verdict(Kind.WRONG_HEADS, replace(COUNT, found=(1,))))
+    assert gate.change_between(before, after) is Change.CHANGED
+
+
+def test_what_gets_further_into_an_older_defect_is_named() -> None:
+    before, after = row("crash"), row("count", defect="steps-compound")
+    found = gate.Difference("one", before, after, gate.change_between(before, after))
+    assert (found.change, found.into) == (Change.CHANGED, "steps-compound")
+    assert gate.Difference("one", row("count"), after, Change.CHANGED).into == ""
+
+
+def test_a_crash_by_accident_is_no_refusal() -> None:
+    """It fixes nothing: only a deliberate exception before anything has changed is one."""
+    cell = next(cell for cell in default_cells() if oracle.expect(cell).may_refuse)
+    slip = Observation(Ending.RAISED, Phase.STEP, Failure("ZeroDivisionError", "division by zero"))
+    verdict = oracle.judge(cell, slip)
+    after = replace(row("crash", cell=cell.id), verdict=verdict, observation=slip)
+    assert gate.change_between(row("count", cell=cell.id), after) is not Change.FIXED
+
+
+def verdict_of(*cells: tuple[str, str], functions: dict[str, tuple[str, ...]]) -> GateVerdict:
+    """A gate's verdict on cells that were fine, and fail now as they are named."""
+    build = Build(RELEASES[-1], "", RELEASES[-1], "abc")
+    worse = tuple(gate.Difference(id_, row("ok"), row(shown, cell=id_), Change.REGRESSED) for id_, shown in cells)
+    return GateVerdict(build, build, {}, worse, ending=gate.Ending(functions=functions, drawn=("drawn",)))
+
+
+def test_cells_that_fail_alike_have_one_cause() -> None:
+    """The one that explains most cells comes first; its example is a cell of the matrix."""
+    ran = {"drawn": ("step", "prune"), "one": ("prune",), "two": ("prune",), "three": ()}
+    verdict = verdict_of(
+        ("three", "count"), ("drawn", "crash"), ("one", "crash"), ("two", "moved crash"), functions=ran
+    )
+    assert [(len(cause.cells), cause.functions, cause.cells[0].cell) for cause in verdict.causes] == [
+        (3, ("prune",), "one"),
+        (1, (), "three"),
+    ]
+
+
+def test_cells_with_no_changed_function_in_common_have_several_causes() -> None:
+    verdict = verdict_of(("one", "crash"), ("two", "crash"), functions={"one": ("step",), "two": ("prune",)})
+    assert [cause.functions for cause in verdict.causes] == [("step",), ("prune",)]
+
+
+def test_what_did_not_run_is_a_doubt_where_that_is_required() -> None:
+    build = Build(RELEASES[-1], "", RELEASES[-1], "abc")
+    unseen = gate.Ending(exercised=(gate.Exercised("ops.py", "f", 3, 4),))
+    fine = (gate.Difference("one", row("ok"), row("ok"), Change.STILL_OK),)
+    codes = [GateVerdict(build, build, {}, fine, ending=unseen, require_exercised=r).exit_code for r in (False, True)]
+    assert codes == [ExitCode.CLEAN, ExitCode.INDETERMINATE]
+
+
+def test_what_is_waived_is_no_regression() -> None:
+    verdict = replace(verdict_of(("one", "crash"), functions={}), waived={"one": "known"})
+    assert (verdict.worse, verdict.causes, verdict.exit_code) == ((), (), ExitCode.CLEAN)
 
 
 def test_what_does_not_repeat_is_flaky() -> None:

@@ -8,9 +8,18 @@ from headcount.report.console import say
 
 _BUILDS = "a release, wheel, sdist, checkout, CLONE@REF or URL"
 
+_FORMS = {"script": reproduce.Form.SCRIPT, "pytest": reproduce.Form.TEST}
+
 _OPTIONS = (
     shared.option("cell", metavar="CELL", help="as in the matrix's test ids, with or without the build"),
     shared.option("--build", action=shared.Once, help=f"{_BUILDS} (default: the release that the id names)"),
+    shared.option(
+        "--as",
+        dest="form",
+        choices=_FORMS,
+        default="script",
+        help="a script whose exit status tells, or a test for Torch-Pruning's own tests/ (default: %(default)s)",
+    ),
     shared.option("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)"),
 )
 
@@ -41,7 +50,7 @@ def run(options: shared.Options, *, minimal: bool) -> int:
         )
     overlay = builds.prepare(build, say=say)
     with isolation.Cache() as cache, isolation.Engine(cache=cache) as engine:
-        text = reproduce.emit(engine, overlay, cell, say, minimal=minimal)
+        text = reproduce.emit(engine, overlay, cell, say, reproduce.Wanted(minimal, form=_FORMS[options.form]))
     if options.output is None:
         shared.out(text, end="")
     else:

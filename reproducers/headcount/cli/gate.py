@@ -188,7 +188,7 @@ def _reproducer(engine: Engine, wanted: gate.Request, cells: Sequence[matrix.Cel
     reasons = []
     for cell in cells:
         try:
-            return reproduce.emit(engine, wanted.candidate, cell, lambda _: None, good=wanted.base)
+            return reproduce.emit(engine, wanted.candidate, cell, lambda _: None, reproduce.Wanted(good=wanted.base))
         except errors.HeadcountError as error:  # the command beside it shows the failure too
             reasons.append(f"# no file: {error}")
     return reasons[0]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from headcount import errors, matrix, results, untrusted
 from headcount.gate import plan
 from headcount.gate.compare import Change, Difference, Ending, GateVerdict, compare, is_fine
+from headcount.gate.exercise import Exercised
 from headcount.gate.plan import Header
 
 #: What shards of one run have in common, and what is wrong with others.
@@ -91,7 +92,7 @@ def _endings(shards: Sequence[results.Results]) -> list[Ending]:
 
 def merged(endings: Sequence[Ending], doubts: Sequence[str]) -> Ending:
     """Return the endings of all shards as one, with the doubts of their headers."""
-    changes = {}
+    changes = dict[tuple[object, ...], Exercised]()
     for change in (change for ending in endings for change in ending.exercised):
         key = (change.file, change.function, change.first, change.last, change.gone, change.kind)
         known = changes.get(key)

@@ -218,8 +218,9 @@ def _defined(node: ast.AST) -> set[str]:
     nodes = [*ast.walk(node)]
     names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     names |= {n.name for n in nodes if isinstance(n, Function | ast.ClassDef)}
-    changed = {n.value for n in nodes if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store)}
-    names |= {n.id for n in changed if isinstance(n, ast.Name)}
+    stored = [n for n in nodes if isinstance(n, ast.Attribute | ast.Subscript) and isinstance(n.ctx, ast.Store)]
+    names |= {n.value.id for n in stored if isinstance(n.value, ast.Name)}
+    names |= {n.attr for n in stored if isinstance(n, ast.Attribute)}
     aliases = [alias for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for alias in n.names]
     return names | {(alias.asname or alias.name).partition(".")[0] for alias in aliases}
 
@@ -274,6 +275,6 @@ def _by_place(pieces: Iterable[Piece]) -> dict[Place, list[Piece]]:
     return found
 
 
-def _bytes(build: builds.Overlay, name: str) -> bytes:
+def _bytes(build: builds.Overlay, name: str) -> bytes | None:
     path = build.path / name
-    return path.read_bytes() if path.is_file() else b""
+    return path.read_bytes() if path.is_file() else None

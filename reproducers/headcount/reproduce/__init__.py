@@ -1,9 +1,9 @@
 """A failing cell as one file that stands alone: written, shrunk, proven; and the catalogue's own files run again.
 
-Public names: `emit`, `failing`, `find`, `is_writable`, `demand_writable`, `Reproduction`.
+Public names: `emit`, `Wanted`, `Form`, `failing`, `find`, `is_writable`, `demand_writable`, `Reproduction`.
 """
 
-from headcount.reproduce.prove import Reproduction, emit, failing, find
-from headcount.reproduce.script import demand_writable, is_writable
+from headcount.reproduce.prove import Reproduction, Wanted, emit, failing, find
+from headcount.reproduce.script import Form, demand_writable, is_writable
 
-__all__ = ["Reproduction", "demand_writable", "emit", "failing", "find", "is_writable"]
+__all__ = ["Form", "Reproduction", "Wanted", "demand_writable", "emit", "failing", "find", "is_writable"]

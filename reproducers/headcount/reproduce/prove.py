@@ -24,20 +24,29 @@ class UnprovenError(errors.HeadcountError):
     exit_code = errors.ExitCode.INDETERMINATE
 
 
-def emit(  # noqa: PLR0913 - two of them by name
+@dataclass(frozen=True)
+class Wanted:
+    """Which file of a failing cell.
+
+    Attributes:
+        minimal: shrink the call, too, until nothing can be taken away.
+        good: a build on which the file must show nothing. What is shown is new then, and no known defect.
+        form: a script, or a test.
+    """
+
+    minimal: bool = False
+    good: builds.Overlay | None = None
+    form: script.Form = script.Form.SCRIPT
+
+
+def emit(
     engine: isolation.Engine,
     overlay: builds.Overlay,
     cell: matrix.Cell,
     say: Callable[[str], None],
-    *,
-    minimal: bool = False,
-    good: builds.Overlay | None = None,
+    wanted: Wanted = Wanted(),
 ) -> str:
     """Return a file that shows what is wrong with a cell, on the smallest model that shows it.
-
-    Args:
-        minimal: shrink the call, too, until nothing can be taken away.
-        good: a build on which the file must show nothing. What is shown is new then, and no known defect.
 
     Raises:
         UsageError: the cell is fine, not applicable, or of a kind or a model that no file can show.
@@ -45,27 +54,30 @@ def emit(  # noqa: PLR0913 - two of them by name
     """
     script.demand_writable(cell)
     sought = failing(engine, overlay, cell)
+
+    def fails(smaller: matrix.Cell) -> bool:
+        alike = _alike(sought, examine.examine(engine, overlay, smaller))
+        return alike and (wanted.good is None or _is_good(engine, wanted.good, smaller))
+
     smallest = minimise.minimise(
         cell,
-        fails=lambda smaller: (
-            _alike(sought, examine.examine(engine, overlay, smaller)) and _is_good(engine, good, smaller)
-        ),
+        fails,
         kept=lambda before, after: say(f"  {difference(before, after)}"),
-        neighbours=minimise.simpler if minimal else minimise.simpler_models,
+        neighbours=minimise.simpler if wanted.minimal else minimise.simpler_models,
     )
-    if good is None:
-        return proven_script(engine, overlay, smallest, sought.explanation)
+    if wanted.good is None:
+        return proven_script(engine, overlay, smallest, sought.explanation, wanted.form)
     new = defects.Explanation(defects.Outcome.UNEXPECTED_FAILURE)
-    text = proven_script(engine, overlay, smallest, new)
-    done = _run(engine, good, text)
+    text = proven_script(engine, overlay, smallest, new, wanted.form)
+    done = _run(engine, wanted.good, text)
     if done.status:
-        raise UnprovenError(f"nothing was written: the file for {cell.id} ends with {done.status} on {good.label}, too")
+        raise UnprovenError(f"the file for {cell.id} ends with {done.status} on {wanted.good.label}, too")
     return text
 
 
-def _is_good(engine: isolation.Engine, build: builds.Overlay | None, cell: matrix.Cell) -> bool:
-    """Return whether a cell is fine on a build, if there is one."""
-    return build is None or not examine.examine(engine, build, cell).verdict.is_failure
+def _is_good(engine: isolation.Engine, build: builds.Overlay, cell: matrix.Cell) -> bool:
+    """Return whether a cell is fine on a build."""
+    return not examine.examine(engine, build, cell).verdict.is_failure
 
 
 def _run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
@@ -119,7 +131,11 @@ def _short(value: object) -> str:
 
 
 def proven_script(
-    engine: isolation.Engine, overlay: builds.Overlay, cell: matrix.Cell, explanation: defects.Explanation
+    engine: isolation.Engine,
+    overlay: builds.Overlay,
+    cell: matrix.Cell,
+    explanation: defects.Explanation,
+    form: script.Form = script.Form.SCRIPT,
 ) -> str:
     """Return a file that has shown, in a process of its own, what the cell showed.
 
@@ -135,7 +151,7 @@ def proven_script(
     verdict = failing(engine, overlay, cell).verdict
     build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
     for weights in _WEIGHTS:
-        text = script.write(cell, build, verdict, explanation, weights)
+        text = script.write(cell, build, verdict, explanation, weights, form)
         done = _run(engine, overlay, text)
         if shows(verdict, done):
             return text

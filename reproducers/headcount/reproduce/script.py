@@ -9,6 +9,7 @@ import builtins
 import math
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
@@ -41,17 +42,25 @@ class Weights:
     seed: int = 0
 
 
-def write(
+class Form(StrEnum):
+    """What kind of file: its template."""
+
+    SCRIPT = "reproducer.py.j2"  # its exit status says what it found
+    TEST = "test.py.j2"  # for pytest, as Torch-Pruning's own tests are
+
+
+def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
     cell: matrix.Cell,
     build: str,
     verdict: oracle.Verdict,
     explanation: defects.Explanation,
     weights: Weights = Weights(),
+    form: Form = Form.SCRIPT,
 ) -> str:
     """Return the file's text.
 
     Args:
-        build: the one that fails, as people call it; it is pinned if it is a release.
+        build: the one that fails, as people call it; a script pins it if it is a release.
 
     Raises:
         UsageError: a file cannot be written for such a verdict, or such a model.
@@ -66,9 +75,10 @@ def write(
     except TemplateNotFound:
         raise _no_file(verdict) from None
     names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
-    return _TEMPLATES.get_template("reproducer.py.j2").render(
-        facts, **_heading(build, verdict, explanation), body=body, names=names, block=LAYERS
-    )
+    name = re.sub(r"\W+", "_", explanation.defect or f"{verdict.kind} {verdict.found.partition('=')[0]}").lower()
+    facts |= _heading(build, verdict, explanation) | {"body": body, "names": names, "block": LAYERS, "name": name}
+    parts = {part: _TEMPLATES.get_template(f"{part}.j2").render(facts).rstrip() for part in ("title", "program")}
+    return _TEMPLATES.get_template(form.value).render(facts, **parts)
 
 
 def _no_file(verdict: oracle.Verdict) -> errors.UsageError:
