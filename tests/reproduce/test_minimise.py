@@ -46,7 +46,10 @@ def failures(draw: st.DrawFn) -> tuple[Cell, Callable[[Cell], bool], Cell]:
     cell = draw(CELLS)
     met = sorted(name for name, (shown, _) in NEEDS.items() if shown(cell))
     needed = draw(st.lists(st.sampled_from(met), unique=True)) if met else []
-    smallest = SMALLEST
+    # What is smaller already stays.
+    names = ("heads", "head_dim", "mlp")
+    sizes = {name: min(getattr(SMALLEST.model, name), getattr(cell.model, name)) for name in names}
+    smallest = replace(SMALLEST, model=replace(SMALLEST.model, **sizes))
     for name in needed:
         smallest = NEEDS[name][1](smallest)
     return cell, lambda c: all(NEEDS[name][0](c) for name in needed), smallest
