@@ -45,8 +45,8 @@ def defects(transformers: str = "5.23.0") -> str:
 
 
 def mutants(path: str = "tests/mutants/record.json") -> str:
-    """Say what became of the last recorded mutants."""
-    return score(json.loads(Path(path).read_text("utf-8")))
+    """Say what became of the mutants of each seed that were recorded last."""
+    return "\n".join(map(score, json.loads(Path(path).read_text("utf-8")).values()))
 
 
 def score(outcome: Mapping[str, Any]) -> str:

@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2026, metavar="SEED")
     parser.add_argument("--release", default=builds.RELEASES[-1], help="whose code is mutated (default: %(default)s)")
     parser.add_argument("--upstream", type=Path, metavar="CLONE", help="run upstream's own tests on them too")
-    parser.add_argument("--record", action="store_true", help="keep the outcome for the README")
+    parser.add_argument("--record", action="store_true", help="keep the outcome of this seed for the README")
     options = parser.parse_args()
     base = builds.prepare(builds.parse(options.release))
     drawn = draw(base, options.draws, options.seed)
@@ -80,7 +80,7 @@ def main() -> None:
             outcome["upstream"] = trial.compare(UpstreamTests(options.upstream, options.release, trial.folder), drawn)
     print(summary(outcome))  # noqa: T201 - a script's output
     if options.record:
-        RECORD.write_text(json.dumps(outcome, indent=1) + "\n")
+        RECORD.write_text(json.dumps(recorded() | {str(options.seed): outcome}, indent=1) + "\n")
     sys.exit(0 if explained(outcome) else 1)
 
 
@@ -155,6 +155,12 @@ class Trial:
             self._engines.append(self._local.engine)
         engine: Engine = self._local.engine
         return engine
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """Seed -> what became of its mutants when that was recorded last."""
+    found: dict[str, dict[str, Any]] = json.loads(RECORD.read_text("utf-8"))
+    return found
 
 
 def survivors() -> dict[str, str]:

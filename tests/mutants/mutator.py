@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 
 _COMPARISONS: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE,
@@ -56,17 +57,16 @@ def mutants(file: str, source: str, functions: Sequence[str]) -> list[Mutant]:
     tree = ast.parse(source)
     found = []
     for function in _functions(tree, functions):
-        places = [node for node in ast.walk(function) if node is not function]
-        for index, node in enumerate(places):
+        for index, node in enumerate(ast.walk(function)):
             for kind in range(len(_changes(node))):
                 mutated = deepcopy(tree)
                 twin = next(f for f in _functions(mutated, [function.name]) if f.lineno == function.lineno)
-                place = [inner for inner in ast.walk(twin) if inner is not twin][index]
-                before = ast.unparse(place)
-                _changes(place)[kind]()
+                place = [*ast.walk(twin)][index]
+                change = _changes(place)[kind]
+                before, line = _short(change.said), change.line
+                change()
                 text = ast.unparse(ast.fix_missing_locations(mutated))
-                what = f"{_short(before)} -> {_short(ast.unparse(place))}"
-                found.append(Mutant(file, function.name, node.lineno, what, text))  # type: ignore[attr-defined]
+                found.append(Mutant(file, function.name, line, f"{before} -> {_short(change.said)}", text))
     return sorted(found, key=lambda mutant: (mutant.line, mutant.what))
 
 
@@ -79,8 +79,35 @@ def _functions(tree: ast.AST, names: Sequence[str]) -> Iterator[ast.FunctionDef]
                 yield inner
 
 
-def _changes(node: ast.AST) -> list["_Change"]:  # noqa: PLR0911 - a case per kind of mistake
+def _changes(node: ast.AST) -> list["_Change"]:
     """What may be done to a node, in place."""
+    return [*_small(node), *_swapped(node)]
+
+
+def _swapped(node: ast.AST) -> Iterator["_Change"]:
+    """Neighbours that may be swapped: two defaults of a function, two plain statements of a block."""
+    if isinstance(node, ast.arguments):
+        for name in ("defaults", "kw_defaults"):
+            yield from _neighbours(node, name, getattr(node, name))
+    for name in ("body", "orelse"):
+        block = getattr(node, name, None)
+        if isinstance(block, list):
+            yield from _neighbours(node, name, block)
+
+
+def _neighbours(node: ast.AST, name: str, inside: Sequence[ast.AST | None]) -> Iterator["_Change"]:
+    for place, pair in enumerate(pairwise(inside)):
+        plain = all(isinstance(one, ast.Constant | ast.Assign | ast.AugAssign) or _is_call(one) for one in pair)
+        if plain and ast.dump(pair[0]) != ast.dump(pair[1]):  # type: ignore[arg-type]
+            yield _Change(node, name, [*inside[:place], *reversed(pair), *inside[place + 2 :]], place)
+
+
+def _is_call(node: ast.AST | None) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+
+
+def _small(node: ast.AST) -> list["_Change"]:  # noqa: PLR0911 - a case per kind of mistake
+    """What may be done to a node alone."""
     match node:
         case ast.Compare(ops=[operator, *_]) if type(operator) in _COMPARISONS:
             return [_Change(node, "ops", [_COMPARISONS[type(operator)](), *node.ops[1:]])]
@@ -96,18 +123,40 @@ def _changes(node: ast.AST) -> list["_Change"]:  # noqa: PLR0911 - a case per ki
             return [_Change(node, "test", ast.UnaryOp(ast.Not(), node.test))]
         case ast.Assign() | ast.AugAssign() | ast.Expr(value=ast.Call()) | ast.Continue() | ast.Break():
             return [_Change(node, "__class__", ast.Pass)]
+        case ast.Subscript(slice=ast.Tuple(elts=[first, _, *_])):  # a coarser key
+            return [_Change(node, "slice", first)]
         case _:
             return []
 
 
 @dataclass(frozen=True)
 class _Change:
+    """A field of a node is given another value; of a list, two neighbours are swapped from a place on."""
+
     node: ast.AST
     name: str
     value: object
+    place: int | None = None
 
     def __call__(self) -> None:
         setattr(self.node, self.name, self.value)
+
+    @property
+    def _about(self) -> list[ast.AST]:
+        if self.place is None:
+            return [self.node]
+        pair: list[ast.AST] = getattr(self.node, self.name)[self.place : self.place + 2]
+        return pair
+
+    @property
+    def said(self) -> str:
+        """What it is about, as it is now."""
+        return "; ".join(map(ast.unparse, self._about))
+
+    @property
+    def line(self) -> int:
+        """Where that is."""
+        return int(self._about[0].lineno)  # type: ignore[attr-defined]
 
 
 def _short(text: str) -> str:

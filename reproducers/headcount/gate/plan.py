@@ -34,7 +34,6 @@ class Request:
         shard: which part of the cells: (1, 3) is the first of three.
         fresh: run again what was observed before.
         chosen: exactly these cells; () for the matrix.
-        looks: find out which changes of the source ran.
         budget: seconds for random calls; 0 for none.
         draws: so many random calls, in place of the budget; 0 for as many as the budget allows.
         require_exercised: a change that did not run is a doubt.
@@ -49,7 +48,6 @@ class Request:
     shard: tuple[int, int] = (1, 1)
     fresh: bool = False
     chosen: tuple[matrix.Cell, ...] = ()
-    looks: bool = True
     budget: float = 0.0
     draws: int = 0
     require_exercised: bool = False

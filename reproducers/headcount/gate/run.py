@@ -122,7 +122,7 @@ class _Run:
     def look(self) -> None:
         """Look for what ran of what changed."""
         tested = any(row.verdict.kind is not oracle.Kind.UNTESTABLE for row in self.after.values())
-        if not (self.changes.gone or self.changes.new) or not self.wanted.looks or not tested:
+        if not (self.changes.gone or self.changes.new) or not tested:
             return
         self.watcher.say("looking for what ran of what changed")
         old = source.source(self.wanted.base)

@@ -89,9 +89,7 @@ def _compared(verdict: GateVerdict) -> int:
 def _run_lines(verdict: GateVerdict) -> str:
     changes = verdict.ending.exercised
     if not changes:
-        return (
-            "no line of code changed" if verdict.base.digest == verdict.candidate.digest else "no changed line is known"
-        )
+        return "no code changed"
     run = sum(change.lines for change in changes if change.fate is not Fate.NOT_RUN)
     return f"{run} of {sum(change.lines for change in changes)} changed lines were run"
 
