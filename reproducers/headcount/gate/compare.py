@@ -15,9 +15,6 @@ from headcount import defects, errors, matrix, observation, oracle, results
 from headcount.gate.exercise import Exercised, Fate
 from headcount.matrix.cells import known_cells
 
-#: What is left, and what the pruner and the model report: two runs that are both fine may differ in these.
-_SURVIVORS = attrgetter("kept", "reported", "output_shape", "unexpected_weights")
-
 
 class Change(StrEnum):
     """What became of a cell, the worst first."""
@@ -255,9 +252,18 @@ def change_between(  # noqa: PLR0911 - one for each change
         return change if candidate.repeats else Change.FLAKY
     if fine and not was_fine:
         return Change.FIXED
-    if failure_of(base) != failure_of(candidate) or _SURVIVORS(base.seen) != _SURVIVORS(candidate.seen):
+    if failure_of(base) != failure_of(candidate) or _survivors(base) != _survivors(candidate):
         return Change.CHANGED
     return Change.STILL_OK if fine else Change.STILL_FAILING
+
+
+def _survivors(row: results.Row) -> tuple[object, ...]:
+    """Return what is left, and what the pruner and the model report: two runs that are both fine may differ in it."""
+    seen = row.seen
+    kept: Mapping[str, object] = seen.kept
+    if row.config.get("importance") == matrix.Criterion.RANDOM:  # other channels each time, and as many
+        kept = {dimension: len(indices) for dimension, indices in seen.kept.items()}
+    return kept, seen.reported, seen.output_shape, seen.unexpected_weights
 
 
 def is_fine(row: results.Row) -> bool:

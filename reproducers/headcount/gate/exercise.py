@@ -73,6 +73,16 @@ class Exercised:
         return f"{self.file}:{self.first}" + (f"-{self.last}" if self.last > self.first else "")
 
 
+def alike(cell: matrix.Cell, one: Observation, other: Observation) -> bool:
+    """Return whether a build and its copy did the same. What is drawn at random may be other channels, as many."""
+    left, right = bare(one), bare(other)
+    if cell.config.importance is matrix.Criterion.RANDOM:
+        counts = [{name: len(kept) for name, kept in each.kept.items()} for each in (left, right)]
+        left, right = (replace(each, kept={}, output_gap=None) for each in (left, right))
+        return left == right and counts[0] == counts[1]
+    return left == right
+
+
 def bare(observation: Observation) -> Observation:
     """Return what a build did, without what differs from run to run, and from a build to its copy."""
     plain = replace(observation, seconds={}, printed="", recalled=False, ran="", attributes=(), parameters=())

@@ -247,7 +247,7 @@ class _Run:
         for cell, observation in self.pool.observe(probed(build, defaults), new, recall=recall):
             self.watcher.traced(observation)
             ran[cell.id] = observation.probes
-            if cell.id in rows and exercise.bare(observation) != exercise.bare(rows[cell.id].seen):
+            if cell.id in rows and not exercise.alike(cell, observation, rows[cell.id].seen):
                 unlike.append(cell.id)
         if unlike:
             self.doubts.append(
