@@ -57,18 +57,29 @@ once it has run; the verdict is --merge's.""",
 def run(options: shared.Options) -> errors.ExitCode:
     environment.harness_digest()  # as it is before a candidate's code is run, by its build already
     if options.merge:
-        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}")
+        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}").exit_code
     return gated(_request(options), options.results)
 
 
 def gated(wanted: gate.Request, folder: Path) -> errors.ExitCode:
     """Run a gate, print its verdict, and write it in a folder; of one part of several, the rows alone."""
-    path = folder / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
-    written = _observed(wanted, Path(f"{path}.jsonl"))
     if wanted.shard == (1, 1):
-        return _reported(gate.summed_up([written]), path)
+        return judged(wanted, folder).exit_code
+    path = _place(folder)
+    written = _observed(wanted, Path(f"{path}.jsonl"))
     shared.out(f"part {wanted.shard[0]} of {wanted.shard[1]}: {path}.jsonl")
     return errors.ExitCode.CLEAN if written.complete else errors.ExitCode.INDETERMINATE
+
+
+def judged(wanted: gate.Request, folder: Path) -> gate.GateVerdict:
+    """Run a whole gate, print its verdict, write it in a folder, and return it."""
+    path = _place(folder)
+    return _reported(gate.summed_up([_observed(wanted, Path(f"{path}.jsonl"))]), path)
+
+
+def _place(folder: Path) -> Path:
+    """Return what a run's files begin with."""
+    return folder / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
 
 
 def _merged(options: shared.Options) -> gate.GateVerdict:
@@ -142,8 +153,8 @@ def _reproducers(wanted: gate.Request, worse: Mapping[str, matrix.Cell]) -> dict
     return found
 
 
-def _reported(verdict: gate.GateVerdict, path: Path) -> errors.ExitCode:
-    """Print the verdict, write it for all who read it, and return its exit code."""
+def _reported(verdict: gate.GateVerdict, path: Path) -> gate.GateVerdict:
+    """Print the verdict, write it for all who read it, and return it."""
     page = report.markdown(verdict)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,4 +169,4 @@ def _reported(verdict: gate.GateVerdict, path: Path) -> errors.ExitCode:
         ) from error
     annotations = report.annotations(verdict) if os.environ.get("GITHUB_ACTIONS") else []
     shared.out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
-    return verdict.exit_code
+    return verdict
