@@ -32,8 +32,8 @@ examples:
   headcount fix 1.6.1 layernorm-order > layernorm-order.patch
   headcount fix 1.6.1 layernorm-order float-heads --wheel dist
   headcount fix 1.6.1 --gate""",
-    exit_codes="""exit codes: 0 made, and with --gate nothing breaks; 1 the gate says that something got worse; 2 the call was
-wrong; 3 a remedy does not fit, or the gate cannot tell; 4 the set-up failed; 130 interrupted.""",
+    exit_codes="""exit codes: 0 made, and with --gate nothing breaks; 1 the gate says that something got worse;
+2 the call was wrong; 3 a remedy does not fit, or the gate cannot tell; 4 the set-up failed; 130 interrupted.""",
 )
 
 

@@ -1,4 +1,4 @@
-"""A gate's verdict on a mended release, for people: what is fixed, by the defects' names, and whether anything breaks."""
+"""A gate's verdict on a mended release: what is fixed, by the defects' names, and whether anything breaks."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ def _lines(verdict: GateVerdict, chosen: Sequence[str]) -> Iterator[str]:
         yield f"  does not fix: {_counted(still)}"
     if hidden := [id_ for id_ in chosen if id_ not in by_itself and not left[id_]]:
         yield f"  no cell of the gate shows: {', '.join(hidden)}"
-    if others := {id_: count for id_, count in left.items() if id_ not in chosen}:
-        yield f"  fail as before, of other defects: {_counted(others)}"
+    if others := [count for id_, count in left.items() if id_ not in chosen]:
+        yield f"  leaves other failures, which were there before: {sum(others)} cells, of {len(others)} defects"
     yield _broken(verdict)
 
 
