@@ -29,8 +29,9 @@ add = shared.command(
     option("--fresh", action="store_true", help="run again what was observed before"),
     option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
     more="""Draws valid calls over all parameters and sizes, for a seed the same ones on every machine; runs and judges
-them. Eight calls in a row are on one model: 300 are on about 40, but for a few large ones. A call that fails is explained if the remedy of a known defect cures it. What no remedy cures is grouped, and
-shrunk to the smallest call of each kind, with a file that shows it and an entry for the catalogue to fill in.
+them. Eight calls in a row are on one model: 300 are on about 40, but for a few large ones. A call that fails is
+explained if the remedy of a known defect cures it. What no remedy cures is grouped, and shrunk to the smallest call
+of each kind, with a file that shows it and an entry for the catalogue to fill in.
 The same call again goes on where it was interrupted: what was run is kept.""",
     exit_codes="""exit codes: 0 all is explained; 1 something is not; 2 the call was wrong; 3 some calls cannot be
 tested; 4 the set-up failed; 130 interrupted: what was found so far is printed.
