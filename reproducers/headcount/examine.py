@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import groupby, islice
+from operator import attrgetter
 from queue import SimpleQueue
 
 from headcount import builds, defects, environment, isolation, matrix, oracle
@@ -53,9 +55,9 @@ class Pool(ExitStack):
             fresh: look nothing up that was observed before, whoever asks.
         """
         super().__init__()
-        cores = os.cpu_count() or 1
-        caches = [self.enter_context(isolation.Cache()) for _ in range(cores)]
-        self._threads = self.enter_context(ThreadPoolExecutor(cores))
+        self.cores = os.cpu_count() or 1
+        caches = [self.enter_context(isolation.Cache()) for _ in range(self.cores)]
+        self._threads = self.enter_context(ThreadPoolExecutor(self.cores))
         self._free: SimpleQueue[isolation.Engine] = SimpleQueue()
         for cache in caches:
             self._free.put(self.enter_context(isolation.Engine(cache=cache, fresh=fresh)))
@@ -81,8 +83,7 @@ class Pool(ExitStack):
             with self.engine() as engine:
                 return [(cell, engine.run(build, cell, alone=alone, recall=recall)) for cell in part]
 
-        size = 1 if alone else _AT_ONCE
-        for part in self._threads.map(run, [cells[start : start + size] for start in range(0, len(cells), size)]):
+        for part in self._threads.map(run, [*_parts(cells, 1 if alone else _AT_ONCE)]):
             yield from part
 
     @contextmanager
@@ -93,3 +94,10 @@ class Pool(ExitStack):
             yield engine
         finally:
             self._free.put(engine)
+
+
+def _parts(cells: Sequence[matrix.Cell], most: int) -> Iterator[Sequence[matrix.Cell]]:
+    """Yield cells, so many at a time; none on another model: a process has built the one that it ran last."""
+    for _, alike in groupby(cells, key=attrgetter("model")):
+        while part := [*islice(alike, most)]:
+            yield part

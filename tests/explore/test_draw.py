@@ -3,6 +3,7 @@
 from itertools import islice
 
 from headcount.explore import draws
+from headcount.explore.draw import draw
 from headcount.matrix import Cell, Then
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES
@@ -17,10 +18,20 @@ def test_a_seed_draws_the_same_calls() -> None:
 
 
 FIRST = [
-    "vit15h4b11d63m-local-prunenum-keepdims-heads1of4-chan0-steps2-named_k-second_other",
-    "vit2h6d36m-local-prunenum-keepdims-heads1of3-chan4of5-steps1",
-    "vit9h1b12d69m-local-prunenum-prunedims-heads1of20-chan3of8-steps2-training",
+    "vit_bare5h4b7d81m-global-keepnum-prunedims-heads3of20-chan3of20-steps5",
+    "vit_bare5h4b7d81m-local-prunenum-keepdims-heads0-chan1of5-steps2-interactive-frozen",
+    "vit_bare5h4b7d81m-global-prunenum-keepdims-heads3of8-chan13of20-steps2-headdict_attention2_3of5_attention3_1of2",
 ]
+
+
+def test_draws_in_a_row_share_a_model_and_large_ones_are_rare() -> None:
+    calls = [draw(3, number, tuple(FAMILIES)) for number in range(800)]
+    runs = [calls[start : start + 8] for start in range(0, len(calls), 8)]
+    assert all(len({cell.model for cell in run[1:]}) == 1 for run in runs)
+    assert len({run[1].model for run in runs}) >= 95
+    assert 4 <= sum(run[0].model != run[1].model for run in runs) <= 32  # 2 % of the calls
+    assert [run[1].model.family for run in runs[: len(FAMILIES)]] != [*FAMILIES]
+    assert {run[1].model.family for run in runs[: len(FAMILIES)]} == {*FAMILIES}
 
 
 def test_draws_are_valid_unlike_and_named_by_their_ids() -> None:

@@ -84,18 +84,29 @@ def run(options: shared.Options) -> errors.ExitCode:
     environment.harness_digest()  # as it is before a candidate's code is run, by its build already
     waivers = waive.read(options.waive) if options.waive else ()
     if options.merge:
-        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}", waivers)
+        return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}", waivers).exit_code
     return gated(_request(options), options.results, waivers)
 
 
 def gated(wanted: gate.Request, folder: Path, waivers: Sequence[waive.Waiver] = ()) -> errors.ExitCode:
     """Run a gate, print its verdict, and write it in a folder; of one part of several, the rows alone."""
-    path = folder / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
-    written = _observed(wanted, Path(f"{path}.jsonl"))
     if wanted.shard == (1, 1):
-        return _reported(gate.summed_up([written]), path, waivers)
+        return judged(wanted, folder, waivers).exit_code
+    path = _place(folder)
+    written = _observed(wanted, Path(f"{path}.jsonl"))
     shared.out(f"part {wanted.shard[0]} of {wanted.shard[1]}: {path}.jsonl")
     return errors.ExitCode.CLEAN if written.complete else errors.ExitCode.INDETERMINATE
+
+
+def judged(wanted: gate.Request, folder: Path, waivers: Sequence[waive.Waiver] = ()) -> gate.GateVerdict:
+    """Run a whole gate, print its verdict, write it in a folder, and return it."""
+    path = _place(folder)
+    return _reported(gate.summed_up([_observed(wanted, Path(f"{path}.jsonl"))]), path, waivers)
+
+
+def _place(folder: Path) -> Path:
+    """Return what a run's files begin with."""
+    return folder / f"gate-transformers-{environment.environment()['transformers']}-{results.stamp()}"
 
 
 def _merged(options: shared.Options) -> gate.GateVerdict:
@@ -194,8 +205,8 @@ def _reproducer(engine: Engine, wanted: gate.Request, cells: Sequence[matrix.Cel
     return reasons[0]
 
 
-def _reported(verdict: gate.GateVerdict, path: Path, waivers: Sequence[waive.Waiver]) -> errors.ExitCode:
-    """Print the verdict, write it for all who read it, and return its exit code."""
+def _reported(verdict: gate.GateVerdict, path: Path, waivers: Sequence[waive.Waiver]) -> gate.GateVerdict:
+    """Print the verdict, write it for all who read it, and return it."""
     verdict = replace(verdict, waived=waive.waived(waivers, verdict.of(gate.Change.REGRESSED)))
     page = report.markdown(verdict)
     try:
@@ -211,4 +222,4 @@ def _reported(verdict: gate.GateVerdict, path: Path, waivers: Sequence[waive.Wai
         ) from error
     annotations = report.annotations(verdict) if os.environ.get("GITHUB_ACTIONS") else []
     shared.out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
-    return verdict.exit_code
+    return verdict

@@ -30,7 +30,8 @@ _TABLES = (
     Edit(
         "*.__init__",
         "self.current_step = 0",
-        "self.current_step, self.tables = 0, {}\n"
+        "self.current_step = 0\n"
+        "self.tables = {}\n"
         "for layer in [layer for layer in self.num_heads if not isinstance(layer, nn.MultiheadAttention)]:\n"
         "    size, heads = self.DG.get_out_channels(layer), self.num_heads[layer]\n"
         "    prune = self.DG.get_pruner_of_module(layer).prune_out_channels\n"
@@ -43,7 +44,7 @@ _TABLES = (
         "for node in self.DG.module2node.values():\n"
         "    node.dependencies = [dep for dep in node.dependencies if id(dep.target.module) not in tables]\n",
     ),
-    Edit("*.get_target_head_pruning_ratio", "return min(s, 1)", "return 0 if module in self.tables else min(s, 1)"),
+    Edit("*.get_target_head_pruning_ratio", "min(s, 1)", "0 if module in self.tables else min(s, 1)"),
 )
 
 #: A channel of keys goes, once, if all heads of queries that read it lose it.
@@ -102,8 +103,8 @@ DEFECTS: tuple[Defect, ...] = (
         remedy=(  # Its heads stay, as in upstream's example.
             Edit(
                 "*.get_target_head_pruning_ratio",
-                "return min(s, 1)",
-                "return 0 if isinstance(module, nn.MultiheadAttention) else min(s, 1)",
+                "min(s, 1)",
+                "0 if isinstance(module, nn.MultiheadAttention) else min(s, 1)",
             ),
         ),
     ),
@@ -238,8 +239,8 @@ DEFECTS: tuple[Defect, ...] = (
         remedy=(
             Edit(
                 "*.__init__",
-                "initial_total_heads += self.num_heads[dep.target.module]",
-                "initial_total_heads += max(self.num_heads[layer] for layer in self._is_atten_group(group)[1])",
+                "self.num_heads[dep.target.module]",
+                "max(self.num_heads[layer] for layer in self._is_atten_group(group)[1])",
             ),
             Edit("*._prune", "kv_head_id * num_kv_heads", "kv_head_id * len(head_imp) // num_kv_heads"),
             _WHEN_UNREAD,

@@ -140,7 +140,7 @@ DEFECTS: tuple[Defect, ...] = (
                     "n_heads_removed = len(concat_head_imp) - _A",
                     "spent = sum(self.num_heads[layer] for layer in self.num_heads"
                     f" if layer not in [layer for layers, _ in {scope}.values() for layer in layers]"
-                    " and layer not in self.head_pruning_ratio_dict)"
+                    " and layer not in self.head_pruning_ratio_dict and layer not in self.ignored_layers)"
                     f" * len({scope}) // sum(len(layers) for layers, _ in {scope}.values())\n"
                     f"n_heads_removed = len(concat_head_imp) - max(_A - spent, len({scope}))",
                 )

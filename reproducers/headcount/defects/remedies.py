@@ -53,7 +53,7 @@ def patched(build: builds.Overlay, defects: Iterable[Defect]) -> Mapping[str, tu
     for defect in defects:
         if not _fitting(build, defect):
             raise NoPlaceError(f"{build.label} has nothing that the remedy for {defect.id} would change")
-    edits = [edit for defect in defects for edit in defect.remedy]
+    edits = dict.fromkeys(edit for defect in defects for edit in defect.remedy)  # some are shared
     both = {
         name: (text, edited(text, _of(name, edits))[0]) for name, text in _sources(build.path, build.digest).items()
     }

@@ -1,4 +1,7 @@
-"""Draw valid calls: draw number N of a seed is the same call on every machine."""
+"""Draw valid calls: draw number N of a seed is the same call on every machine.
+
+Calls come in runs that share a model: N draws are of about N / 8 models. To build one takes longer than to prune it.
+"""
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +50,9 @@ _RATIOS = tuple(
 #: Criteria by how often they are drawn; not every release has the others.
 _CRITERIA = (*(c for c in Criterion if c is not Criterion.MAGNITUDE), Criterion.TAYLOR, Criterion.L1, Criterion.RANDOM)
 
+#: Draws in a row that share a model, as many as one process runs at a time.
+_RUN = 8
+
 #: The share of draws whose model is as wide and as deep as a ViT-S at most; such a call takes as long as ten others.
 _LARGE = 0.02
 
@@ -62,7 +68,7 @@ def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
     """
     seen = set()
     for number in count():
-        cell = draw(seed, number, families or ("vit",))
+        cell = draw(seed, number, tuple(families) or ("vit",))
         if cell not in seen:
             seen.add(cell)
             yield cell
@@ -70,8 +76,21 @@ def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
 
 def draw(seed: int, number: int, families: Sequence[str]) -> Cell:
     """Return a seed's call of a number: any valid one; plain ones and those with few further parameters most often."""
-    cells = (_Dice(f"{seed} {number} {attempt}").cell(families) for attempt in count())
+    model = _model(seed, number, families)
+    cells = (Cell(model, _Dice(f"{seed} {number} {attempt}").config(model)) for attempt in count())
     return next(cell for cell in cells if not why_invalid(cell))
+
+
+def _model(seed: int, number: int, families: Sequence[str]) -> Model:
+    """Return the model of a draw: its run's, but for large ones, which the first draw of a run may have to itself."""
+    run, place = divmod(number, _RUN)
+    dice, large = _Dice(f"{seed} model {run}"), _Dice(f"{seed} large {run}")
+    if place == 0 and large.chance(_RUN * _LARGE):
+        return large.large(large.one(families))
+    # Each family comes once before any comes again.
+    again, turn = divmod(run, len(families))
+    order = _Dice(f"{seed} families {again}").some([*families], len(families))
+    return dice.model(order[turn])
 
 
 class _Dice:
@@ -89,17 +108,14 @@ class _Dice:
     def one(self, choices: Sequence[T]) -> T:
         return choices[self.below(len(choices))]
 
-    def cell(self, families: Sequence[str]) -> Cell:
-        model = self.model(self.one(families))
-        return Cell(model, self.config(model))
+    def large(self, family: str) -> Model:
+        traits, plain = FAMILIES[family], small(family, self.one((3, 6)), 64)
+        mlp = plain.mlp if traits.mlp_by_width else 2 * plain.width
+        return replace(plain, layers=traits.stages * (2, 4, 6, 12)[self.below(4)], mlp=mlp)
 
     def model(self, family: str) -> Model:
         traits = FAMILIES[family]
         layers = traits.stages * (1, 2, 2, 3, 4)[self.below(5)]
-        if self.chance(_LARGE):
-            plain = small(family, self.one((3, 6)), 64)
-            mlp = plain.mlp if traits.mlp_by_width else 2 * plain.width
-            return replace(plain, layers=traits.stages * (2, 4, 6, 12)[self.below(4)], mlp=mlp)
         heads = (1 + self.below(25) if family == "vit" else 1 + self.below(8)) * traits.queries_per_kv
         plain = small(family, heads, (1 + self.below(16 // traits.dims_by)) * traits.dims_by, bare=self.chance(0.15))
         mlp = (1 + self.below(4)) * plain.width if traits.mlp_by_width or self.chance(0.5) else 1 + self.below(96)

@@ -43,6 +43,22 @@ def counted(label: str, seed: int, ran: Sequence[Examined]) -> str:
     return f"{label}, seed {seed}: {len(ran)} calls: {kinds}" + (f"\n  {why}" if why else "")
 
 
+def cost(ran: Sequence[Examined], seconds: float, cores: int) -> str:
+    """Return in a line what running calls took, as a multiple of the builds' own work; "" if all were known.
+
+    Args:
+        seconds: all that passed, on so many cores.
+    """
+    observed = [found.observation for found in ran if not found.observation.recalled]
+    own = sum(second for one in observed for second in one.seconds.values())
+    if not own:
+        return ""
+    return (
+        f"{len(observed)} calls run in {seconds:.1f} s on {cores} cores: "
+        f"{seconds * cores / own:.2f} times the build's own work, {own:.1f} s"
+    )
+
+
 def kind(number: int, found: Kind, build: str) -> str:
     """Return a paragraph about a kind."""
     return "\n".join(_kind(number, found, build))

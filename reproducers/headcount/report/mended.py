@@ -1,0 +1,58 @@
+"""A gate's verdict on a mended release: what is fixed, by the defects' names, and whether anything breaks."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from headcount import errors
+from headcount.gate import Change, GateVerdict
+
+#: What became of a cell that a defect failed.
+_MENDED, _LEFT = (Change.FIXED,), (Change.STILL_FAILING, Change.CHANGED, Change.REGRESSED)
+
+
+def text(verdict: GateVerdict, chosen: Sequence[str]) -> str:
+    """Return what the remedies of these defects fix, and whether they break anything."""
+    return "\n".join(_lines(verdict, chosen))
+
+
+def _lines(verdict: GateVerdict, chosen: Sequence[str]) -> Iterator[str]:
+    fixed, left = _failed(verdict, _MENDED), _failed(verdict, _LEFT)
+    by_itself = {id_: fixed.pop(id_) for id_ in chosen if id_ in fixed}
+    yield f"{verdict.candidate.label} fixes {_counted(by_itself) or 'none of these cells'}"
+    if fixed:
+        yield f"  and cells that others were taken for: {_counted(fixed)}"
+    if still := {id_: left[id_] for id_ in chosen if left[id_]}:
+        yield f"  does not fix: {_counted(still)}"
+    if hidden := [id_ for id_ in chosen if id_ not in by_itself and not left[id_]]:
+        yield f"  no cell of the gate shows: {', '.join(hidden)}"
+    if others := [count for id_, count in left.items() if id_ not in chosen]:
+        yield f"  leaves other failures, which were there before: {sum(others)} cells, of {len(others)} defects"
+    yield _broken(verdict)
+
+
+def _failed(verdict: GateVerdict, changes: Sequence[Change]) -> Counter[str]:
+    """Return how many cells each defect failed before, of those that changed so; "" stands for what is unexplained."""
+    return Counter(
+        difference.base.explanation.defect
+        for change in changes
+        for difference in verdict.of(change)
+        if difference.base is not None and difference.base.verdict.is_failure
+    )
+
+
+def _counted(cells: dict[str, int]) -> str:
+    """Return ids with their numbers of cells, the most first."""
+    ranked = sorted(cells.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{id_ or 'unexplained'} ({count} {'cell' if count == 1 else 'cells'})" for id_, count in ranked)
+
+
+def _broken(verdict: GateVerdict) -> str:
+    match verdict.exit_code:
+        case errors.ExitCode.CLEAN:
+            fine = verdict.of(Change.STILL_OK) + verdict.of(Change.CHANGED)
+            count = sum(one.candidate is not None and not one.candidate.verdict.is_failure for one in fine)
+            return f"  breaks nothing: all {count} cells that were fine still are, and no public name is gone"
+        case errors.ExitCode.REGRESSION:
+            worse, lost = len(verdict.of(Change.REGRESSED)), len(verdict.lost)
+            return f"  BREAKS {worse} {'cell' if worse == 1 else 'cells'} that were better, and {lost} public names"
+    return "  whether it breaks anything is not known: see above"
