@@ -140,10 +140,15 @@ def _code_lines(verdict: GateVerdict) -> Iterator[str]:
     different = [change for change in changes if change.fate is Fate.DIFFERENT]
     traced, total = len(verdict.ending.traced), len(changes)
     yield f"code: {_run_lines(verdict)}, in {traced} calls; {len(different)} of {total} changes make a difference"
-    missing = [change_in_words(change) for change in verdict.not_run]
-    if missing:
-        more = f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
-        yield f"NOT RUN: {'; '.join(missing[:_SHOWN])}{more}"
+    for title, outside in (("NOT RUN", False), ("not run by any call of head pruning", True)):
+        places = [_place(change) for change in verdict.not_run if bool(change.why) is outside]
+        if places := [*dict.fromkeys(places)]:
+            more = f"; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+            yield clean(f"{title}: {'; '.join(places[:_SHOWN])}{more}")
+
+
+def _place(change: Exercised) -> str:
+    return f"{change.place} {change.function}".rstrip()
 
 
 def change_in_words(change: Exercised) -> str:
@@ -153,7 +158,7 @@ def change_in_words(change: Exercised) -> str:
     run = f": {change.fate}, in {len(change.cells)} calls" if change.cells else ""
     differ = f", {change.differ} differ" if change.differ else ""
     why = f" ({change.why})" if change.why else ""
-    return clean(f"{change.place}{' ' if change.function else ''}{change.function}{kind}{gone}{run}{differ}{why}")
+    return clean(f"{_place(change)}{kind}{gone}{run}{differ}{why}")
 
 
 def in_words(differences: Sequence[Difference]) -> str:
