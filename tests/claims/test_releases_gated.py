@@ -59,6 +59,6 @@ def test_the_readme_says_what_the_gate_says(releases: Mapping[str, Overlay], rec
     base, candidate = releases["1.4.0"], releases["1.4.1"]
     builds = [Build(build.label, build.spec, build.version, build.digest) for build in (base, candidate)]
     differences = gate.compare(rows(recalling, base), rows(recalling, candidate))
-    lines = text(GateVerdict(builds[0], builds[1], environment(), differences)).splitlines()
-    assert "\n".join(lines[1:4]) in said
-    assert lines[0] in said  # it goes on with the names that are gone
+    verdict, cause, *_ = text(GateVerdict(builds[0], builds[1], environment(), differences)).splitlines()
+    assert verdict in said  # it goes on with the names that are gone
+    assert cause.partition(";")[0] in said
