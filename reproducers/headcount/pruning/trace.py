@@ -1,7 +1,8 @@
 """What is left of a pruned network: each weight is traced to its place in the dense network by its value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -91,8 +92,24 @@ def _other_heads(kept: Kept, model: Model) -> Iterator[UnexpectedWeight]:
 
 def _other_attributes(net: nn.Module) -> Iterator[UnexpectedWeight]:
     """Yield the layers whose own numbers are not their weight's."""
-    for name, m in net.named_modules():
-        if isinstance(m, nn.Linear) and m.weight.shape != (m.out_features, m.in_features):
-            yield UnexpectedWeight(name, Problem.ATTRIBUTE, "", (m.out_features, m.in_features), tuple(m.weight.shape))
-        elif isinstance(m, nn.MultiheadAttention) and m.in_proj_weight.shape != (3 * m.embed_dim, m.embed_dim):
-            yield UnexpectedWeight(name, Problem.ATTRIBUTE, "", (m.embed_dim,), tuple(m.in_proj_weight.shape))
+    for name, layer in net.named_modules():
+        for kind, sizes in _OWN_SIZES.items():
+            if isinstance(layer, kind) and (weight := _weight(layer)) is not None and sizes(layer) != weight.shape:
+                yield UnexpectedWeight(name, Problem.ATTRIBUTE, "", sizes(layer), tuple(weight.shape))
+
+
+def _weight(layer: nn.Module) -> Tensor | None:
+    """Return a layer's weight; None of one that has none."""
+    found = getattr(layer, "in_proj_weight" if isinstance(layer, nn.MultiheadAttention) else "weight", None)
+    return found if isinstance(found, Tensor) else None
+
+
+#: Kind of layer -> its weight's shape, by its own numbers.
+_OWN_SIZES: Mapping[type[nn.Module], Callable[[Any], tuple[int, ...]]] = {
+    nn.Linear: lambda m: (m.out_features, m.in_features),
+    nn.Conv2d: lambda m: (m.out_channels, m.in_channels // m.groups, *m.kernel_size),
+    nn.Embedding: lambda m: (m.num_embeddings, m.embedding_dim),
+    nn.LayerNorm: lambda m: tuple(m.normalized_shape),
+    nn.BatchNorm2d: lambda m: (m.num_features,),
+    nn.MultiheadAttention: lambda m: (3 * m.embed_dim, m.embed_dim),
+}
