@@ -5,7 +5,7 @@ Calls come in runs that share a model: N draws are of about N / 8 models. To bui
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from itertools import count
 from typing import Any, TypeVar
@@ -81,6 +81,20 @@ def draw(seed: int, number: int, families: Sequence[str]) -> Cell:
     return next(cell for cell in cells if not why_invalid(cell))
 
 
+def varied(seed: int, cells: Sequence[Cell]) -> Iterator[Cell]:
+    """Yield calls without end, like these: each is drawn anew, but for the family and further parameters of one."""
+    for number in count():
+        like = _Dice(f"{seed} like {number // _RUN}").one(cells)
+        kept = {name: given for name in (*_FURTHER, "then") if (given := getattr(like.config, name)) != _DEFAULTS[name]}
+        model = _Dice(f"{seed} like model {number // _RUN}").model(like.model.family)
+        for attempt in range(_ATTEMPTS):
+            config = _Dice(f"{seed} like {number} {attempt}").config(model)
+            cell = Cell(model if attempt < _ATTEMPTS // 2 else like.model, replace(config, **kept))
+            if not why_invalid(cell):
+                yield cell
+                break
+
+
 def _model(seed: int, number: int, families: Sequence[str]) -> Model:
     """Return the model of a draw: its run's, but for large ones, which the first draw of a run may have to itself."""
     run, place = divmod(number, _RUN)
@@ -91,6 +105,13 @@ def _model(seed: int, number: int, families: Sequence[str]) -> Model:
     again, turn = divmod(run, len(families))
     order = _Dice(f"{seed} families {again}").some([*families], len(families))
     return dice.model(order[turn])
+
+
+#: The default of each parameter of a call.
+_DEFAULTS = {field.name: field.default for field in fields(Config)}
+
+#: After so many tries a call that is like another is given up; the second half of them has its model, too.
+_ATTEMPTS = 20
 
 
 class _Dice:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 
 from headcount import builds, environment, examine, matrix, oracle, results, untrusted
-from headcount.explore.draw import draws
+from headcount.explore.draw import draws, varied
 from headcount.gate import exercise, source
 from headcount.gate.compare import Change, Ending, change_between, failure_of, is_fine, is_unexplained
 from headcount.gate.plan import Request, cells
@@ -140,14 +140,34 @@ class _Run:
             return
         self.watcher.say("running random calls that reach what changed")
         most, end = wanted.draws or _MOST_DRAWS, time.monotonic() + wanted.budget
-        # Each shard draws its own.
-        calls = draws(wanted.drawn_by + 1_000_000 * (wanted.shard[0] - 1), _families())
+        calls = self._calls()
         while self.draws < most and (wanted.draws or time.monotonic() < end):
             batch = [*islice(calls, min(_BATCH, most - self.draws))]
             self.draws += len(batch)
-            self._run_drawn([cell for cell in batch if cell.id not in self.before])
+            self._run_drawn([cell for cell in dict.fromkeys(batch) if cell.id not in self.before])
             if self.draws >= _IN_VAIN and not self.drawn:
                 return  # no call reaches it
+
+    def _calls(self) -> Iterator[matrix.Cell]:
+        """Yield random calls without end. Where few cells run a change, every other half batch is like these."""
+        seed = self.wanted.drawn_by + 1_000_000 * (self.wanted.shard[0] - 1)  # each shard draws its own
+        free, near = draws(seed, _families()), self._near()
+        like = varied(seed, near) if near else free
+        while True:
+            yield from islice(like, _BATCH // 2)
+            yield from islice(free, _BATCH // 2)
+
+    def _near(self) -> list[matrix.Cell]:
+        """Return the cells that run a change which few run."""
+        found = set[str]()
+        for build, pieces, ran in (
+            (self.wanted.base, self.changes.gone, self.ran[0]),
+            (self.wanted.candidate, self.changes.new, self.ran[1]),
+        ):
+            for mask in exercise.masks(source.source(build), pieces):
+                reached = [id_ for id_, probes in ran.items() if probes & mask]
+                found |= {*reached} if len(reached) < _RARE * len(ran) else set()
+        return [cell for cell in self.cells if cell.id in found]
 
     def _run_drawn(self, batch: list[matrix.Cell]) -> None:
         """Run random calls on both builds. Where few calls run what changed, or none does, others are left out."""
