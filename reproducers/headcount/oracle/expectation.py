@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from headcount.matrix import REDUCED, Cell, Config, Criterion, Scope, Second
+from headcount.matrix import REDUCED, Cell, Config, Criterion, Precision, Scope, Second
 from headcount.matrix.config import LAYER_TYPES
 from headcount.models import Model, synthetic_channels, synthetic_heads
 from headcount.oracle.verdict import Rule
@@ -111,7 +111,9 @@ RANKED_ACROSS = {Criterion.MAGNITUDE, Criterion.GROUP_NORM}
 def promised(cell: Cell) -> Expectation:
     """Return what the documentation says in so many words; the caller has clipped the head ratio to 0 to 1."""
     model, config = cell.model, cell.config
-    ranked, family = config.importance in RANKED, model.traits
+    # Half precision is too coarse to rank by: scores that differ may be rounded to one.
+    ranked = config.importance in RANKED and config.precision is Precision.FLOAT32
+    family = model.traits
     steps = config.iterative_steps * pruners(config)
     one_step = steps == 1
     return Expectation(
@@ -124,7 +126,7 @@ def promised(cell: Cell) -> Expectation:
         # One nn.MultiheadAttention loses a head in all blocks or in none: no sentence says by which block's order.
         head_importance=synthetic_heads(model) if ranked and not family.uses_multihead_attention else None,
         # A second step ranks by the means of what the first one left.
-        across=config.importance in RANKED_ACROSS and config.global_pruning and one_step and family.queries_per_kv == 1,
+        across=ranked and config.importance in RANKED_ACROSS and config.global_pruning and one_step and family.queries_per_kv == 1,
         groups=ranked and one_step and family.queries_per_kv > 1,
         channel_importance=_channel_importance(model) if ranked else {},
         round_to=config.round_to,
