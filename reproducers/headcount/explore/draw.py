@@ -7,8 +7,8 @@ from fractions import Fraction
 from itertools import count
 from typing import Any, TypeVar
 
-from headcount.matrix import Cell, Config, Criterion, Precision, Pruner, Scope, Second, Then
-from headcount.matrix.config import LAYER_TYPES
+from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second, Then
+from headcount.matrix.config import HALVES, LAYER_TYPES
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES, Model, small
 
@@ -55,7 +55,6 @@ _USED = 0.03
 
 #: The share of draws in half precision, where no ranking and no output is judged.
 _HALF = 0.04
-_HALVES = (Precision.BFLOAT16, Precision.FLOAT16)
 
 
 def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
@@ -123,7 +122,7 @@ class _Dice:
         # Last, so that they change nothing else of a draw; uses rarely, as some take seconds.
         config = replace(config, then=self.one([*Then])) if self.chance(_USED) else config
         half = config.then is Then.NOTHING and self.chance(_HALF)
-        return replace(config, precision=self.one(_HALVES)) if half else config
+        return replace(config, precision=self.one(HALVES)) if half else config
 
     def head_ratio(self, model: Model) -> Fraction:
         """Return a ratio of heads: a whole number of them, or one that a person types."""

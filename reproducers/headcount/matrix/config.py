@@ -80,6 +80,10 @@ class Precision(StrEnum):
     FLOAT16 = "float16"
 
 
+#: Those with 16 bits.
+HALVES = (Precision.BFLOAT16, Precision.FLOAT16)
+
+
 #: What `Then` needs a model of transformers for.
 OF_TRANSFORMERS = (Then.SAVE_PRETRAINED, Then.ATTENTION)
 
