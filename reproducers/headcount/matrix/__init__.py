@@ -1,7 +1,7 @@
 """What is run: a `Config` says how the pruner is called, a `Cell` on which model; `cells` lists the matrix.
 
-Public names: `Cell`, `Config`, `Criterion`, `REDUCED`, `RUNS`, `Precision`, `Pruner`, `Scope`, `Second`, `Then`. The lists are in
-`headcount.matrix.cells`, and what makes a call one in `headcount.matrix.validity`.
+Public names: `Cell`, `Config`, `Criterion`, `REDUCED`, `RUNS`, `Precision`, `Pruner`, `Scope`, `Second`, `Then`. The
+lists are in `headcount.matrix.cells`, and what makes a call one in `headcount.matrix.validity`.
 """
 
 from headcount.matrix.cell import Cell

@@ -200,6 +200,16 @@ EDGE_CASES: tuple[Cell, ...] = (
         for everywhere in (False, True)
     ),
     Cell(Model(), replace(_THIRD, prune_head_dims=True, global_pruning=True, precision=Precision.BFLOAT16)),
+    Cell(
+        Model(heads=24),
+        replace(
+            _PLAIN_HEADS,
+            pruning_ratio=Fraction(1, 4),
+            global_pruning=True,
+            ignored_layers=("residual_outputs",),
+            precision=Precision.BFLOAT16,
+        ),
+    ),
     *(
         Cell(Model(), replace(_THIRD, importance=criterion, precision=precision))
         for criterion in (Criterion.LAMP, Criterion.FPGM)

@@ -10,7 +10,7 @@ from headcount.models import FAMILIES
 #: The most of each size: more is no ViT, or takes minutes a call.
 _MOST = {"layers": 48, "heads": 64, "head_dim": 256, "mlp": 8192, "labels": 30_000, "image": 512, "patch": 64}
 
-#: The most channels of a layer whose weights have 16 bits: these must tell where they come from.
+#: The most along one side of a weight of 16 bits, whose values must tell where they come from.
 _MOST_IN_HALF = 999
 
 #: The layers that a scope may name, and where it may stand: see `Scope`.
@@ -118,6 +118,7 @@ def _of_precision(cell: Cell) -> Iterator[str]:
     if config.then is not Then.NOTHING:
         yield f"what a user does next is looked at in float32 alone: outputs in {config.precision} are too coarse"
     # One layer may be three projections, or read four tokens side by side.
-    most = max(*(4 * width for width in model.widths.values()), model.mlp_of(model.layers - 1), model.labels)
-    if most > _MOST_IN_HALF or (model.image // model.patch) ** 2 > _MOST_IN_HALF:
-        yield f"a model in {config.precision} has {_MOST_IN_HALF} tokens and channels of a layer at most, and not {most}"
+    sides = 4 * max(model.widths.values()), model.mlp_of(model.layers - 1), model.labels
+    most = max(*sides, (model.image // model.patch) ** 2)
+    if most > _MOST_IN_HALF:
+        yield f"a layer in {config.precision} has {_MOST_IN_HALF} channels or tokens at most, and not {most}"

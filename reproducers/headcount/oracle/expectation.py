@@ -126,7 +126,7 @@ def promised(cell: Cell) -> Expectation:
         # One nn.MultiheadAttention loses a head in all blocks or in none: no sentence says by which block's order.
         head_importance=synthetic_heads(model) if ranked and not family.uses_multihead_attention else None,
         # A second step ranks by the means of what the first one left.
-        across=ranked and config.importance in RANKED_ACROSS and config.global_pruning and one_step and family.queries_per_kv == 1,
+        across=config.importance in RANKED_ACROSS and config.global_pruning and one_step and family.queries_per_kv == 1,
         groups=ranked and one_step and family.queries_per_kv > 1,
         channel_importance=_channel_importance(model) if ranked else {},
         round_to=config.round_to,

@@ -6,8 +6,9 @@ twice. What is left of the exponent follows the value's scale, now up and now do
 are few places that it may have come from; the lines through such a place are the survivor's own, or it is none.
 """
 
-from collections.abc import Iterator
-from functools import cache, reduce
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -74,8 +75,7 @@ def _places(left: npt.NDArray[np.int16], there: npt.NDArray[np.int16]) -> Iterat
     for corner in np.argwhere(there == left.flat[0]).tolist():
         kept = []
         for dim in range(there.ndim):
-            whole = there[(*corner[:dim], slice(None), *corner[dim + 1 :])]
-            found = whole[:, None] == left[(0,) * dim + (slice(None),) + (0,) * (there.ndim - dim - 1)]
+            found = _line(there, corner, dim)[:, None] == _line(left, [0] * left.ndim, dim)
             if not found.any(0).all():
                 break
             kept.append(found.argmax(0))
@@ -84,10 +84,19 @@ def _places(left: npt.NDArray[np.int16], there: npt.NDArray[np.int16]) -> Iterat
                 yield tuple(tuple(line.tolist()) for line in kept)
 
 
+def _line(values: npt.NDArray[np.int16], corner: Sequence[int], dim: int) -> npt.NDArray[np.int16]:
+    """Return the values along one dimension, through a corner."""
+    through: Any = (*corner[:dim], slice(None), *corner[dim + 1 :])
+    line: npt.NDArray[np.int16] = values[through]
+    return line
+
+
 def _codes(shape: tuple[int, ...], prime: int) -> npt.NDArray[np.int64]:
     """Return each place's code, below the prime and not 0."""
-    lines = np.ogrid[tuple(slice(1, size + 1) for size in shape)]
-    return np.asarray(reduce(lambda codes, line: codes * line % prime, lines, np.int64(_MULTIPLIER % prime)))
+    codes = np.full(shape, _MULTIPLIER % prime, np.int64)
+    for line in np.ogrid[tuple(slice(1, size + 1) for size in shape)]:
+        codes = codes * line % prime
+    return codes
 
 
 def _dither(count: int) -> npt.NDArray[np.float64]:
