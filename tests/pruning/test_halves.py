@@ -102,7 +102,7 @@ def test_where_two_places_fit_the_one_that_others_have_is_taken() -> None:
     model = Model(mlp=72)
     for precision in HALVES:
         dense = network.originals(model, precision)
-        name = next(name for name in dense if name.endswith("0.intermediate.dense.weight"))
+        name = next(name for name, axes in trace.read_axes(model).items() if axes == (("mlp.0",), ("width",)))
         weight = dense[name].view(torch.int16)
         row, column = next(
             (row, column)
