@@ -9,6 +9,7 @@ from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, recorded
 from headcount.matrix import Config, Then
 from headcount.matrix.cells import EXTRAS, STEPPED_CALLS
+from headcount.matrix.config import HALVES
 from headcount.models import Model
 from headcount.report.support import State, support
 from headcount.wording import ranges
@@ -71,6 +72,7 @@ def words() -> str:
     """Return the words of a test id for all that is outside the product, in the order of the matrix."""
     ids = [word for extra in EXTRAS for word in Config(**{k: v for k, v in extra.items() if k != "heads"}).extras()]
     ids += [f"then_{then}" for then in Then if then is not Then.NOTHING]
+    ids += [f"in_{precision}" for precision in HALVES]
     return ", ".join(f"`{word}`" for word in dict.fromkeys(ids))
 
 

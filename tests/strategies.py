@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from hypothesis import strategies as st
 
-from headcount.matrix import Cell, Config, Criterion, Second, Then
+from headcount.matrix import Cell, Config, Criterion, Precision, Second, Then
 from headcount.models import FAMILIES, Model, small
 
 RATIOS = st.fractions(min_value=0, max_value=1, max_denominator=50)
@@ -34,6 +34,7 @@ CONFIGS = st.builds(
     output_transform=st.booleans(),
     skips_attention=st.booleans(),
     then=st.sampled_from(Then),
+    precision=st.sampled_from(Precision),
 )
 
 

@@ -110,6 +110,9 @@ def test_what_is_no_id_is_refused(id_: str) -> None:
         ("clip-local-prunenum-keepdims-heads1of2-chan1of2-steps2-by_activation", "it cannot be run again"),
         ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-second_same-then_by_hand", "one pruner alone"),
         ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-by_taylor-then_gradients", "in several steps"),
+        ("vit-local-prunenum-keepdims-heads1of2-chan1of2-steps1-then_save-in_float16", "in float32 alone"),
+        ("vit_base-local-prunenum-keepdims-heads1of2-chan1of2-steps1-in_bfloat16", "999 channels or tokens"),
+        ("vit512px-local-prunenum-keepdims-heads1of2-chan1of2-steps1-in_bfloat16", "999 channels or tokens"),
     ],
 )
 def test_a_call_that_nobody_could_make_is_told_why(id_: str, why: str) -> None:

@@ -4,7 +4,7 @@ from itertools import islice
 
 from headcount.explore import draws
 from headcount.explore.draw import draw
-from headcount.matrix import Cell, Then
+from headcount.matrix import Cell, Precision, Then
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES
 
@@ -47,4 +47,5 @@ def test_most_draws_go_beyond_the_products_axes() -> None:
     assert sum(bool(cell.config.extras()) for cell in cells) >= 620
     assert sum(not cell.config.needs() for cell in cells) >= 800  # each release can be run on these
     assert any(cell.model.full_size for cell in cells)
+    assert 15 <= sum(cell.config.precision is not Precision.FLOAT32 for cell in cells) <= 80
     assert 5 <= sum(cell.config.then is not Then.NOTHING for cell in cells) <= 50

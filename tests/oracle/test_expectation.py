@@ -10,9 +10,9 @@ from headcount import wording
 from headcount.builds import Overlay
 from headcount.examine import examine
 from headcount.isolation import Engine
-from headcount.matrix import Cell, Config, Criterion, Second, Then, cells
+from headcount.matrix import Cell, Config, Criterion, Precision, Second, Then, cells
 from headcount.models import Model, small, synthetic_heads
-from headcount.oracle import Kind, expect, judge
+from headcount.oracle import Kind, expect, judge, kinds_broken
 from headcount.oracle.expectation import Counts, kept
 
 Miniature = Callable[[str], Overlay]
@@ -75,6 +75,10 @@ def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniat
             Kind.BROKEN_USE,
             "had a gradient",
         ),
+        ("altered-weight", {"precision": Precision.BFLOAT16}, Kind.WRONG_SHAPE, "weight has values that are not"),
+        ("altered-weight", {"precision": Precision.FLOAT16}, Kind.WRONG_SHAPE, "weight has values that are not"),
+        ("partial-heads", {"precision": Precision.FLOAT16}, Kind.WRONG_HEADS, "heads of q keep [1, 8] channels each"),
+        ("desync", {"precision": Precision.BFLOAT16}, Kind.DESYNC, "reports 6 heads of q, its 32 channels are of 4"),
         ("other-by-hand", {"then": Then.BY_HAND}, Kind.BROKEN_USE, "interactive pruning, group by group"),
     ],
 )
@@ -85,6 +89,13 @@ def test_a_wrong_build_is_caught(
     verdict = examine(engine, miniature(name), cell).verdict
     assert verdict.kind is kind
     assert reason in wording.reason(verdict)
+
+
+@pytest.mark.parametrize("name", ["wrong-selection", "wrong-output"])
+def test_no_ranking_and_no_output_is_judged_in_half_precision(engine: Engine, miniature: Miniature, name: str) -> None:
+    half = replace(HEADS, config=replace(HEADS.config, precision=Precision.BFLOAT16))
+    found = {cell: kinds_broken(cell, engine.run(miniature(name), cell)) for cell in (HEADS, half)}
+    assert found[HEADS] - found[half] == {Kind(name)}
 
 
 def test_the_masked_reference_sees_a_missing_head(engine: Engine, miniature: Miniature) -> None:

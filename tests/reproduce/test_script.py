@@ -16,7 +16,7 @@ from headcount.builds import Overlay
 from headcount.defects import REPRODUCERS, Explanation, Outcome
 from headcount.errors import UsageError
 from headcount.isolation import Engine
-from headcount.matrix import Cell, Config, Criterion, Pruner, Second, Then
+from headcount.matrix import Cell, Config, Criterion, Precision, Pruner, Second, Then
 from headcount.matrix.cells import known_cells
 from headcount.models import Model, small
 from headcount.observation import Ending, Failure, Phase
@@ -159,9 +159,24 @@ def test_a_file_is_short_and_plain(
         assert engine.run_script(miniature("correct"), path).status == 0
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("problem", [Problem.REPORTED, Problem.UNEVEN_HEADS, Problem.UNLIKE_CHANNELS])
+def test_in_half_precision_values_are_unlike_too(
+    problem: Problem, layers: int, tmp_path: Path, engine: Engine, miniature: Callable[[str], Overlay]
+) -> None:
+    """A value tells where it was: of 16 bits that are drawn, many are equal."""
+    finding = next(found for found in FINDINGS if found and found.problem is problem)
+    half = replace(HEADS, precision=Precision.BFLOAT16)
+    path = tmp_path / "shown.py"
+    path.write_text(text_of(Cell(Model(layers=layers, heads=25), half), Verdict(finding.kind, finding)))
+    assert "torch.bfloat16" in path.read_text()
+    assert engine.run_script(miniature("correct"), path).status == 0
+
+
 CALLS = [
     *(replace(HEADS, importance=criterion) for criterion in Criterion),
     replace(HEADS, pruner=Pruner.GROUP_NORM, iterative_steps=2),
+    replace(HEADS, precision=Precision.BFLOAT16, importance=Criterion.TAYLOR),
     replace(HEADS, second=Second.SAME, importance=Criterion.HESSIAN),
     replace(HEADS, interactive=True, one_shot=True, iterative_steps=3),
     replace(HEADS, skips_attention=True, output_transform=True, pruner=Pruner.BASE),

@@ -78,6 +78,13 @@ add = shared.command(
         metavar="WHAT",
     ),
     option(
+        "--precision",
+        choices=[*map(str, matrix.Precision)],
+        default="float32",
+        help="of the model: in half of it no ranking and no output is judged",
+        metavar="DTYPE",
+    ),
+    option(
         "--model",
         "--family",
         default=models.Model.family,
@@ -153,6 +160,7 @@ def _config(options: shared.Options) -> matrix.Config:
         skips_attention=options.skip_attention,
         documented=options.documented,
         then=matrix.Then(options.then),
+        precision=matrix.Precision(options.precision),
     )
 
 

@@ -322,6 +322,7 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-global-keepnum-keepdims-heads0-chan1of2-steps3",
         ),
         reproducer=Reproducer("global_head_dims.py", "1.3.0", "1.3.1"),
+        over=("ties-go-together",),
     ),
     Defect(
         id="rounds-up-always",

@@ -2,6 +2,7 @@
 
 from headcount import matrix, oracle
 from headcount.defects.defect import (
+    HALF,
     PRUNES_HEADS,
     Breaks,
     Condition,
@@ -150,6 +151,32 @@ DEFECTS: tuple[Defect, ...] = (
                 "*._lamp",
                 "inversed_idx = _A",
                 "inversed_idx = torch.argsort(torch.tensor(argsort_idx)).tolist()",
+            ),
+        ),
+    ),
+    Defect(
+        id="lamp-half",
+        title="LAMPImportance crashes in half precision: it puts scores of 16 bits into a tensor of float32",
+        severity=Severity.CRASH,
+        hits="who ranks a model in bfloat16 or float16 by LAMP",
+        cause="the scores' place is made with torch's default dtype, not with the scores' own.",
+        breaks=(
+            "It should accept a group as inputs, and return a 1-D tensor with the same length as the number of "
+            "channels."
+        ),
+        source="docstring of Importance; examples/LLMs/prune_llama.py of 1.4.0 prunes with torch_dtype=torch.float16",
+        signature=(Raises("RuntimeError", "Index put requires the source and destination dtypes match", "._lamp"),),
+        may_show=criterion(matrix.Criterion.LAMP) & HALF,
+        examples=(
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp-in_bfloat16",
+            "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp-in_float16",
+        ),
+        reproducer=Reproducer("lamp_half.py", "1.5.1", "1.5.2"),
+        remedy=(
+            Edit(
+                "*._lamp",
+                "new_scores = torch.zeros(scores_cumsum.shape, device=scores.device)",
+                "new_scores = torch.zeros_like(sorted_scores)",
             ),
         ),
     ),

@@ -181,3 +181,4 @@ GROUPED_QUERIES = Condition("grouped queries", lambda cell: cell.model.traits.qu
 MULTIHEAD = Condition("nn.MultiheadAttention", lambda cell: cell.model.traits.uses_multihead_attention)
 TABLES = Condition("a table for each head", lambda cell: cell.model.traits.relative_position_bias)
 CLASSIFIER = Condition("a classifier", lambda cell: cell.model.labels > 0)
+HALF = Condition("half precision", lambda cell: cell.config.precision is not matrix.Precision.FLOAT32)

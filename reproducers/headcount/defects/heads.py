@@ -5,6 +5,7 @@ from math import ceil, floor
 from headcount import matrix, oracle
 from headcount.defects.defect import (
     GLOBAL,
+    HALF,
     HEAD_RATIO_DICT,
     KEEPS_HEAD_DIMS,
     LOCAL,
@@ -17,7 +18,6 @@ from headcount.defects.defect import (
     Raises,
     Reproducer,
     Severity,
-    criterion,
 )
 from headcount.matrix.config import SPARSE
 from headcount.oracle.expectation import pruners, prunes_heads
@@ -410,7 +410,7 @@ DEFECTS: tuple[Defect, ...] = (
         id="ties-go-together",
         title="global pruning takes every head and channel that ties with the last one to go, in all layers",
         severity=Severity.SILENT_COUNTS,
-        hits="who ranks by a criterion that gives equal scores",
+        hits="who ranks by a criterion that gives equal scores, or in half precision, where scores are rounded to one",
         cause="what goes is whatever scores no more than the threshold, not as many as the ratio says.",
         breaks="head_pruning_ratio (float): head pruning ratio.",
         source="MetaPruner's docstring; importance is documented as any callable",
@@ -419,8 +419,15 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(oracle.Problem.COUNT),
             Breaks(oracle.Problem.TOTAL),
         ),
-        may_show=criterion(matrix.Criterion.CONSTANT) & GLOBAL,
-        examples=("vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_constant",),
+        may_show=GLOBAL
+        & Condition(
+            "scores may be equal",
+            lambda cell: cell.config.importance is matrix.Criterion.CONSTANT or HALF.holds(cell),
+        ),
+        examples=(
+            "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_constant",
+            "vit-global-prunenum-prunedims-heads1of3-chan1of2-steps1-in_bfloat16",
+        ),
         reproducer=Reproducer("ties_go_together.py", "1.6.1"),
         over=(
             "takes-last-head",

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, TypeVar
 
 from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second, Then
-from headcount.matrix.config import LAYER_TYPES
+from headcount.matrix.config import HALVES, LAYER_TYPES
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES, Model, small
 
@@ -58,6 +58,9 @@ _LARGE = 0.02
 
 #: The share of draws that do something with the pruned model.
 _USED = 0.03
+
+#: The share of draws in half precision, where no ranking and no output is judged.
+_HALF = 0.04
 
 
 def draws(seed: int, families: Sequence[str] = ()) -> Iterator[Cell]:
@@ -153,8 +156,10 @@ class _Dice:
         )
         for name in self.some([*_FURTHER], (0, 0, 0, 1, 1, 1, 1, 2, 2, 3)[self.below(10)]):
             config = replace(config, **{name: _FURTHER[name](self, model)})
-        # Last, so that it changes nothing else of a draw; and rarely, as some uses take seconds.
-        return replace(config, then=self.one([*Then])) if self.chance(_USED) else config
+        # Last, so that they change nothing else of a draw; uses rarely, as some take seconds.
+        config = replace(config, then=self.one([*Then])) if self.chance(_USED) else config
+        half = config.then is Then.NOTHING and self.chance(_HALF)
+        return replace(config, precision=self.one(HALVES)) if half else config
 
     def head_ratio(self, model: Model) -> Fraction:
         """Return a ratio of heads: a whole number of them, or one that a person types."""

@@ -13,7 +13,7 @@ from typing import Any
 import covertable
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import REDUCED, Config, Criterion, Pruner, Second, Then
+from headcount.matrix.config import HALVES, REDUCED, Config, Criterion, Precision, Pruner, Second, Then
 from headcount.models import FAMILIES, NAMED, VIT_BASE, Model, small
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
@@ -63,6 +63,8 @@ EXTRAS = tuple(extra for batch in _BATCHES for extra in batch)
 _AGAINST: Mapping[str, tuple[Any, ...]] = {**CORE, "head_pruning_ratio": (Fraction(1, 3), Fraction(1, 2))}
 
 _PLAIN_HEADS = Config(prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 2))
+
+_THIRD = replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3))
 
 #: Edge cases: calls with a history, or with arithmetic that floats get wrong.
 EDGE_CASES: tuple[Cell, ...] = (
@@ -190,6 +192,28 @@ EDGE_CASES: tuple[Cell, ...] = (
     *(
         Cell(small(family, bare=bare), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3)))
         for family, bare in (("pvt_stages", False), ("dinov2", True))
+    ),
+    # Weights of 16 bits, as upstream's examples/LLMs have them; and what rounds scores to equal ones, or has a dtype.
+    *(
+        Cell(Model(), replace(_THIRD, global_pruning=everywhere, precision=precision))
+        for precision in HALVES
+        for everywhere in (False, True)
+    ),
+    Cell(Model(), replace(_THIRD, prune_head_dims=True, global_pruning=True, precision=Precision.BFLOAT16)),
+    Cell(
+        Model(heads=24),
+        replace(
+            _PLAIN_HEADS,
+            pruning_ratio=Fraction(1, 4),
+            global_pruning=True,
+            ignored_layers=("residual_outputs",),
+            precision=Precision.BFLOAT16,
+        ),
+    ),
+    *(
+        Cell(Model(), replace(_THIRD, importance=criterion, precision=precision))
+        for criterion in (Criterion.LAMP, Criterion.FPGM)
+        for precision in HALVES
     ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),

@@ -72,6 +72,18 @@ class Then(StrEnum):
     BY_HAND = "by_hand"  # the same call once more on a dense model, interactive if it was not, and the other way round
 
 
+class Precision(StrEnum):
+    """What the model's weights and inputs are, by the name that torch has for it."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+#: Those with 16 bits.
+HALVES = (Precision.BFLOAT16, Precision.FLOAT16)
+
+
 #: What `Then` needs a model of transformers for.
 OF_TRANSFORMERS = (Then.SAVE_PRETRAINED, Then.ATTENTION)
 
@@ -103,6 +115,7 @@ class Config:
         documented: with the further arguments of upstream's example for the family: pruners of its own layers, root
             types, channel groups.
         then: what is done with the pruned model.
+        precision: of the model's weights and inputs.
     """
 
     global_pruning: bool = False
@@ -129,6 +142,7 @@ class Config:
     skips_attention: bool = False
     documented: bool = False
     then: Then = Then.NOTHING
+    precision: Precision = Precision.FLOAT32
 
     @cached_property
     def _hash(self) -> int:
@@ -384,6 +398,7 @@ _TOKENS = (
     _Token("with_", "pruner", str, Pruner),
     *map(_flag, ("output_transform", "skips_attention")),
     _Token("then_", "then", str, Then),
+    _Token("in_", "precision", str, Precision),
 )
 
 

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import LAYER_TYPES, OF_TRANSFORMERS, RUNS, Criterion, Pruner, Second, Then
+from headcount.matrix.config import LAYER_TYPES, OF_TRANSFORMERS, RUNS, Criterion, Precision, Pruner, Second, Then
 from headcount.models import FAMILIES
 
 #: The most of each size: more is no ViT, or takes minutes a call.
 _MOST = {"layers": 48, "heads": 64, "head_dim": 256, "mlp": 8192, "labels": 30_000, "image": 512, "patch": 64}
+
+#: The most along one side of a weight of 16 bits, whose values must tell where they come from.
+_MOST_IN_HALF = 999
 
 #: The layers that a scope may name, and where it may stand: see `Scope`.
 _HEAD_SCOPES = ("attention", "query")
@@ -19,7 +22,7 @@ _UNNUMBERED = ("residual_outputs", *LAYER_TYPES)
 
 def why_invalid(cell: Cell) -> str:
     """Return why a cell is no call that a user could make; "" if it is one."""
-    return next(chain(_of_model(cell), _of_layers(cell), _of_numbers(cell), _of_then(cell)), "")
+    return next(chain(_of_model(cell), _of_layers(cell), _of_numbers(cell), _of_then(cell), _of_precision(cell)), "")
 
 
 def _of_model(cell: Cell) -> Iterator[str]:
@@ -106,3 +109,16 @@ def _of_then(cell: Cell) -> Iterator[str]:
         or config.pruner is not Pruner.META
     ):
         yield "gradients that are set once matter to MetaPruner in several steps, by_taylor or by_first"
+
+
+def _of_precision(cell: Cell) -> Iterator[str]:
+    model, config = cell.model, cell.config
+    if config.precision is Precision.FLOAT32:
+        return
+    if config.then is not Then.NOTHING:
+        yield f"what a user does next is looked at in float32 alone: outputs in {config.precision} are too coarse"
+    # One layer may be three projections, or read four tokens side by side.
+    sides = 4 * max(model.widths.values()), model.mlp_of(model.layers - 1), model.labels
+    most = max(*sides, (model.image // model.patch) ** 2)
+    if most > _MOST_IN_HALF:
+        yield f"a layer in {config.precision} has {_MOST_IN_HALF} channels or tokens at most, and not {most}"

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from headcount.matrix import REDUCED, Cell, Config, Criterion, Scope, Second
+from headcount.matrix import REDUCED, Cell, Config, Criterion, Precision, Scope, Second
 from headcount.matrix.config import LAYER_TYPES
 from headcount.models import Model, synthetic_channels, synthetic_heads
 from headcount.oracle.verdict import Rule
@@ -111,7 +111,9 @@ RANKED_ACROSS = {Criterion.MAGNITUDE, Criterion.GROUP_NORM}
 def promised(cell: Cell) -> Expectation:
     """Return what the documentation says in so many words; the caller has clipped the head ratio to 0 to 1."""
     model, config = cell.model, cell.config
-    ranked, family = config.importance in RANKED, model.traits
+    # Half precision is too coarse to rank by: scores that differ may be rounded to one.
+    ranked = config.importance in RANKED and config.precision is Precision.FLOAT32
+    family = model.traits
     steps = config.iterative_steps * pruners(config)
     one_step = steps == 1
     return Expectation(

@@ -1,10 +1,14 @@
 """The call: a config's arguments for the pruner, with modules in place of names, and its importance criterion."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fractions import Fraction
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
+from packaging.version import Version
 from torch import Tensor, nn, ones
 
 from headcount.matrix.config import CONSTRUCTED, LAYER_TYPES, Config, Criterion
@@ -90,10 +94,18 @@ def sparsen(pruner: Any, net: nn.Module) -> None:
     Its beginning came with 1.3.5, and was called otherwise up to 1.4.1. It changes gradients and nothing else.
     """
     _set_gradients(net)
-    for name in ("update_regularizer", "update_regularizor"):
-        if hasattr(pruner, name):
-            getattr(pruner, name)()
+    if hasattr(pruner, name := _beginning()):
+        getattr(pruner, name)()
     pruner.regularize(net)
+
+
+@cache
+def _beginning() -> str:
+    """Return what the release calls it. Up to 1.4.1 MetaPruner has a method of the later name, which does nothing."""
+    with suppress(PackageNotFoundError):
+        if Version(version("torch-pruning")) < Version("1.4.2"):
+            return "update_regularizor"
+    return "update_regularizer"
 
 
 def _set_gradients(net: nn.Module) -> None:

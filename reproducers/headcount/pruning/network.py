@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from headcount.environment import CPU
+from headcount.matrix import Precision
 from headcount.models import FAMILIES, Model, adapter, small, synthetic_channels, synthetic_heads
-from headcount.pruning.fingerprint import encode
+from headcount.pruning import fingerprint, halves
 
 #: What one dimension of a parameter stands for. Several parts side by side have equal sizes, as three projections in
 #: one layer do, or two tokens that a classifier reads. With no part, nothing may be pruned there.
@@ -86,9 +87,13 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
         yield head, "labels", (last,) * (head.in_features // model.widths[last])
 
 
-@cache
-def dense(model: Model) -> nn.Module:
+def dense(model: Model, precision: Precision = Precision.FLOAT32) -> nn.Module:
     """Return the unpruned network with synthetic weights. It is shared: copy it before changing anything."""
+    return _dense(model, precision)
+
+
+@cache
+def _dense(model: Model, precision: Precision) -> nn.Module:
     # To draw a full-size model's weights, which are not kept, would take longer than all else.
     drawn = not (model.full_size and model.family == Model.family)
     with torch.device(CPU if drawn else "meta"):
@@ -106,8 +111,14 @@ def dense(model: Model) -> nn.Module:
                 if axis and axis[0] in factors:
                     factor = torch.cat([factors[dimension] for dimension in axis])
                     values *= factor.reshape(-1, *[1] * (values.dim() - dim - 1))
-            parameter.data = encode(values, signed=not gain)
-    return net
+            parameter.data = _encoded(values, precision, signed=not gain)
+    return net if precision is Precision.FLOAT32 else net.to(getattr(torch, precision))
+
+
+def _encoded(values: Tensor, precision: Precision, *, signed: bool) -> Tensor:
+    if precision is Precision.FLOAT32:
+        return fingerprint.encode(values, signed=signed)
+    return halves.encode(values, getattr(torch, precision), signed=signed)
 
 
 def _factors(model: Model) -> dict[str, Tensor]:
@@ -121,27 +132,31 @@ def _factors(model: Model) -> dict[str, Tensor]:
     return {dimension: vector.sqrt() for dimension, vector in importance.items()}
 
 
-@cache
-def originals(model: Model) -> dict[str, Tensor]:
+def originals(model: Model, precision: Precision = Precision.FLOAT32) -> dict[str, Tensor]:
     """Return the dense network's weights by name."""
-    return {name: parameter.detach() for name, parameter in dense(model).named_parameters()}
+    return _originals(model, precision)
 
 
-def copied(model: Model, *, shares: bool = False) -> nn.Module:
+@cache
+def _originals(model: Model, precision: Precision) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in _dense(model, precision).named_parameters()}
+
+
+def copied(model: Model, precision: Precision = Precision.FLOAT32, *, shares: bool = False) -> nn.Module:
     """Return a copy of the dense network.
 
     Args:
         shares: its tensors are the dense network's own: it can be called with others in their place.
     """
-    modules, tensors = _pickled(model)
+    modules, tensors = _pickled(model, precision)
     net: nn.Module = _Unpickler(modules, tensors if shares else {key: _fresh(t) for key, t in tensors.items()}).load()
     return net
 
 
 @cache
-def _pickled(model: Model) -> tuple[bytes, dict[int, Tensor]]:
+def _pickled(model: Model, precision: Precision) -> tuple[bytes, dict[int, Tensor]]:
     """Return the dense network's modules as a pickle, which loads in C, and the tensors that are left out of it."""
-    net, buffer = dense(model), io.BytesIO()
+    net, buffer = _dense(model, precision), io.BytesIO()
     _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(net)
     return buffer.getvalue(), {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
 
@@ -166,7 +181,13 @@ def _fresh(tensor: Tensor) -> Tensor:
 
 
 @cache
-def inputs(model: Model, device: str = CPU) -> Any:
+def inputs(model: Model, device: str = CPU, precision: Precision = Precision.FLOAT32) -> Any:
     """Return what the network is called with."""
     given = adapter(model.family).inputs(model)
-    return {name: item.to(device) for name, item in given.items()} if isinstance(given, dict) else given.to(device)
+    if isinstance(given, dict):
+        return {name: _converted(item, device, precision) for name, item in given.items()}
+    return _converted(given, device, precision)
+
+
+def _converted(item: Tensor, device: str, precision: Precision) -> Tensor:
+    return item.to(device, getattr(torch, precision) if item.is_floating_point() else item.dtype)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from headcount.environment import CPU, device
-from headcount.matrix import RUNS, Cell, Criterion, Pruner, Second, Then
+from headcount.matrix import RUNS, Cell, Criterion, Precision, Pruner, Second, Then
 from headcount.matrix.config import SPARSE
 from headcount.models import adapter
 from headcount.observation import Ending, Failure, Observation, Phase, Problem, SideEffect, Use
@@ -69,7 +69,7 @@ class _Run:
     def observe(self) -> Observation:
         """Prune, and look at what is left."""
         _seed()
-        self.given: Any = network.inputs(self.model, device())
+        self.given: Any = network.inputs(self.model, device(), self.config.precision)
         net = self._fresh()
         draws = self.config.importance is Criterion.RANDOM
         before = surroundings.state(net, draws=draws)
@@ -147,7 +147,7 @@ class _Run:
 
     def _fresh(self) -> torch.nn.Module:
         """Return a dense network, prepared as the config says. `self.blocks` are its blocks from here on."""
-        net = network.copied(self.model)
+        net = network.copied(self.model, self.config.precision)
         if device() != CPU:
             net.to(device())
         self.net, self.blocks = net, self.adapter.blocks(net)
@@ -243,7 +243,7 @@ class _Run:
     def _measure(self, net: torch.nn.Module, reported: Counts) -> Observation:
         """Trace what is left, call it with the head counts that the pruner reports, and compare with the reference."""
         self.phase = Phase.MEASURE
-        kept, unexpected = trace.trace(net, self.model)
+        kept, unexpected = trace.trace(net, self.model, self.config.precision)
         output, failure = None, None
         try:
             self._prepare_to_run(net, reported)
@@ -252,6 +252,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - a broken model may raise anything
             failure = Failure.of(error, Phase.FORWARD)
         use = None if output is None else self._use(net, output, (kept, reported))
+        exact = self.config.precision is Precision.FLOAT32
         return self.ended(
             Ending.FINISHED,
             reported=reported,
@@ -266,7 +267,8 @@ class _Run:
                 and not reference.runs(self.model, kept)
             ),
             output_shape=() if output is None else tuple(output.shape),
-            output_gap=None if output is None else reference.gap(output.cpu(), self.model, kept),
+            # Half precision is too coarse for it.
+            output_gap=reference.gap(output.cpu(), self.model, kept) if output is not None and exact else None,
             use=use,
         )
 

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor, float32, nn
 
+from headcount.matrix import Precision
 from headcount.models import Model, adapter
 from headcount.observation import Problem, UnexpectedWeight
-from headcount.pruning import fingerprint, network
+from headcount.pruning import fingerprint, halves, network
 
 Kept = Mapping[str, tuple[int, ...]]
 
@@ -47,20 +48,25 @@ def dense_sizes(model: Model) -> dict[str, int]:
     }
 
 
-def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], list[UnexpectedWeight]]:
+def trace(
+    net: nn.Module, model: Model, precision: Precision = Precision.FLOAT32
+) -> tuple[dict[str, tuple[int, ...]], list[UnexpectedWeight]]:
     """Return the surviving indices of each dimension, and the weights that do not fit together."""
-    whole, known, survivors = network.originals(model), read_axes(model), dict(net.named_parameters())
+    whole, known, survivors = network.originals(model, precision), read_axes(model), dict(net.named_parameters())
     unexpected = [
         UnexpectedWeight(name, Problem.GONE if name in whole else Problem.NEW)
         for name in whole.keys() ^ survivors.keys()
     ]
     kept: dict[str, tuple[int, ...]] = {}
-    for name in filter(survivors.__contains__, known):
-        left, original = survivors[name].detach().cpu(), whole[name]
-        indices, problem = fingerprint.decode(left, original)
+    lefts = {name: survivors[name].detach().cpu() for name in known if name in survivors}
+    read = {name: _places(left, whole[name]) for name, left in lefts.items()}
+    # What may come from several places comes last: then it is known what others of its dimensions have left.
+    for name, (places, problem) in sorted(read.items(), key=lambda item: len(item[1][0]) > 1):
+        left, original = lefts[name], whole[name]
         if problem:
             unexpected.append(UnexpectedWeight(name, problem, "", tuple(left.shape), tuple(original.shape)))
             continue
+        indices = min(places, key=lambda place: _strangeness(place, known[name], original, kept))
         for axis, size, index in zip(known[name], original.shape, indices, strict=True):
             if not axis and len(index) != size:
                 unexpected.append(UnexpectedWeight(name, Problem.FORBIDDEN_CUT, found=(size - len(index),)))
@@ -71,6 +77,24 @@ def trace(net: nn.Module, model: Model) -> tuple[dict[str, tuple[int, ...]], lis
         [*unexpected, *_other_heads(kept, model), *_other_attributes(net)],
         key=lambda w: (f"{w.parameter}:", w.problem, w.dimension, str(w.found)),
     )
+
+
+def _places(left: Tensor, original: Tensor) -> tuple[list[halves.Place], Problem | None]:
+    """Return the indices of each dimension that are left; of 16-bit values there may be several answers."""
+    if original.dtype is not float32:
+        return halves.decode(left, original)
+    indices, problem = fingerprint.decode(left, original)
+    return [indices], problem
+
+
+def _strangeness(place: halves.Place, axes: tuple[network.Axis, ...], original: Tensor, kept: Kept) -> tuple[int, int]:
+    """Return in how many ways a place is unlike what others have left, and in how many dimensions out of order."""
+    unlike = sum(
+        kept.get(dimension, part) != part
+        for axis, size, index in zip(axes, original.shape, place, strict=True)
+        for dimension, part in zip(axis, _parts(index, size, len(axis)), strict=False)
+    )
+    return unlike, sum(list(index) != sorted(index) for index in place)
 
 
 def _parts(indices: tuple[int, ...], size: int, parts: int) -> list[tuple[int, ...]]:

@@ -109,13 +109,16 @@ def demand_writable(cell: matrix.Cell) -> None:
 def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict[str, Any]:
     model, config, finding = cell.model, cell.config, verdict.finding
     made, argument = importance(config.importance)
+    half = config.precision is not matrix.Precision.FLOAT32
+    dtype = f", dtype=torch.{config.precision}" if half else ""
     return {
         "model": model,
         "config": config,
         "sparse": SPARSE,
         "one": model.layers == 1,
         "listed": config.num_heads[0],
-        "images": f"torch.randn(1, 3, {model.image}, {model.image})",
+        "images": f"torch.randn(1, 3, {model.image}, {model.image}{dtype})",
+        "half": half,
         "weights": weights,
         "scales": [[round(math.sqrt(level), 2) for level in row] for row in models.synthetic_heads(model)],
         "importance": made,
