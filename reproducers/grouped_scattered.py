@@ -2,9 +2,9 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "torch-pruning==1.4.2"]
 # ///
-"""With grouped queries, heads go wherever they are least, and the count of keys drops with that of queries.
+"""With grouped queries, heads go wherever they are least, and the count of keys drops with them.
 
-Shows in 1.4.0 and 1.4.2, fixed in 1.4.3; not reported upstream.
+Shows in 1.4.0 to 1.4.2 (in 1.4.1 with global_pruning=True), fixed in 1.4.3; not reported upstream.
 """
 
 import sys

@@ -150,16 +150,15 @@ DEFECTS: tuple[Defect, ...] = (
                 "*.get_pruning_group",
                 "hybrid_idxs = merged_group[i].idxs",
                 "hybrid_idxs = merged_group[i].idxs\n"
-                "layer, is_out = merged_group[i].dep.target.module, self.is_out_channel_pruning_fn\n"
+                "dep, is_out = merged_group[i].dep, self.is_out_channel_pruning_fn\n"
                 "size = (self.get_out_channels if is_out(pruning_fn) else self.get_in_channels)(module)\n"
-                "if is_out(merged_group[i].dep.handler) and layer in self.heads and size > self.get_out_channels(layer):\n"
-                "    dims = self.get_out_channels(layer) // self.heads[layer]\n"
-                "    readers = size // dims // self.heads[layer]\n"
-                "    read = ((one.idx // dims // readers * dims + one.idx % dims, one.root_idx) for one in hybrid_idxs)\n"
-                "    hybrid_idxs = [_helpers._HybridIndex(*one) for one in sorted(read)]\n"
+                "left = self.get_out_channels(dep.target.module) if is_out(dep.handler) else size\n"
+                "if dep.target.module in self.heads and left < size:\n"
+                "    dims, readers = left // self.heads[dep.target.module], size // left\n"
+                "    read = ((a.idx // dims // readers * dims + a.idx % dims, a.root_idx) for a in hybrid_idxs)\n"
+                "    hybrid_idxs = [_helpers._HybridIndex(*both) for both in sorted(read)]\n"
                 "    if len(hybrid_idxs) < size:\n"
-                "        both = zip(hybrid_idxs, hybrid_idxs[readers - 1 :])\n"
-                "        hybrid_idxs = [one for one, last in both if one.idx == last.idx]",
+                "        hybrid_idxs = [a for a, b in zip(hybrid_idxs, hybrid_idxs[readers - 1 :]) if a.idx == b.idx]",
                 "*/dependency.py",
                 _GRAPH,
             ),
@@ -191,7 +190,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="grouped-scattered",
-        title="with grouped queries, heads go wherever they are least: keys are left with unlike numbers of readers",
+        title="with grouped queries, heads go wherever they are least, and the count of keys drops with them",
         severity=Severity.SILENT_COUNTS,
         hits="everyone who prunes heads with grouped queries",
         cause="the heads of a layer are ranked together, whichever keys they read; and the count of keys drops, too.",
@@ -348,8 +347,8 @@ DEFECTS: tuple[Defect, ...] = (
         remedy=(
             Edit(
                 "*.__init__",
-                "initial_total_heads += self.num_heads[dep.target.module]",
-                "initial_total_heads += max(self.num_heads.get(each.target.module, 0) for each, _ in group)",
+                "self.num_heads[dep.target.module]",
+                "max(self.num_heads.get(each.target.module, 0) for each, _ in group)",
             ),
             Edit("*._prune", "kv_head_id * num_kv_heads", "kv_head_id * len(head_imp) // num_kv_heads"),
             _WHEN_UNREAD,

@@ -22,7 +22,6 @@ from headcount.defects.defect import (
 from headcount.oracle import Problem, Side
 from headcount.oracle.expectation import pruners, rankable
 
-
 #: What tells a group from others: a layer may be the root of two, by what it reads and by what it writes.
 _ROOT = "({0}[0].dep.target.module, {0}[0].dep.handler)"
 
