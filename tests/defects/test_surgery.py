@@ -56,8 +56,9 @@ def test_a_pattern_is_replaced_where_it_stands(edit: Edit, before: str, after: s
         Edit("*.absent", "list(set(_A) - set(_B))", "sorted(set(_A) - set(_B))"),
         Edit("*.step", "list(set(_A) - set(_A))", "sorted(set(_A))"),
         Edit("*.step", "math.floor(_A * _B)", "0"),
+        Edit("*.step", "math.ceil(_A * _B)", "0", unless="other"),
     ],
-    ids=["another function", "unlike holes", "another name"],
+    ids=["another function", "unlike holes", "another name", "what it brings is there"],
 )
 def test_what_does_not_match_stays(edit: Edit) -> None:
     assert edited(SOURCE, [edit]) == (SOURCE, ())

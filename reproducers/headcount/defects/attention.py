@@ -58,6 +58,9 @@ _WHEN_UNREAD = Edit(
     "    group[place] = (dep, [one for one in dict.fromkeys(idxs) if idxs.count(one) >= readers])\n",
 )
 
+#: What the graph of a release that knows of grouped queries has, and what its pruner has.
+_GRAPH, _PRUNER = "_GQAIndexMapping", "_is_atten_group"
+
 DEFECTS: tuple[Defect, ...] = (
     Defect(
         id="multihead-unpruned",
@@ -134,6 +137,112 @@ DEFECTS: tuple[Defect, ...] = (
             "411-stale-groups",
             "float-heads",
             "takes-last-head",
+        ),
+        remedy=(
+            # The channels of keys are those that the queries read, each of them once for each reader; and it goes
+            # with its last reader.
+            Edit(
+                "*.__init__",
+                "self.iterative_steps = iterative_steps",
+                "self.iterative_steps = iterative_steps\nself.DG.heads = self.num_heads",
+                unless=_PRUNER,
+            ),
+            Edit(
+                "*.get_pruning_group",
+                "hybrid_idxs = merged_group[i].idxs",
+                "hybrid_idxs = merged_group[i].idxs\n"
+                "dep, is_out = merged_group[i].dep, self.is_out_channel_pruning_fn\n"
+                "size = (self.get_out_channels if is_out(pruning_fn) else self.get_in_channels)(module)\n"
+                "left = self.get_out_channels(dep.target.module) if is_out(dep.handler) else size\n"
+                "if dep.target.module in self.heads and left < size:\n"
+                "    dims, readers = left // self.heads[dep.target.module], size // left\n"
+                "    read = ((a.idx // dims // readers * dims + a.idx % dims, a.root_idx) for a in hybrid_idxs)\n"
+                "    hybrid_idxs = [_helpers._HybridIndex(*both) for both in sorted(read)]\n"
+                "    if len(hybrid_idxs) < size:\n"
+                "        hybrid_idxs = [a for a, b in zip(hybrid_idxs, hybrid_idxs[readers - 1 :]) if a.idx == b.idx]",
+                "*/dependency.py",
+                _GRAPH,
+            ),
+            Edit(
+                "*._downstream_node_as_root_if_attention",
+                "self.DG.get_pruning_group(downstream_dep.target.module, downstream_dep.handler, _A)",
+                "self.DG.get_pruning_group(downstream_dep.target.module, downstream_dep.handler, "
+                "list(range(self.DG.get_in_channels(downstream_dep.target.module))))",
+                unless=_PRUNER,
+            ),
+            Edit(
+                "*._update_expand_index_mapping",
+                "repeat = out_channels // in_channels",
+                "repeat = 1",
+                "*/dependency.py",
+                _GRAPH,
+            ),
+            Edit(
+                "*._get_channel_groups",
+                "ch_groups = channel_groups[module]",
+                "ch_groups = max(ch_groups, channel_groups[module])",
+            ),
+            Edit(
+                "*prune*",
+                "_A[chg * group_size : (chg + 1) * group_size]",
+                "_A.view(ch_groups, -1).mean(0)",
+            ),
+        ),
+    ),
+    Defect(
+        id="grouped-scattered",
+        title="with grouped queries, heads go wherever they are least, and the count of keys drops with them",
+        severity=Severity.SILENT_COUNTS,
+        hits="everyone who prunes heads with grouped queries",
+        cause="the heads of a layer are ranked together, whichever keys they read; and the count of keys drops, too.",
+        breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.REPORTED, "q"),),
+        may_show=GROUPED_QUERIES & PRUNES_HEADS,
+        examples=(
+            "grouped-local-prunenum-keepdims-heads1of2-chan1of2-steps1",
+            "grouped-global-prunenum-keepdims-heads1of3-chan1of2-steps1",
+        ),
+        reproducer=Reproducer("grouped_scattered.py", "1.4.2", "1.4.3"),
+        over=(
+            "grouped-unknown",
+            "411-stale-groups",
+            "float-heads",
+            "takes-all-channels",
+            "takes-last-head",
+        ),
+        remedy=(
+            Edit(
+                "*._is_attn_group",
+                "return is_attn, qkv_layers",
+                "return is_attn, sorted(qkv_layers, key=self.num_heads.get, reverse=True)",
+            ),
+            Edit(
+                "*prune*",
+                "if len(head_pruning_indices) > 0:\n    _BODY",
+                "kv_heads = self.num_heads[qkv_layers[-1]]\n"
+                "if kv_heads < len(head_imp):\n"
+                "    least = head_imp.view(kv_heads, -1).argsort(1)[:, : len(head_pruning_indices) // kv_heads]\n"
+                "    firsts = torch.arange(kv_heads)[:, None] * (len(head_imp) // kv_heads)\n"
+                "    head_pruning_indices = (firsts + least).flatten()\n"
+                "if len(head_pruning_indices) > 0:\n"
+                "    _BODY",
+                unless=_PRUNER,
+            ),
+            Edit(
+                "*.prune_local",
+                "head_imp = _A",
+                "head_imp, kv_heads = _A, self.num_heads[qkv_layers[-1]]\n"
+                "if kv_heads < len(head_imp):\n"
+                "    n_heads_removed = n_heads_removed // kv_heads * kv_heads\n"
+                "    head_imp = head_imp.view(kv_heads, -1).argsort(1).argsort(1).flatten()",
+            ),
+            Edit(
+                "*prune*",
+                "self.num_heads[_A] -= _B",
+                "self.num_heads[_A] -= _B if self.num_heads[_A] == len(head_imp) else 0",
+                unless=_PRUNER,
+            ),
         ),
     ),
     Defect(
@@ -240,7 +349,7 @@ DEFECTS: tuple[Defect, ...] = (
             Edit(
                 "*.__init__",
                 "self.num_heads[dep.target.module]",
-                "max(self.num_heads[layer] for layer in self._is_atten_group(group)[1])",
+                "max(self.num_heads.get(each.target.module, 0) for each, _ in group)",
             ),
             Edit("*._prune", "kv_head_id * num_kv_heads", "kv_head_id * len(head_imp) // num_kv_heads"),
             _WHEN_UNREAD,

@@ -22,6 +22,9 @@ from headcount.defects.defect import (
 from headcount.oracle import Problem, Side
 from headcount.oracle.expectation import pruners, rankable
 
+#: What tells a group from others: a layer may be the root of two, by what it reads and by what it writes.
+_ROOT = "({0}[0].dep.target.module, {0}[0].dep.handler)"
+
 
 def _kept_back(records: str, stay: str, alone: str) -> str:
     """Return statements that give the best channels of each dimension, as many as must stay, scores beyond all.
@@ -32,13 +35,13 @@ def _kept_back(records: str, stay: str, alone: str) -> str:
     return (
         "seen = self.__dict__.setdefault('seen', {}).setdefault(locals().get('scope_name'), {})\n"
         f"for number, one in enumerate({records}):\n"
-        "    first = seen.setdefault(one[0][0].dep.target.module, (len(one[-1]), one[0]))[0]\n"
+        f"    first = seen.setdefault({_ROOT.format('one[0]')}, (len(one[-1]), one[0]))[0]\n"
         f"    {records}[number] = (*one[:-1], torch.where("
         f"one[-1].argsort().argsort() >= len(one[-1]) - {stay}, 1e30, one[-1]))\n"
         "spent = sum((self.DG.get_out_channels(module) if self.DG.is_out_channel_pruning_fn(one[0].dep.handler)"
         " else self.DG.get_in_channels(module)) // self._get_channel_groups(one)"
-        " for module, (_, one) in seen.items()"
-        f" if module not in [it[0][0].dep.target.module for it in {records}]{alone})\n"
+        " for (module, _), (_, one) in seen.items()"
+        f" if {_ROOT.format('one')} not in [{_ROOT.format('it[0]')} for it in {records}]{alone})\n"
         "concat_imp = torch.cat(_A, dim=0)"
     )
 

@@ -40,12 +40,14 @@ class Edit:
         find: an expression, or a statement; `_A`, `_B`, … stand for any expression, `_BODY` for a block.
         by: what takes its place; of a statement several may, or none.
         module: the files in which it is made, as a shell's pattern of their paths.
+        unless: a word; a file that has it is left alone, as what the edit brings is there.
     """
 
     function: str
     find: str
     by: str
     module: str = "*"
+    unless: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ PRUNES_WIDTH = Condition(
     "the width is pruned", lambda cell: cell.config.pruning_ratio > 0 and not keeps_width(cell.config)
 )
 KEEPS_WIDTH = Condition("what writes the width is ignored", lambda cell: keeps_width(cell.config))
+SCORES_WIDTH = Condition("nothing that writes the width is ignored", lambda cell: not keeps_width(cell.config))
 SEVERAL_STEPS = Condition("several steps", lambda cell: cell.config.iterative_steps > 1)
 HEAD_RATIO_DICT = Condition("head_pruning_ratio_dict", lambda cell: bool(cell.config.head_pruning_ratio_dict))
 MAXIMUM = Condition("a maximum below the ratio", lambda cell: cell.config.max_pruning_ratio < cell.config.pruning_ratio)

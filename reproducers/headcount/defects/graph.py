@@ -4,6 +4,7 @@ from headcount import matrix
 from headcount.defects.defect import (
     CLASSIFIER,
     PRUNES_WIDTH,
+    SCORES_WIDTH,
     Breaks,
     Condition,
     Defect,
@@ -14,6 +15,15 @@ from headcount.defects.defect import (
     families,
 )
 from headcount.oracle import Kind, Problem
+
+
+def _has_no_gradient(cell: matrix.Cell) -> bool:
+    """Return whether a model has a mask token, frozen positions, or positions for the blocks between none."""
+    model = cell.model
+    return model.family in ("dinov2", "dinov2_registers", "dinov3", "vit_mae") or (
+        model.family == "yolos" and model.layers == 1
+    )
+
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -31,7 +41,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         source="README, Why Torch-Pruning?",
         signature=(Raises("KeyError", "Parameter containing", "._trace_computational_graph"),),
-        may_show=families("a parameter without a gradient", "dinov2", "dinov2_registers", "dinov3", "vit_mae"),
+        may_show=Condition("a parameter without a gradient", _has_no_gradient),
         examples=(
             "dinov2-local-keepnum-prunedims-heads0-chan1of2-steps1",
             "dinov2-local-keepnum-prunedims-heads0-chan1of2-steps2",
@@ -125,7 +135,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         source="README, Why Torch-Pruning?",
         signature=(Raises("IndexError", "is out of bounds for dimension"),),
-        may_show=families("a class token of one dimension", "clip") & PRUNES_WIDTH,
+        may_show=families("a class token of one dimension", "clip") & SCORES_WIDTH,
         examples=(
             "clip-local-keepnum-prunedims-heads0-chan1of2-steps1",
             "clip-local-keepnum-prunedims-heads0-chan1of2-steps2",

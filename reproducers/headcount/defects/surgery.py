@@ -35,7 +35,8 @@ def edited(source: str, edits: Sequence[Edit]) -> tuple[str, tuple[Edit, ...]]:
     """
     made = []
     for edit in edits:
-        if all(word in source for word in _words(edit.find)):
+        found = all(word in source for word in _words(edit.find))
+        if found and not (edit.unless and edit.unless in source):
             after = _edited(source, edit)
             if after != source:
                 made.append(edit)
