@@ -18,7 +18,7 @@ from headcount.gate.compare import (
     failure_of,
 )
 from headcount.gate.exercise import Exercised, Fate
-from headcount.gate.plan import Request, cells, every_cell, header, opened, request
+from headcount.gate.plan import Request, cells, every_cell, header, opened, request, with_mended
 from headcount.gate.run import Watcher, run_both
 from headcount.gate.shards import doubts, summed_up
 
@@ -45,4 +45,5 @@ __all__ = [
     "request",
     "run_both",
     "summed_up",
+    "with_mended",
 ]

@@ -31,12 +31,17 @@ class Change(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One cell on both builds; a side is None where it was not run."""
+    """One cell on both builds; a side is None where it was not run.
+
+    Attributes:
+        mended: the rows are of copies of the builds without known defects, which hide what became of it.
+    """
 
     cell: str
     base: results.Row | None
     candidate: results.Row | None
     change: Change
+    mended: bool = False
 
     @property
     def into(self) -> str:

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from packaging.version import Version
 
 from headcount import builds, matrix, results, untrusted
+from headcount.defects import remedies
+from headcount.gate import source
 from headcount.gate.api import api_breaks
 from headcount.gate.compare import ApiBreak
 from headcount.isolation import Cache, Engine, landlock
@@ -37,6 +40,7 @@ class Request:
         budget: seconds for random calls; 0 for none.
         draws: so many random calls, in place of the budget; 0 for as many as the budget allows.
         require_exercised: a change that did not run is a doubt.
+        mended: copies of both builds without the known defects that both have; () where they are not compared.
     """
 
     base: builds.Overlay
@@ -51,6 +55,7 @@ class Request:
     budget: float = 0.0
     draws: int = 0
     require_exercised: bool = False
+    mended: tuple[builds.Overlay, ...] = ()
 
     @property
     def drawn_by(self) -> int:
@@ -67,6 +72,24 @@ def request(base: builds.Overlay, candidate: builds.Overlay, **options: Any) -> 
     """Return a request in which the two builds have two names, though they may be one."""
     label = f"{base.label}~base" if base.label == candidate.label else base.label
     return Request(replace(base, label=label), candidate, **options)
+
+
+def with_mended(wanted: Request) -> Request:
+    """Return a request that has copies of both builds without the defects that both have, to see what these hide.
+
+    Random calls are needed for it to be worth its time, and changes.
+
+    Raises:
+        SetupError: the disk fails.
+    """
+    both = (wanted.base, wanted.candidate)
+    if not (wanted.draws or wanted.budget) or not source.changes(*both):
+        return wanted
+    shared = [defect for defect in remedies.remedied(wanted.base) if defect in remedies.remedied(wanted.candidate)]
+    with suppress(remedies.NoPlaceError):
+        copies = tuple(replace(remedies.cured(b, shared), label=f"{b.label}, mended") for b in both)
+        return replace(wanted, mended=copies) if shared else wanted
+    return wanted
 
 
 # --- cells ---------------------------------------------------------------------------------------
@@ -157,4 +180,4 @@ def opened(wanted: Request, path: Path) -> results.Writer:
         UsageError: a build's source cannot be read.
         OSError: the file cannot be created.
     """
-    return results.Writer(path, (wanted.base, wanted.candidate), gate=untrusted.plain(header(wanted)))
+    return results.Writer(path, (wanted.base, wanted.candidate, *wanted.mended), gate=untrusted.plain(header(wanted)))

@@ -67,6 +67,7 @@ def run_both(
         run.both()
         run.look()
         run.draw()
+        run.mend()
         run.verify()
     for row in run.rows:
         writer.write(row)
@@ -80,7 +81,8 @@ def run_both(
     writer.gate = untrusted.plain(ending)
     worse: dict[str, list[matrix.Cell]] = defaultdict(list)
     for cell in (*run.cells, *run.drawn):
-        if run.is_worse(cell.id):  # still, now that it is known which failures repeat
+        # Still, now that it is known which failures repeat. Of what known defects hide no file can be written.
+        if run.is_worse(cell.id) and not run.hides_worse(cell.id):
             worse[str(failure_of(run.after[cell.id]))].append(cell)
     return ending, {
         failure: sorted(cells, key=lambda cell: (not is_fine(run.before[cell.id]), len(cell.id)))
@@ -95,6 +97,8 @@ class _Run:
         self.wanted, self.pool, self.watcher, self.cells = wanted, pool, watcher, cells
         self.before: dict[str, results.Row] = {}
         self.after: dict[str, results.Row] = {}
+        #: The same of copies without known defects, of the cells that these may hide.
+        self.mended: tuple[dict[str, results.Row], ...] = ({}, {})
         self.drawn: list[matrix.Cell] = []
         self.draws = 0
         self.changes = source.changes(wanted.base, wanted.candidate)
@@ -108,9 +112,16 @@ class _Run:
     def rows(self) -> Iterator[results.Row]:
         yield from self.before.values()
         yield from self.after.values()
+        for rows in self.mended:
+            yield from rows.values()
 
     def is_worse(self, id_: str) -> bool:
-        return change_between(self.before[id_], self.after[id_]) is Change.REGRESSED
+        return change_between(self.before[id_], self.after[id_]) is Change.REGRESSED or self.hides_worse(id_)
+
+    def hides_worse(self, id_: str) -> bool:
+        """Return whether a cell that fails on both builds gets worse where known defects are mended."""
+        old, new = (rows.get(id_) for rows in self.mended)
+        return old is not None and new is not None and change_between(old, new) is Change.REGRESSED
 
     # --- the stages ---
 
@@ -181,18 +192,28 @@ class _Run:
         self.after |= self._rows(self.wanted.candidate, batch, recall=self.recalls)
         self.drawn += batch
 
+    def mend(self) -> None:
+        """Run what fails on both builds on copies without known defects: these may hide what the candidate broke."""
+        if not self.wanted.mended:
+            return
+        hidden = [
+            cell
+            for cell in (*self.cells, *self.drawn)
+            if not is_fine(self.before[cell.id]) and not is_fine(self.after[cell.id])
+        ]
+        self.watcher.say("running what known defects hide, on copies without them")
+        self.watcher.more(2 * len(hidden))
+        recalls = (self.wanted.recalls, self.recalls)
+        self.mended = tuple(
+            self._rows(build, hidden, recall=recall) for build, recall in zip(self.wanted.mended, recalls, strict=True)
+        )
+
     def verify(self) -> None:
         """Run what may not repeat once more, in fresh processes: of each cause of failure a few cells first."""
-        groups: dict[str, list[matrix.Cell]] = defaultdict(list)
-        for cell in (*self.cells, *self.drawn):
-            if self.is_worse(cell.id):
-                groups[str(failure_of(self.after[cell.id]))].append(cell)
         self._trace(0, [cell for cell in self.drawn if self.ran[0] and self.is_worse(cell.id)])
-        for group in groups.values():
-            few = group[:_VERIFIED]
-            if not self._again(self.wanted.candidate, self.after, few, self.is_worse_row, recall=self.recalls):
-                rest = group[_VERIFIED:]
-                self._again(self.wanted.candidate, self.after, rest, self.is_worse_row, recall=self.recalls)
+        self._verify(self.wanted.candidate, self.before, self.after)
+        if self.wanted.mended:
+            self._verify(self.wanted.mended[1], *self.mended)
 
         def is_odd(row: results.Row) -> bool:
             return is_unexplained(row) and change_between(row, self.after[row.cell]) is not Change.NOT_COMPARED
@@ -206,8 +227,19 @@ class _Run:
         odd = [cell for cell in self.cells if is_odd(self.before[cell.id])]
         self._again(self.wanted.base, self.before, odd, fails_alike, recall=False)
 
-    def is_worse_row(self, row: results.Row) -> bool:
-        return change_between(self.before[row.cell], row) is Change.REGRESSED
+    def _verify(self, build: builds.Overlay, before: Mapping[str, results.Row], after: dict[str, results.Row]) -> None:
+        """Run a few cells of each cause again, and all of them if one does not repeat."""
+
+        def is_worse(row: results.Row) -> bool:
+            return change_between(before[row.cell], row) is Change.REGRESSED
+
+        groups: dict[str, list[matrix.Cell]] = defaultdict(list)
+        for cell in (*self.cells, *self.drawn):
+            if cell.id in after and is_worse(after[cell.id]):
+                groups[str(failure_of(after[cell.id]))].append(cell)
+        for group in groups.values():
+            if not self._again(build, after, group[:_VERIFIED], is_worse, recall=self.recalls):
+                self._again(build, after, group[_VERIFIED:], is_worse, recall=self.recalls)
 
     def ended(self) -> Ending:
         """Return what this run adds to its rows."""
@@ -288,7 +320,7 @@ class _Run:
         return sum(bool(number & mask) for number in self.ran[0].values()) / max(len(self.ran[0]), 1)
 
     def _differs(self, id_: str) -> bool:
-        return change_between(self.before[id_], self.after[id_]) in _DIFFERENT
+        return change_between(self.before[id_], self.after[id_]) in _DIFFERENT or self.hides_worse(id_)
 
     def _differing(self, cells: Sequence[matrix.Cell]) -> list[matrix.Cell]:
         return [cell for cell in cells if self._differs(cell.id)]

@@ -22,6 +22,9 @@ _DIFFERENCES = {
 }
 
 
+#: A base and a candidate, or both with copies of them.
+_BUILDS = (2, 4)
+
 _PRUNERS = "|".join(matrix.Pruner)
 
 #: The path of a name that a cell's call uses: a pruner's parameter, a pruner, or a criterion.
@@ -39,8 +42,8 @@ def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> Gat
     """
     whole = results.merge(shards)
     headers, endings = _headers(shards), _endings(shards)
-    base, candidate = whole.header.builds
-    before, after = ([row for row in whole.rows if row.build == build.label] for build in (base, candidate))
+    base, candidate, *mended = whole.header.builds
+    before, after, *hidden = ([r for r in whole.rows if r.build == build.label] for build in (base, candidate, *mended))
     meant = {
         re.findall(r"\w+", each.path)[-1]
         for each in headers[0].api_breaks
@@ -48,11 +51,12 @@ def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> Gat
     }
     ending = merged(endings, [doubt for header in headers for doubt in header.doubts])
     differences = compare(before, after, {cell.id: cell.config.uses(meant) for cell in _run_by(headers[0])})
+    differences = tuple(_as_drawn(each) if each.cell in ending.drawn else each for each in differences)
     return GateVerdict(
         base,
         candidate,
         whole.header.environment,
-        tuple(_as_drawn(each) if each.cell in ending.drawn else each for each in differences),
+        _uncovered(differences, compare(hidden[0], hidden[1])) if hidden else differences,
         headers[0].api_breaks,
         ending,
         strict or headers[0].strict,
@@ -69,6 +73,14 @@ def doubts(shard: results.Results) -> tuple[str, ...]:
         UsageError: its end is none of a gate's.
     """
     return _endings([shard])[0].doubts if shard.footer and shard.footer.gate else ()
+
+
+def _uncovered(differences: Sequence[Difference], mended: Sequence[Difference]) -> tuple[Difference, ...]:
+    """Return what became of each cell; of one that fails on both, what known defects hide, if that got worse."""
+    worse = {
+        each.cell: replace(each, mended=True) for each in mended if each.change in (Change.REGRESSED, Change.FLAKY)
+    }
+    return tuple(worse.get(each.cell, each) for each in differences)
 
 
 def _as_drawn(difference: Difference) -> Difference:
@@ -143,7 +155,7 @@ def _headers(shards: Sequence[results.Results]) -> list[Header]:
     numbers, wanted = sorted(header.shard for header in headers), range(1, headers[0].shards + 1)
     if missing := next((number for number in wanted if number not in numbers), 0):
         raise errors.UsageError(f"shard {missing} of {len(wanted)} is missing", "give the results of all shards")
-    if numbers != [*wanted] or len({build.label for build in shards[0].header.builds}) != len(("base", "candidate")):
+    if numbers != [*wanted] or len({build.label for build in shards[0].header.builds}) not in _BUILDS:
         raise errors.UsageError(
             "these are no results of a gate: a shard too many, or not two builds", "give each shard once"
         )

@@ -172,7 +172,8 @@ def what(difference: Difference) -> str:
     if len(said) == 1:
         return f"{'' if difference.sides[0] is difference.candidate else 'the base: '}{said[0]}"
     fails_alike = difference.change is Change.CHANGED and len(set(_failures(difference))) == 1
-    return f"{' -> '.join(dict.fromkeys(said))}{', and other weights survive' if fails_alike else ''}"
+    mended = ", with known defects mended" if difference.mended else ""
+    return f"{' -> '.join(dict.fromkeys(said))}{', and other weights survive' if fails_alike else ''}{mended}"
 
 
 def _failures(difference: Difference) -> tuple[oracle.Signature | None, ...]:
