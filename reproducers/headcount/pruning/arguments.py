@@ -109,7 +109,10 @@ def _beginning() -> str:
 
 
 def _set_gradients(net: nn.Module) -> None:
-    """Set gradients equal to the weights, so that |w * dw| ranks as the synthetic importance does."""
+    """Set gradients as large as the weights, so that |w * dw| ranks as the synthetic importance does.
+
+    None is negative, and half of the weights are: where products are added up before their size is taken, they cancel.
+    """
     for parameter in net.parameters():
         if parameter.requires_grad:
-            parameter.grad = parameter.detach().clone()
+            parameter.grad = parameter.detach().abs()

@@ -208,12 +208,12 @@ class _Run:
         self.fed = tuple(name for name, parameter in net.named_parameters() if parameter.grad is not None)
 
     def _lost_gradients(self, net: torch.nn.Module) -> tuple[str, ...]:
-        """Return the parameters whose gradient is not what is left of it. Each was set to the parameter itself."""
+        """Return the parameters whose gradient is not what is left of it. Each was set to the size of the parameter."""
         left = dict(net.named_parameters())
         return tuple(
             name
             for name in self.fed
-            if name in left and ((grad := left[name].grad) is None or not torch.equal(grad, left[name]))
+            if name in left and ((grad := left[name].grad) is None or not torch.equal(grad, left[name].abs()))
         )
 
     def _takes_attention(self, pruner: Any, group: Any) -> bool:
