@@ -94,6 +94,13 @@ def test_a_default_runs_where_a_call_leaves_it_out(build: Overlay) -> None:
     assert {p for n in ran if (p := whole.pieces[n]).kind is Kind.DEFAULT} == inside
 
 
+def test_where_defaults_are_not_noted_they_run_with_their_function(build: Overlay) -> None:
+    whole = source.source(build)
+    defaults = [piece for piece in whole.pieces if piece.kind is Kind.DEFAULT and piece.place[1] == "Pruner.step"]
+    (entry,) = {*exercise.masks(whole, defaults, noted=False)}
+    assert [p.kind for n, p in enumerate(whole.pieces) if entry >> n & 1] == [Kind.SIGNATURE]
+
+
 def test_what_is_outside_of_functions_runs_where_it_is_read(build: Overlay) -> None:
     whole = source.source(build)
     inside = [piece for piece in whole.pieces if piece.place[0].endswith("pruner.py")]

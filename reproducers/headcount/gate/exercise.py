@@ -11,7 +11,7 @@ from functools import cache, reduce
 from operator import or_
 
 from headcount import builds, matrix
-from headcount.gate.source import Changes, Kind, Piece, Source, source
+from headcount.gate.source import Changes, Kind, Piece, Place, Source, source
 from headcount.gate.unreached import reasons
 from headcount.observation import Observation
 
@@ -97,10 +97,24 @@ def bare(observation: Observation) -> Observation:
 # --- what a piece's running means ----------------------------------------------------------------
 
 
-def masks(whole: Source, pieces: Iterable[Piece]) -> list[int]:
-    """Return for each piece of a source the probes any of which says that it ran, as a number."""
+def masks(whole: Source, pieces: Iterable[Piece], *, noted: bool = True) -> list[int]:
+    """Return for each piece of a source the probes any of which says that it ran, as a number.
+
+    Args:
+        noted: whether the copy notes that a default is left out; else it ran where its function did.
+    """
     numbers = {id(piece): number for number, piece in enumerate(whole.pieces)}
-    return [_mask(whole, piece, numbers[id(piece)]) for piece in pieces]
+    return [
+        _entry(whole, piece.place)
+        if piece.kind is Kind.DEFAULT and not noted
+        else _mask(whole, piece, numbers[id(piece)])
+        for piece in pieces
+    ]
+
+
+def _entry(whole: Source, place: Place) -> int:
+    """Return the probe that says that a function was called."""
+    return _any(whole, lambda piece: piece.place == place and piece.kind is Kind.SIGNATURE)
 
 
 def union(found: Iterable[int]) -> int:
@@ -157,8 +171,8 @@ def chosen(
     """
     found: dict[matrix.Cell, None] = {}
     for place in changes.places:
-        gone = union(masks(base, [piece for piece in changes.gone if piece.place == place]))
-        entered = union(masks(base, [p for p in base.pieces if p.place == place and p.kind is Kind.SIGNATURE]))
+        gone = union(masks(base, [piece for piece in changes.gone if piece.place == place], noted=False))
+        entered = _entry(base, place)
         outer = _read_by(base, [piece for piece in changes.new if piece.place == place])
         for mask in (gone, entered, outer):
             if reached := [cell for cell in cells if ran.get(cell.id, 0) & mask]:
@@ -219,7 +233,7 @@ def exercised(
     """
     found = []
     for build, pieces, probes, gone in zip(both, (changes.gone, changes.new), ran, (True, False), strict=True):
-        for piece, mask in zip(pieces, masks(source(build), pieces), strict=True):
+        for piece, mask in zip(pieces, masks(source(build), pieces, noted=not gone), strict=True):
             calls = tuple(id_ for id_, number in probes.items() if number & mask)
             file, function = piece.place[0].removeprefix(_PACKAGE), piece.place[1]
             found.append(

@@ -171,11 +171,11 @@ class _Run:
     def _near(self) -> list[matrix.Cell]:
         """Return the cells that run a change which few run."""
         found = set[str]()
-        for build, pieces, ran in (
-            (self.wanted.base, self.changes.gone, self.ran[0]),
-            (self.wanted.candidate, self.changes.new, self.ran[1]),
+        for build, pieces, ran, noted in (
+            (self.wanted.base, self.changes.gone, self.ran[0], False),
+            (self.wanted.candidate, self.changes.new, self.ran[1], True),
         ):
-            for mask in exercise.masks(source.source(build), pieces):
+            for mask in exercise.masks(source.source(build), pieces, noted=noted):
                 reached = [id_ for id_, probes in ran.items() if probes & mask]
                 found |= {*reached} if len(reached) < _RARE * len(ran) else set()
         return [cell for cell in self.cells if cell.id in found]

@@ -115,6 +115,7 @@ EDGE_CASES: tuple[Cell, ...] = (
     # A class in the place of layers.
     *(Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("LayerNorm",), global_pruning=e)) for e in (False, True)),
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("Conv2d",))),
+    *(Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("block.1",), global_pruning=e)) for e in (False, True)),
     # A user who prunes by hand, and leaves attention as it is.
     *(Cell(Model(), replace(_PLAIN_HEADS, skips_attention=True, global_pruning=each)) for each in (False, True)),
     Cell(Model(), Config(skips_attention=True)),

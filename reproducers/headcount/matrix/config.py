@@ -103,8 +103,8 @@ class Config:
     always ignored, as in upstream's examples.
 
     Attributes:
-        ignored_layers: further ignored layers; `residual_outputs` is every output projection and every
-            second MLP layer, as in upstream's examples; `LayerNorm` and `Conv2d` are the classes of torch.nn.
+        ignored_layers: further ignored layers; `residual_outputs` is every output projection and every second MLP
+            layer, as in upstream's examples; `block.1` is a whole block; `LayerNorm` and `Conv2d` are the classes.
         interactive: step with `interactive=True` and prune each group by hand.
         frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
@@ -208,6 +208,13 @@ class Config:
     def channel_ratios(self) -> tuple[Fraction, ...]:
         """The ratio of channels for all layers, and those of single ones and of several together."""
         return (self.pruning_ratio, *dict(self.pruning_ratio_dict).values())
+
+    @cached_property
+    def ignored(self) -> frozenset[str]:
+        """The layers that are ignored by name, and those inside a block that is."""
+        blocks = [name.partition(".")[2] for name in self.ignored_layers if name.startswith("block.")]
+        inside = [f"{kind}.{block}" for block in blocks for kind in ("qkv", "mlp")]
+        return frozenset((*self.ignored_layers, *inside, *["residual_outputs"] * bool(blocks)))
 
     def departures(self) -> dict[str, Any]:
         """Return MetaPruner's own parameters that take no modules, where they differ from its defaults."""

@@ -16,7 +16,7 @@ _MOST_IN_HALF = 999
 #: The layers that a scope may name, and where it may stand: see `Scope`.
 _HEAD_SCOPES = ("attention", "query")
 _CHANNEL_SCOPES = ("attention", "query", "mlp")
-_IGNORED = ("residual_outputs", "qkv", "query", "mlp", *LAYER_TYPES)
+_IGNORED = ("residual_outputs", "qkv", "query", "mlp", "block", *LAYER_TYPES)
 _UNNUMBERED = ("residual_outputs", *LAYER_TYPES)
 
 

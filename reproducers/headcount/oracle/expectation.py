@@ -149,7 +149,7 @@ def keeps_width(config: Config) -> bool:
 
     "ignored_layers (List[nn.Module | typing.Type]): ignored modules": a class stands for every layer of it.
     """
-    return bool({"residual_outputs", *LAYER_TYPES} & {*config.ignored_layers})
+    return bool({"residual_outputs", *LAYER_TYPES} & config.ignored)
 
 
 def is_prunable(cell: Cell, block: int) -> bool:
@@ -162,7 +162,7 @@ def is_prunable(cell: Cell, block: int) -> bool:
 
 def ignores_attention(config: Config, block: int) -> bool:
     """Return whether a block's queries are ignored: they keep their outputs, and so does what is multiplied by them."""
-    return bool({f"qkv.{block}", f"query.{block}"} & {*config.ignored_layers})
+    return bool({f"qkv.{block}", f"query.{block}"} & config.ignored)
 
 
 # --- counts ------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def _channels(cell: Cell) -> Iterator[Count]:
     model, config = cell.model, cell.config
     mlps = {f"mlp.{block}": model.mlp_of(block) for block in range(model.layers)}
     ignored = {"labels": model.labels} if model.labels else {}
-    ignored |= {d: size for d, size in mlps.items() if d in config.ignored_layers}
+    ignored |= {d: size for d, size in mlps.items() if d in config.ignored}
     ignored |= model.widths if keeps_width(config) else {}
     for dimension, size in ignored.items():
         yield Count((dimension,), frozenset({size}), Rule.CHANNEL_COUNTS, size)
@@ -390,7 +390,7 @@ def rankable(cell: Cell) -> dict[str, int]:
     model = cell.model
     sizes = {} if keeps_width(cell.config) else dict(model.widths)
     for block in range(model.layers):
-        if f"mlp.{block}" not in cell.config.ignored_layers:
+        if f"mlp.{block}" not in cell.config.ignored:
             sizes[f"mlp.{block}"] = model.mlp_of(block)
         if not ignores_attention(cell.config, block):
             sizes[f"dims.{block}"] = model.head_dim

@@ -45,6 +45,7 @@ def _modules(names: Sequence[str], blocks: Sequence[Any]) -> tuple[Any, ...]:
             f"query.{index}": (block.query,),
             f"qkv.{index}": block.projections,
             f"mlp.{index}": (block.fc1,),
+            f"block.{index}": (block.layer,),
         }
     return tuple(module for name in names for module in named[name])
 

@@ -22,6 +22,7 @@ _EXPRESSIONS = {
     "query": "q{0}",
     "qkv": "q{0}, k{0}, v{0}",
     "mlp": "fc1{0}",
+    "block": '[m for m in model.modules() if hasattr(m, "layernorm_before")][{1}]',
     "LayerNorm": "torch.nn.LayerNorm",
     "Conv2d": "torch.nn.Conv2d",
 }
