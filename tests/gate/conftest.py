@@ -16,6 +16,7 @@ CELLS = [known_cells()[name] for name in (PLAIN, ISSUE_410)]
 @pytest.fixture(autouse=True)
 def _cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: CELLS)
+    monkeypatch.setattr("headcount.examine.os.cpu_count", lambda: 1)  # one process runs both
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
 
 

@@ -19,6 +19,7 @@ from headcount.matrix import cells as matrix_cells
 from headcount.matrix.cells import default_cells, known_cells
 from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.oracle import Kind
+from headcount.report.gate import what
 from headcount.results import Row, Writer
 from helpers import ISSUE_410, PLAIN, gate_file, gated, with_digest
 
@@ -244,6 +245,22 @@ def test_each_cell_is_in_one_shard(made: Callable[..., Overlay], monkeypatch: py
     every = [cell for part in parts for cell in part]
     assert len(every) == len(set(every)) == len(default_cells()) + 1
     assert gate.cells(gate.request(build, build, seed=1)) != gate.cells(gate.request(build, build))
+
+
+def test_what_a_known_defect_hides_is_found(tmp_path: Path, made: Callable[..., Overlay]) -> None:
+    """Both builds fail; copies of them without the defect do not fail alike."""
+    base, candidate = made("crash-step", "1.6.1"), made("no-memory")
+    (candidate.path / "torch_pruning" / "__init__.py").write_text(f"{miniatures.source('crash-step')}# other\n")
+    candidate = with_digest(candidate)
+    hidden = gated(tmp_path, base, candidate, same_version=True)
+    assert hidden.exit_code is ExitCode.CLEAN
+    mended = (made("correct", "1.6.1"), made("wrong-heads"))
+    verdict = gated(tmp_path, base, candidate, same_version=True, mended=mended)
+    assert [(d.cell, d.mended) for d in verdict.worse] == [(ISSUE_410, True)]
+    assert what(verdict.worse[0]).endswith(", with known defects mended")
+    assert verdict.exit_code is ExitCode.REGRESSION
+    same = gated(tmp_path, base, candidate, same_version=True, mended=(mended[0], replace(mended[0], label="copy")))
+    assert same.exit_code is ExitCode.CLEAN
 
 
 def test_shards_are_as_good_as_one(
