@@ -10,6 +10,7 @@ from check import problems
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, REPRODUCERS, Defect, heads, recorded, releases_of, versions
 from headcount.defects.defect import Breaks, Raises
+from headcount.matrix import Cell, Second
 from headcount.matrix.cells import default_cells, known_cells
 from headcount.oracle import Kind
 
@@ -52,6 +53,14 @@ def test_what_is_recorded_bears_the_signature_s_kind(defect: Defect) -> None:
 def test_no_entry_may_show_everywhere() -> None:
     for defect in DEFECTS:
         assert not all(defect.may_show.holds(cell) for cell in default_cells()), defect.id
+
+
+def test_a_second_pruner_may_take_all_of_what_the_first_one_left() -> None:
+    """2/5 of 7 dims are 2 or 3, and 2/5 of 2 are less than one, though 4/25 of 7 are more."""
+    call = Cell.parse("vit4h1b7d8m2c-local-prunenum-prunedims-heads1of2-chan3of5-steps1-second_same")
+    takes_all = next(defect for defect in DEFECTS if defect.id == "takes-all-channels")
+    assert takes_all.may_show.holds(call)
+    assert not takes_all.may_show.holds(replace(call, config=replace(call.config, second=Second.NONE)))
 
 
 @pytest.mark.parametrize(

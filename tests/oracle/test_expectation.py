@@ -152,6 +152,22 @@ def test_a_second_pruner_starts_from_what_the_first_one_rounded() -> None:
     assert allowed(Cell(Model(mlp=128), config), "mlp.0") == {8, 16}
 
 
+def test_dims_may_stay_as_an_earlier_step_rounded_them() -> None:
+    """3 heads have no multiple of 4 channels; in the second step of three, 4 heads of 1 dim have."""
+    config = replace(HEADS.config, prune_head_dims=True, head_pruning_ratio=Fraction(1, 2), round_to=4)
+    several = Cell(Model(head_dim=2), replace(config, iterative_steps=3))
+    assert allowed(several, "dims.0") == {1, 2}
+    assert allowed(replace(several, config=config), "dims.0") == {2}
+    assert allowed(replace(several, config=replace(several.config, one_shot=True)), "dims.0") == {2}
+
+
+def test_dims_are_rounded_again_where_a_multiple_fits_the_heads_that_are_left() -> None:
+    """4 heads of 4 have a multiple of 8 channels: that 7 heads of 8 were near one, after a first step, is no excuse."""
+    config = replace(HEADS.config, prune_head_dims=True, head_pruning_ratio=Fraction(1, 2), round_to=8)
+    several = Cell(Model(heads=8, head_dim=8), replace(config, iterative_steps=4))
+    assert allowed(several, "dims.0") == {4}
+
+
 def test_a_maximum_may_hold_heads_back_where_dims_have_gone() -> None:
     """Of 48 channels 36 must stay: 6 heads of 6, but with all dims 5 heads will do."""
     config = replace(HEADS.config, prune_head_dims=True, max_pruning_ratio=Fraction(1, 4), iterative_steps=2)

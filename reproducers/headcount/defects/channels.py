@@ -20,7 +20,7 @@ from headcount.defects.defect import (
     Severity,
 )
 from headcount.oracle import Problem, Side
-from headcount.oracle.expectation import pruners, rankable
+from headcount.oracle.expectation import kept_from, pruners, rankable
 
 #: What tells a group from others: a layer may be the root of two, by what it reads and by what it writes.
 _ROOT = "({0}[0].dep.target.module, {0}[0].dep.handler)"
@@ -109,9 +109,11 @@ _ROUNDED = "self._round_to(_A, _B, _C)"
 
 def _loses_all(cell: matrix.Cell) -> bool:
     """Return whether a dimension may have to lose all its channels, by its own ratio or by a ranking of several."""
-    ratio = max(cell.config.channel_ratios)
+    ratio, earlier = max(cell.config.channel_ratios), pruners(cell.config) - 1
     ranked = cell.config.global_pruning or cell.config.isomorphic
-    return ranked or any(size * (1 - ratio) ** pruners(cell.config) <= 1 for size in rankable(cell).values())
+    # A second pruner starts from whole channels.
+    starts = (min(kept_from(size, ratio, rounds=earlier)) for size in rankable(cell).values())
+    return ranked or any(start * (1 - ratio) <= 1 for start in starts)
 
 
 ROUNDS = Condition("round_to", lambda cell: cell.config.round_to is not None)

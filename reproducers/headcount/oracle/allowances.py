@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 from math import ceil
 
 from headcount.matrix import Cell, Criterion
@@ -185,6 +185,31 @@ def _some_head_dims(cell: Cell, count: Count) -> Counts:
     return frozenset(range(min(count.allowed), count.dense + 1))
 
 
+def _rounded_by_step(cell: Cell, count: Count) -> Counts:
+    """Return dims next to each step's target, if with the heads that are left in the end there may be no such ones."""
+    ratio = min(core.channel_scope(cell.config, count.dimensions[0])[1], cell.config.max_pruning_ratio)
+    ranked = core.is_ranked_together(cell.config, count.dimensions[0])
+    if ranked or ratio == 0 or not core.is_prunable(cell, count.block):
+        return frozenset()
+    heads = _left_by_step(cell, cell.model.heads_of(count.block), core.head_ratio(cell, count.block))
+    near = partial(core.multiples_near, size=count.dense, multiple=cell.config.round_to or 1)
+    steps = [
+        [frozenset().union(*(near(target, heads=number) for target in targets)) for number in numbers - {0}]
+        for numbers, targets in zip(heads, _left_by_step(cell, count.dense, ratio), strict=True)
+    ]
+    return frozenset() if all(steps[-1]) else frozenset().union(*(found for step in steps for found in step))
+
+
+def _left_by_step(cell: Cell, count: int, ratio: Fraction) -> list[Counts]:
+    """Return what each step of each pruner may leave: "the pruning ratio of each step will be [0.1, 0.2, …]"."""
+    steps = 1 if cell.config.one_shot else cell.config.iterative_steps
+    return [
+        frozenset().union(*(core.kept(start, ratio * step / steps) for start in kept_from(count, ratio, rounds=before)))
+        for before in range(pruners(cell.config))
+        for step in range(1, steps + 1)
+    ]
+
+
 def _named_with_attention(cell: Cell, count: Count) -> Counts:
     """Return what is left of the width by the ratio of a block's attention, if it is not ranked with others."""
     if core.keeps_width(cell.config):
@@ -331,6 +356,18 @@ ALLOWANCES: tuple[Allowance, ...] = (
         ),
         "A maximum may count all channels of a layer: where earlier steps took as many, no more heads may go.",
         {"heads": _heads_in_layer, "all heads": _heads_in_layer, "all channels": _dims_in_layer},
+    ),
+    Allowance(
+        "rounded-by-step",
+        lambda cell: (
+            cell.config.round_to is not None
+            and cell.config.prune_head_dims
+            and core.prunes_heads(cell.config)
+            and cell.config.iterative_steps * pruners(cell.config) > 1
+        ),
+        "No sentence says whether dims are rounded again when heads go later: where no multiple fits the heads that "
+        "are left, an earlier step may have rounded to one with the heads that it left.",
+        {"dims": _rounded_by_step},
     ),
     Allowance(
         "attention-with-output",

@@ -337,11 +337,20 @@ def _near(target: int, size: int, heads: int, multiple: int) -> Counts:
 
     Where none is that near, it may be the nearest, or all; and all may stay where nothing is to go.
     """
-    fitting = [dims for dims in range(1, size + 1) if heads * dims % multiple == 0]
-    near = {dims for dims in fitting if heads * abs(dims - target) < multiple}
+    fitting = _fitting(size, heads, multiple)
+    near = multiples_near(target, size, heads, multiple)
     least = min((abs(dims - target) for dims in fitting), default=0)
     nearest = {dims for dims in fitting if abs(dims - target) == least}
-    return frozenset(near if near and target != size else near | nearest | {size})
+    return near if near and target != size else near | nearest | {size}
+
+
+def multiples_near(target: int, size: int, heads: int, multiple: int) -> Counts:
+    """Return dims with which all heads have a multiple of channels, less than a multiple from those of a target."""
+    return frozenset(d for d in _fitting(size, heads, multiple) if heads * abs(d - target) < multiple)
+
+
+def _fitting(size: int, heads: int, multiple: int) -> Counts:
+    return frozenset(dims for dims in range(1, size + 1) if heads * dims % multiple == 0)
 
 
 def channel_scope(config: Config, dimension: str) -> tuple[Scope, Fraction]:
