@@ -440,6 +440,8 @@ class MetaPruner:
             layer.out_features, layer.in_features = layer.weight.shape
         elif isinstance(layer, nn.Conv2d):
             layer.out_channels, layer.in_channels = layer.weight.shape[:2]
+        elif isinstance(layer, nn.Embedding):
+            layer.num_embeddings, layer.embedding_dim = layer.weight.shape
         elif isinstance(layer, nn.LayerNorm):
             layer.normalized_shape = tuple(layer.weight.shape)
 

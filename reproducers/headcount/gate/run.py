@@ -183,10 +183,13 @@ class _Run:
     def _run_drawn(self, batch: list[matrix.Cell]) -> None:
         """Run random calls on both builds. Where few calls run what changed, or none does, others are left out."""
         if self.ran[1] and (self._share() < _RARE or self._unrun()):
-            self._trace(1, batch)
-            mask = exercise.union(exercise.masks(source.source(self.wanted.candidate), self.changes.new))
-            if self.changes.new:
-                batch = [cell for cell in batch if self.ran[1].get(cell.id, 0) & mask]
+            reached = set[str]()
+            for which, pieces in ((1, self.changes.new), (0, self.changes.gone)):
+                build = (self.wanted.base, self.wanted.candidate)[which]
+                mask = exercise.union(exercise.masks(source.source(build), pieces, noted=bool(which)))
+                self._trace(which, [cell for cell in batch if cell.id not in reached])
+                reached |= {cell.id for cell in batch if self.ran[which].get(cell.id, 0) & mask}
+            batch = [cell for cell in batch if cell.id in reached]
         self.watcher.more(2 * len(batch))
         self.before |= self._rows(self.wanted.base, batch, recall=self.wanted.recalls)
         self.after |= self._rows(self.wanted.candidate, batch, recall=self.recalls)
