@@ -60,6 +60,18 @@ def test_a_test_for_upstream_fails_on_the_build_alone(tmp_path: Path, good: str,
     assert ("heads are left, expected" in done.stdout) is bool(status)
 
 
+def test_a_file_that_shows_it_on_the_good_build_too_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "good").mkdir()
+    bad, good = miniature_wheel(tmp_path, "wrong-heads"), miniature_wheel(tmp_path / "good", "correct")
+    call = ["emit", ISSUE_410, "--build", bad, "--good"]
+    assert main([*call, bad]) == ExitCode.INDETERMINATE
+    assert "fails on torch_pruning-1.6.1-py3-none-any, too" in capsys.readouterr().err
+    assert main([*call, good]) == ExitCode.CLEAN
+    assert "no known defect explains it" in capsys.readouterr().out.lower()
+
+
 def test_minimise_prints_its_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         main(["minimise", f"test_cell[{ISSUE_410}]", "--build", miniature_wheel(tmp_path, "crash-step")])

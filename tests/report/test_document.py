@@ -209,13 +209,13 @@ def test_a_gate_s_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
     worse = gate_file(tmp_path, base, miniatures.build(tmp_path, "wrong-heads"))
     assert main(["report", str(worse), "--format", "json", "-o", "-"]) == ExitCode.CLEAN
     said = capsys.readouterr()
-    assert "NOT fit for release; cells that got worse: 1: 1 regressed, 1 still ok" in said.err
+    assert "NOT fit for release; calls that got worse: 1: 1 regressed, 1 still ok" in said.err
     found = json.loads(said.out)
     jsonschema.validate(found, SCHEMA)
     answer = found["comparisons"][0]["gate"]
     assert answer["exit_code"] == 1
     headline = answer["headline"].partition("transformers ")[2].partition(": ")[2]
-    assert headline == "NOT fit for release; cells that got worse: 1"
+    assert headline == "NOT fit for release; calls that got worse: 1"
     header, *rest = read_lines(worse)
     lost = {"path": "torch_pruning.gone", "removed": True, "what": "public name removed", "allowed": False}
     header["gate"] |= {"api_breaks": [lost], "doubts": [HOSTILE]}

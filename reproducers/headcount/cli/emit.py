@@ -20,6 +20,9 @@ _OPTIONS = (
         default="script",
         help="a script whose exit status tells, or a test for Torch-Pruning's own tests/ (default: %(default)s)",
     ),
+    shared.option(
+        "--good", metavar="BUILD", help="a build on which the file must show nothing: of a regression, the base"
+    ),
     shared.option("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)"),
 )
 
@@ -49,11 +52,13 @@ def run(options: shared.Options, *, minimal: bool) -> int:
             f"the id names build {named}, and --build {build.label}", "leave one out, or name the same"
         )
     overlay = builds.prepare(build, say=say)
+    good = builds.prepare(builds.parse(options.good), say=say) if options.good else None
     with isolation.Cache() as cache, isolation.Engine(cache=cache) as engine:
-        text = reproduce.emit(engine, overlay, cell, say, reproduce.Wanted(minimal, form=_FORMS[options.form]))
+        text = reproduce.emit(engine, overlay, cell, say, reproduce.Wanted(minimal, good, _FORMS[options.form]))
     if options.output is None:
         shared.out(text, end="")
     else:
         shared.write_new(options.output, text)
-        say(f"{options.output}: shows it when run with {overlay.label}, and exits with 1")
+        other = f", and nothing with {good.label}" if good else ""
+        say(f"{options.output}: shows it when run with {overlay.label}, and exits with 1{other}")
     return errors.ExitCode.CLEAN

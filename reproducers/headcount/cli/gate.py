@@ -207,8 +207,16 @@ def _reproducer(engine: Engine, wanted: gate.Request, cells: Sequence[matrix.Cel
 
 
 def _reported(verdict: gate.GateVerdict, path: Path, waivers: Sequence[waive.Waiver]) -> gate.GateVerdict:
-    """Print the verdict, write it for all who read it, and return it."""
-    verdict = replace(verdict, waived=waive.waived(waivers, verdict.of(gate.Change.REGRESSED)))
+    """Print the verdict, write it for all who read it, and return it.
+
+    Raises:
+        UsageError: a waiver is of no use: after all else is written.
+    """
+    useless = None
+    try:
+        verdict = replace(verdict, waived=waive.waived(waivers, verdict.of(gate.Change.REGRESSED)))
+    except errors.UsageError as error:
+        useless = error
     page = report.markdown(verdict)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -223,4 +231,6 @@ def _reported(verdict: gate.GateVerdict, path: Path, waivers: Sequence[waive.Wai
         ) from error
     annotations = report.annotations(verdict) if os.environ.get("GITHUB_ACTIONS") else []
     shared.out("\n".join([report.text(verdict), "", f"reports: {path}.md, .xml", *annotations]))
+    if useless:
+        raise useless
     return verdict

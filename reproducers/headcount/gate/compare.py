@@ -195,9 +195,16 @@ def _causes(
     found = [
         cause
         for failure, group in alike.items()
-        for cause in _with_functions(failure, sorted(group, key=lambda d: (d.cell in drawn, len(d.cell))), functions)
+        for cause in _with_functions(
+            failure, sorted(group, key=lambda d: (_hidden(d), d.cell in drawn, len(d.cell))), functions
+        )
     ]
     yield from sorted(found, key=lambda cause: -len(cause.cells))
+
+
+def _hidden(difference: Difference) -> bool:
+    """Return whether a cell shows what it does only behind another failure: others are better examples."""
+    return difference.mended or difference.base is None or not is_fine(difference.base)
 
 
 def _with_functions(

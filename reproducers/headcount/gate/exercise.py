@@ -231,23 +231,32 @@ def exercised(
         ran: of each, call -> the probes that ran.
         differing: the calls that came to something else.
     """
-    found = []
-    for build, pieces, probes, gone in zip(both, (changes.gone, changes.new), ran, (True, False), strict=True):
-        for piece, mask in zip(pieces, masks(source(build), pieces, noted=not gone), strict=True):
-            calls = tuple(id_ for id_, number in probes.items() if number & mask)
-            file, function = piece.place[0].removeprefix(_PACKAGE), piece.place[1]
-            found.append(
-                Exercised(
-                    file,
-                    function,
-                    piece.first,
-                    piece.last,
-                    gone,
-                    piece.kind,
-                    calls,
-                    len({*calls} & {*differing}),
-                    "" if calls else reasons().why(file, function),
-                )
-            )
+    base, candidate = map(source, both)
+
+    def calls(whole: Source, pieces: Sequence[Piece]) -> list[frozenset[str]]:
+        probes = ran[whole is candidate]
+        found = masks(whole, pieces, noted=whole is candidate)
+        return [frozenset(id_ for id_, number in probes.items() if number & mask) for mask in found]
+
+    # Where something stands in the place of something else, the base's copy says of all calls which come there.
+    reached = [frozenset().union(*calls(base, old)) for old in changes.replaced]
+    stand_ins = {id(piece) for old in changes.replaced for piece in old}
+    only_gone = [piece for piece in changes.gone if id(piece) not in stand_ins]
     unread = (Exercised(name.removeprefix(_PACKAGE), "", 1, 1, why=why) for name, why in changes.unread.items())
-    return (*found, *unread)
+    return (
+        *(
+            _exercised(piece, cells, len((cells | also) & {*differing} if cells else ()))
+            for piece, cells, also in zip(changes.new, calls(candidate, changes.new), reached, strict=True)
+        ),
+        *(
+            _exercised(piece, cells, len(cells & {*differing}), gone=True)
+            for piece, cells in zip(only_gone, calls(base, only_gone), strict=True)
+        ),
+        *unread,
+    )
+
+
+def _exercised(piece: Piece, cells: frozenset[str], differ: int, *, gone: bool = False) -> Exercised:
+    file, function = piece.place[0].removeprefix(_PACKAGE), piece.place[1]
+    why = "" if cells else reasons().why(file, function)
+    return Exercised(file, function, piece.first, piece.last, gone, piece.kind, tuple(sorted(cells)), differ, why)

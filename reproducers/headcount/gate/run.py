@@ -314,7 +314,7 @@ class _Run:
         new = self.changes.new
         masks = exercise.masks(source.source(self.wanted.candidate), new)
         left = tuple(p for p, mask in zip(new, masks, strict=True) if not any(n & mask for n in self.ran[1].values()))
-        return replace(self.changes, gone=(), new=left) if left else None
+        return replace(self.changes, gone=(), new=left, replaced=((),) * len(left)) if left else None
 
     def _share(self) -> float:
         """Return the share of the cells that run what changed, as the base's copy says."""

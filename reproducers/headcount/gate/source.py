@@ -235,11 +235,13 @@ class Changes:
     Attributes:
         gone: pieces of the base.
         new: pieces of the candidate.
+        replaced: for each of these, the base's pieces in whose place it stands.
         unread: file -> why it is not known what changed in it.
     """
 
     gone: tuple[Piece, ...] = ()
     new: tuple[Piece, ...] = ()
+    replaced: tuple[tuple[Piece, ...], ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -255,7 +257,7 @@ def changes(base: builds.Overlay, candidate: builds.Overlay) -> Changes:
     """Return the pieces that two builds do not share, and the files that could not be compared."""
     before, after = source(base), source(candidate)
     old, new = _by_place(before.pieces), _by_place(after.pieces)
-    gone, added = list[Piece](), list[Piece]()
+    gone, added, replaced = list[Piece](), list[Piece](), list[tuple[Piece, ...]]()
     for place in dict.fromkeys((*new, *old)):
         one, other = old.get(place, []), new.get(place, [])
         matcher = SequenceMatcher(None, [p.text for p in one], [p.text for p in other], autojunk=False)
@@ -263,9 +265,10 @@ def changes(base: builds.Overlay, candidate: builds.Overlay) -> Changes:
             if tag != "equal":
                 gone += one[first:last]
                 added += other[start:end]
+                replaced += [tuple(one[first:last])] * (end - start)
     unread = {name: why for name, why in after.unread.items() if _bytes(base, name) != _bytes(candidate, name)}
     unread |= dict.fromkeys(before.unread.keys() - after.unread.keys(), "it was no source before")
-    return Changes(tuple(gone), tuple(added), unread)
+    return Changes(tuple(gone), tuple(added), tuple(replaced), unread)
 
 
 def _by_place(pieces: Iterable[Piece]) -> dict[Place, list[Piece]]:

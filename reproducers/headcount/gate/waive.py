@@ -90,8 +90,10 @@ def waived(waivers: Iterable[Waiver], worse: Iterable[Difference]) -> Mapping[st
     for waiver in waivers:
         covered = [difference.cell for difference in worse if waiver.covers(difference)]
         if not covered:
+            causes = dict.fromkeys(str(failure_of(each.candidate)) for each in worse if each.candidate)
             raise errors.UsageError(
-                f"the waiver {waiver.reason!r} covers no cell that got worse", "take it out of the file"
+                f"the waiver {waiver.reason!r} covers no cell that got worse",
+                f"the causes are {', '.join(map(repr, causes))}" if causes else "take it out of the file",
             )
         found |= dict.fromkeys(covered, f"{waiver.reason} (until {waiver.until})")
     return found

@@ -11,7 +11,7 @@ from shlex import quote
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from headcount import errors, oracle, wording
-from headcount.gate import ApiBreak, Cause, Change, Difference, Exercised, Fate, GateVerdict, counted, failure_of
+from headcount.gate import ApiBreak, Change, Difference, Exercised, Fate, GateVerdict, counted, failure_of
 from headcount.report.markdown import render
 from headcount.untrusted import clean
 
@@ -66,10 +66,11 @@ def _rendered(template: str, verdict: GateVerdict) -> str:
 
 def headline(verdict: GateVerdict) -> str:
     """Return the answer in one line."""
-    answer = _HEADLINES.get(verdict.exit_code) or f"no regression in {_compared(verdict)} calls; {_run_lines(verdict)}"
+    none = "no regression that is not waived" if verdict.waived else "no regression"
+    answer = _HEADLINES.get(verdict.exit_code) or f"{none} in {_compared(verdict)} calls; {_run_lines(verdict)}"
     if verdict.exit_code is errors.ExitCode.REGRESSION:
         counts = {
-            "cells that got worse": len(verdict.worse),
+            "calls that got worse": len(verdict.worse),
             "names or parameters that are gone": len(verdict.lost),
         }
         why = ", ".join(f"{reason}: {count}" for reason, count in counts.items() if count)
@@ -91,7 +92,8 @@ def _run_lines(verdict: GateVerdict) -> str:
     if not changes:
         return "no code changed"
     run = sum(change.lines for change in changes if change.fate is not Fate.NOT_RUN)
-    return f"{run} of {sum(change.lines for change in changes)} changed lines were run"
+    total = sum(change.lines for change in changes)
+    return f"{run} of {total} changed lines were run" if run else f"but NONE of the {total} changed lines was run"
 
 
 def summary(verdict: GateVerdict) -> list[str]:
@@ -105,7 +107,7 @@ def summary(verdict: GateVerdict) -> list[str]:
     draws = f"{verdict.ending.draws} random calls"
     return [
         *([f"changed for its callers: {', '.join(changed[:3])}" + " and more" * (len(changed) > 3)] if changed else []),  # noqa: PLR2004
-        *(cause_in_words(number, cause) for number, cause in enumerate(verdict.causes[:_SHOWN], 1)),
+        *(cause_in_words(verdict, number) for number in range(1, len(verdict.causes[:_SHOWN]) + 1)),
         *([f"and {left_out} causes more, below"] if left_out > 0 else []),
         *_fixed_line(verdict),
         *_code_lines(verdict),
@@ -118,11 +120,14 @@ def summary(verdict: GateVerdict) -> list[str]:
     ]
 
 
-def cause_in_words(number: int, cause: Cause) -> str:
-    """Return a cause in a line: how many cells, what happened, where the code changed, an example."""
-    where = f"; {', '.join(cause.functions[:3])} changed" if cause.functions else ""
+def cause_in_words(verdict: GateVerdict, number: int) -> str:
+    """Return a cause in a line: how many calls, what happened, where the code changed, an example."""
+    cause = verdict.causes[number - 1]
+    lines = {c.function or c.file: c.place for c in verdict.ending.exercised if c.fate is Fate.DIFFERENT}
+    places = [f"{lines[name]} {name}" if name in lines else name for name in cause.functions[:_SHOWN]]
+    where = f"; changed: {', '.join(places)}" if places else ""
     example = cause.cells[0]
-    return f"cause {number}, {len(cause.cells)} cells: {what(example)}{clean(where)}; as in {clean(example.cell)}"
+    return f"cause {number}, {len(cause.cells)} calls: {what(example)}{clean(where)}; as in {clean(example.cell)}"
 
 
 def _fixed_line(verdict: GateVerdict) -> Iterator[str]:
@@ -139,7 +144,8 @@ def _code_lines(verdict: GateVerdict) -> Iterator[str]:
         return
     different = [change for change in changes if change.fate is Fate.DIFFERENT]
     traced, total = len(verdict.ending.traced), len(changes)
-    yield f"code: {_run_lines(verdict)}, in {traced} calls; {len(different)} of {total} changes make a difference"
+    made = f"{len(different)} of {total} changes make a difference"
+    yield f"code: {_run_lines(verdict)} ({traced} calls looked at); {made}"
     for title, outside in (("NOT RUN", False), ("not run by any call of head pruning", True)):
         places = [_place(change) for change in verdict.not_run if bool(change.why) is outside]
         if places := [*dict.fromkeys(places)]:
@@ -181,10 +187,12 @@ def _failures(difference: Difference) -> tuple[oracle.Signature | None, ...]:
 
 
 def _groups(verdict: GateVerdict) -> Iterator[tuple[Change, list[Difference]]]:
-    """Yield the cells that went the same way, the largest group of each change first."""
+    """Yield the cells that went the same way, the largest group of each change first; what got worse by its cause."""
+    yield from ((Change.REGRESSED, list(cause.cells)) for cause in verdict.causes)
+    waived = [difference for difference in verdict.of(Change.REGRESSED) if difference.cell in verdict.waived]
     for change in _REPORTED:
         groups: dict[object, list[Difference]] = {}
-        for difference in verdict.of(change):
+        for difference in waived if change is Change.REGRESSED else verdict.of(change):
             groups.setdefault(_failures(difference), []).append(difference)
         yield from ((change, group) for group in sorted(groups.values(), key=len, reverse=True))
 

@@ -54,6 +54,8 @@ def emit(
     """
     script.demand_writable(cell)
     sought = failing(engine, overlay, cell)
+    if wanted.good and not _is_good(engine, wanted.good, cell):
+        raise UnprovenError(f"{cell.id} fails on {wanted.good.label}, too", "name a cell that is fine there")
 
     def fails(smaller: matrix.Cell) -> bool:
         alike = _alike(sought, examine.examine(engine, overlay, smaller))
