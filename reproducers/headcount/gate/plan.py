@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 from packaging.version import Version
 
 from headcount import builds, matrix, results, untrusted
-from headcount.defects import remedies
+from headcount.defects import Defect, remedies
 from headcount.gate import source
 from headcount.gate.api import api_breaks
 from headcount.gate.compare import ApiBreak
@@ -82,14 +82,35 @@ def with_mended(wanted: Request) -> Request:
     Raises:
         SetupError: the disk fails.
     """
-    both = (wanted.base, wanted.candidate)
-    if not (wanted.draws or wanted.budget) or not source.changes(*both):
+    both, changes = (wanted.base, wanted.candidate), source.changes(wanted.base, wanted.candidate)
+    if not (wanted.draws or wanted.budget) or not changes:
         return wanted
-    shared = [defect for defect in remedies.remedied(wanted.base) if defect in remedies.remedied(wanted.candidate)]
-    with suppress(remedies.NoPlaceError):
-        copies = tuple(replace(remedies.cured(b, shared), label=f"{b.label}, mended") for b in both)
-        return replace(wanted, mended=copies) if shared else wanted
-    return wanted
+    plain = (len(changes.gone), len(changes.new))
+    shared = remedies.remedied(wanted.base)
+    if _differing(both, shared) != plain:  # one by one: it takes its time
+        shared = [defect for defect in shared if _differing(both, [defect]) == plain]
+        if _differing(both, shared) != plain:
+            return wanted
+    if not shared:
+        return wanted
+    copies = tuple(replace(remedies.cured(b, shared), label=f"{b.label}, mended") for b in both)
+    return replace(wanted, mended=copies)
+
+
+def _differing(both: tuple[builds.Overlay, builds.Overlay], mended: Sequence[Defect]) -> tuple[int, int] | None:
+    """Return how many pieces of each build the other does not have where defects are mended in both.
+
+    They are as many as before where the remedies did the same in both: else one has found no place in what changed, and
+    what differs is its doing. None where one does not fit.
+    """
+    with suppress(remedies.NoPlaceError, SyntaxError):
+        pieces = []
+        for build in both:
+            texts = {name: after for name, (_, after) in remedies.patched(build, mended).items()}
+            pieces.append([*source.edited(source.source(build), texts)])
+        changes = source.compared(*pieces)
+        return len(changes.gone), len(changes.new)
+    return None
 
 
 # --- cells ---------------------------------------------------------------------------------------

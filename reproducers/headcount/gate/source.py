@@ -8,7 +8,7 @@ annotations, positions.
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cache, cached_property
@@ -256,7 +256,14 @@ class Changes:
 def changes(base: builds.Overlay, candidate: builds.Overlay) -> Changes:
     """Return the pieces that two builds do not share, and the files that could not be compared."""
     before, after = source(base), source(candidate)
-    old, new = _by_place(before.pieces), _by_place(after.pieces)
+    unread = {name: why for name, why in after.unread.items() if _bytes(base, name) != _bytes(candidate, name)}
+    unread |= dict.fromkeys(before.unread.keys() - after.unread.keys(), "it was no source before")
+    return replace(compared(before.pieces, after.pieces), unread=unread)
+
+
+def compared(before: Iterable[Piece], after: Iterable[Piece]) -> Changes:
+    """Return the pieces that two sources do not share."""
+    old, new = _by_place(before), _by_place(after)
     gone, added, replaced = list[Piece](), list[Piece](), list[tuple[Piece, ...]]()
     for place in dict.fromkeys((*new, *old)):
         one, other = old.get(place, []), new.get(place, [])
@@ -266,9 +273,20 @@ def changes(base: builds.Overlay, candidate: builds.Overlay) -> Changes:
                 gone += one[first:last]
                 added += other[start:end]
                 replaced += [tuple(one[first:last])] * (end - start)
-    unread = {name: why for name, why in after.unread.items() if _bytes(base, name) != _bytes(candidate, name)}
-    unread |= dict.fromkeys(before.unread.keys() - after.unread.keys(), "it was no source before")
-    return Changes(tuple(gone), tuple(added), tuple(replaced), unread)
+    return Changes(tuple(gone), tuple(added), tuple(replaced))
+
+
+def edited(whole: Source, texts: Mapping[str, str]) -> Iterator[Piece]:
+    """Yield the pieces of a source in which some files have other texts.
+
+    Raises:
+        SyntaxError: one is no Python.
+    """
+    for name in whole.trees:
+        if name in texts:
+            yield from _outer(ast.parse(texts[name]).body, (name, ""))
+        else:
+            yield from (piece for piece in whole.pieces if piece.place[0] == name)
 
 
 def _by_place(pieces: Iterable[Piece]) -> dict[Place, list[Piece]]:
