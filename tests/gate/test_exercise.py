@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 import miniatures
-from headcount import builds, gate, results
+from headcount import gate, results
 from headcount.builds import Overlay
 from headcount.errors import ExitCode
 from headcount.gate import Fate, GateVerdict, exercise, probes, source
@@ -196,11 +196,3 @@ def test_calls_that_are_unlike_are_chosen() -> None:
     assert len({cell.model.family for cell in chosen}) > 3
     assert exercise.spread(cells[:3], 10) == exercise.spread(cells[:3], 3)
     assert PLAIN in {cell.id for cell in cells}
-
-
-def test_a_probed_release_does_what_the_release_does() -> None:
-    """Of every function its probe and its statements; and none of the modules is called otherwise."""
-    release = builds.prepare(builds.parse("1.6.1"))
-    copy = probes.probed(release)
-    names = {path.name for path in (release.path / "torch_pruning").rglob("*.py")}
-    assert {path.name for path in (copy.path / "torch_pruning").rglob("*.py")} == names | {"_headcount_probes.py"}
