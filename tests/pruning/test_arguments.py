@@ -18,9 +18,16 @@ class Pruner:
         self.called.append("regularize")
 
 
-@pytest.mark.parametrize("beginning", ["", "update_regularizor", "update_regularizer"])
-def test_sparse_training_begins_by_the_name_that_a_release_has(beginning: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "beginning"), [("1.3.4", ""), ("1.4.1", "update_regularizor"), ("1.4.2", "update_regularizer")]
+)
+def test_sparse_training_begins_by_the_name_that_a_release_has(
+    monkeypatch: pytest.MonkeyPatch, version: str, beginning: str
+) -> None:
     """It came with 1.3.5, and was spelt otherwise up to 1.4.1."""
+    monkeypatch.setattr(arguments, "version", lambda _: version)
+    arguments._beginning.cache_clear()  # noqa: SLF001 - it knows the release of this process
     pruner = Pruner(beginning)
     arguments.sparsen(pruner, nn.Linear(2, 2))
+    arguments._beginning.cache_clear()  # noqa: SLF001
     assert pruner.called == [*filter(None, [beginning]), "regularize"]

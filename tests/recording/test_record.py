@@ -143,7 +143,7 @@ def test_a_published_token_changes_only_with_a_reason(miniature: Miniature) -> N
 
 
 def test_a_failure_that_does_not_repeat_is_refused(miniature: Miniature) -> None:
-    cells = [Cell(Model(heads=heads), HEADS) for heads in (6, 3)]
+    cells = [Cell(Model(), config) for config in (PLAIN, HEADS)]  # of one model: one process runs them
     with pytest.raises(RefusedError, match="run again it is another"):
         run(miniature("flaky"), cells)
 
