@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from operator import attrgetter
 
-from headcount import defects, errors, matrix, observation, oracle, results
+from headcount import errors, matrix, observation, oracle, results
 from headcount.gate.exercise import Exercised, Fate
 from headcount.matrix.cells import known_cells
 
@@ -294,19 +294,16 @@ def failure_of(row: results.Row) -> oracle.Signature:
 
 
 def _breaks_more(base: results.Row, candidate: results.Row) -> bool:
-    """Return whether a cell that failed breaks another promise now, and no defect that it had says so.
+    """Return whether a cell that failed breaks another promise now, and not by the same known defect.
 
-    What a crash hid is not known.
+    What a crash hid is not known, and what the same defect hides shows where it is mended in both.
     """
     cell = known_cells().get(candidate.cell) or _parsed(candidate.cell)
-    if cell is None or base.seen.ending is not observation.Ending.FINISHED:
+    same = {*_defects(base)} & {*_defects(candidate)}
+    if cell is None or same or base.seen.ending is not observation.Ending.FINISHED:
         return False
     before = {_rule(verdict) for verdict in oracle.broken(cell, base.seen)}
-    known = [defects.defect(id_) for id_ in _defects(base)]
-    return any(
-        _rule(verdict) not in before and not any(each.looks_like(cell, verdict) for each in known)
-        for verdict in oracle.broken(cell, candidate.seen)
-    )
+    return not {_rule(verdict) for verdict in oracle.broken(cell, candidate.seen)} <= before
 
 
 def _rule(verdict: oracle.Verdict) -> tuple[str, ...]:
