@@ -60,7 +60,7 @@ def test_garbage_changes_no_exit_code(tmp_path: Path, name: str, status: int, mo
     monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [Cell(Model(heads=n), HEADS) for n in (3, 6)])
     base = miniature_wheel(tmp_path, "correct", "1.6.1")
     candidate = miniature_wheel(tmp_path, name, "1.6.2")
-    words = ["gate", candidate, "--base", base, "--fresh", "--results"]
+    words = ["gate", candidate, "--base", base, "--fresh", "--draws", "4", "--results"]
     assert main([*words, str(tmp_path / "said")]) == status
     garbled(monkeypatch)
     assert main([*words, str(tmp_path / "garbled")]) == status

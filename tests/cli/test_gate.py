@@ -61,7 +61,7 @@ def test_all_that_is_written(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     folder = tmp_path / "results"
-    assert main(["gate", "1.6.2", "--results", str(folder)]) == ExitCode.REGRESSION
+    assert main(["gate", "1.6.2", "--budget", "0", "--results", str(folder)]) == ExitCode.REGRESSION
     printed = capsys.readouterr().out
     assert printed.startswith("wrong-heads, against correct, transformers ")
     assert "2 cells: 1 regressed, 1 still ok" in printed
@@ -100,7 +100,7 @@ def test_why_there_is_no_file(tmp_path: Path, made: Callable[..., Overlay], monk
     cell = next(cell for cell in EDGE_CASES if cell.model.family == "grouped" and cell.config.prune_num_heads)
     monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [cell])
     monkeypatch.setattr("headcount.builds.prepare", lambda build, **_: replace(overlays[build.label], spec=build.spec))
-    assert main(["gate", "1.6.2", "--results", str(tmp_path / "results")]) == ExitCode.REGRESSION
+    assert main(["gate", "1.6.2", "--budget", "0", "--results", str(tmp_path / "results")]) == ExitCode.REGRESSION
     (page,) = (tmp_path / "results").glob("*.md")
     assert f"# no file: {cell.id}: files are written of ViT with a classifier only" in page.read_text()
 
@@ -131,7 +131,7 @@ def test_exactly_the_cells_that_are_named(
     overlays = {"1.6.1": made("correct", "1.6.1"), "1.6.2": made("wrong-heads")}
     monkeypatch.setattr("headcount.builds.prepare", lambda build, **_: replace(overlays[build.label], spec=build.spec))
     folder = tmp_path / "results"
-    assert main(["gate", "1.6.2", "--cell", cell, "--cell", cell, "--results", str(folder)]) == code
+    assert main(["gate", "1.6.2", "--budget", "0", "--cell", cell, "--cell", cell, "--results", str(folder)]) == code
     printed = capsys.readouterr().out
     assert "\n1 cells: 1 " in printed
     assert ("of the cells that were named" in printed) is (code is ExitCode.CLEAN)
