@@ -147,7 +147,7 @@ class _Run:
     def draw(self) -> None:
         """Run random calls on both builds, such as run what changed."""
         wanted = self.wanted
-        if not (self.changes.gone or self.changes.new) or not (wanted.draws or wanted.budget):
+        if not self.ran[1] or not (wanted.draws or wanted.budget):  # nothing changed, or nothing can be tested
             return
         self.watcher.say("running random calls that reach what changed")
         most, end = wanted.draws or _MOST_DRAWS, time.monotonic() + wanted.budget
