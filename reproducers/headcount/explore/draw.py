@@ -85,7 +85,7 @@ def draw(seed: int, number: int, families: Sequence[str]) -> Cell:
 
 
 def varied(seed: int, cells: Sequence[Cell]) -> Iterator[Cell]:
-    """Yield calls without end, like these: each is drawn anew, but for the family and further parameters of one."""
+    """Yield calls like these, without end: each has the family and the further parameters of one; the rest is drawn."""
     for number in count():
         like = _Dice(f"{seed} like {number // _RUN}").one(cells)
         kept = {name: given for name in (*_FURTHER, "then") if (given := getattr(like.config, name)) != _DEFAULTS[name]}

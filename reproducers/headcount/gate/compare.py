@@ -107,8 +107,8 @@ class Ending:
         exercised: every change of the source, and what became of it.
         traced: the calls in which it was looked for what ran.
         functions: cell that got worse -> the changed functions that ran in it.
-        drawn: the random calls that were run besides the cells.
-        draws: how many were drawn; those that run no change were not run on both builds.
+        drawn: the ids of the random calls that were run on both builds.
+        draws: how many calls were drawn; those that run no change are left out.
     """
 
     doubts: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ class GateVerdict:
     """The answer, for one transformers version.
 
     Attributes:
-        ending: what was found besides the cells' differences.
+        ending: what the run found in addition to the differences.
         strict: a cell that only changed fails too.
         chosen: only cells that were named were run.
         seed: of the random calls.

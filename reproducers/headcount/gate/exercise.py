@@ -1,7 +1,8 @@
 """Which of a candidate's changes ran, in how many calls, and in how many of these the two builds differ.
 
-What ran is asked of copies with probes (see `probes`): of the base's in every call, once, since it is kept; of the
-candidate's in a few calls for each function that changed. A copy that does not do what its build does is no witness.
+Copies with probes say what ran (see `probes`). The base's copy runs every call once, and its answers are kept. The
+candidate's copy runs a few calls for each function that changed. A copy that does not do what its build does is not
+believed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ from operator import or_
 from headcount import builds, matrix
 from headcount.gate.source import Changes, Kind, Piece, Place, Source, source
 from headcount.gate.unreached import reasons
-from headcount.observation import Observation
+from headcount.observation import Failure, Observation
 
 #: Calls that are run on the candidate's copy for each function that changed; as many again where a change did not run.
 CALLS_A_FUNCTION = 10
@@ -83,15 +84,12 @@ def alike(cell: matrix.Cell, one: Observation, other: Observation) -> bool:
 def bare(observation: Observation) -> Observation:
     """Return what a build did, without what differs from run to run, and from a build to its copy."""
     plain = replace(observation, seconds={}, printed="", recalled=False, ran="", attributes=(), parameters=())
-    failures = {
-        name: failure and replace(failure, traceback="", message=failure.text)
-        for name in ("failure", "output_failure")
-        if (failure := getattr(plain, name))
-    }
-    if plain.use and plain.use.failure:
-        text = plain.use.failure.text
-        failures["use"] = replace(plain.use, failure=replace(plain.use.failure, traceback="", message=text))
-    return replace(plain, **failures)
+    use = plain.use and replace(plain.use, failure=_bare(plain.use.failure))
+    return replace(plain, failure=_bare(plain.failure), output_failure=_bare(plain.output_failure), use=use)
+
+
+def _bare(failure: Failure | None) -> Failure | None:
+    return failure and replace(failure, traceback="", message=failure.text)
 
 
 # --- what a piece's running means ----------------------------------------------------------------
@@ -103,12 +101,18 @@ def masks(whole: Source, pieces: Iterable[Piece], *, noted: bool = True) -> list
     Args:
         noted: whether the copy notes that a default is left out; else it ran where its function did.
     """
-    numbers = {id(piece): number for number, piece in enumerate(whole.pieces)}
     return [
-        _entry(whole, piece.place)
-        if piece.kind is Kind.DEFAULT and not noted
-        else _mask(whole, piece, numbers[id(piece)])
+        _entry(whole, piece.place) if piece.kind is Kind.DEFAULT and not noted else _mask(whole, piece)
         for piece in pieces
+    ]
+
+
+def calls(
+    whole: Source, pieces: Iterable[Piece], ran: Mapping[str, int], *, noted: bool = True
+) -> list[frozenset[str]]:
+    """Return for each piece of a source the calls that ran it; `ran` has the probes of each call, as a number."""
+    return [
+        frozenset(id_ for id_, probes in ran.items() if probes & mask) for mask in masks(whole, pieces, noted=noted)
     ]
 
 
@@ -122,7 +126,7 @@ def union(found: Iterable[int]) -> int:
     return reduce(or_, found, 0)
 
 
-def _mask(whole: Source, piece: Piece, number: int) -> int:
+def _mask(whole: Source, piece: Piece) -> int:
     match piece.kind:
         case Kind.OUTER:
             return _any(whole, lambda other: _reads(whole, other, piece))
@@ -130,7 +134,7 @@ def _mask(whole: Source, piece: Piece, number: int) -> int:
             file, name = piece.place
             return _any(whole, lambda other: other.place[0] == file and other.place[1].startswith(f"{name}."))
         case _:
-            return 1 << number
+            return 1 << whole.numbers[id(piece)]
 
 
 def _any(whole: Source, wanted: Callable[[Piece], bool]) -> int:
@@ -143,17 +147,7 @@ def _reads(whole: Source, reader: Piece, outer: Piece) -> bool:
     (file, function), names = outer.place, {*outer.names}
     if not names & reader.reads:
         return False
-    return bool(function) or reader.place[0] == file or bool(names & _imported(whole, reader.place[0]))
-
-
-def _imported(whole: Source, file: str) -> frozenset[str]:
-    return _names(whole.pieces, file)
-
-
-@cache
-def _names(pieces: tuple[Piece, ...], file: str) -> frozenset[str]:
-    outer = (piece for piece in pieces if piece.kind is Kind.OUTER and piece.place == (file, ""))
-    return frozenset(name for piece in outer for name in piece.names)
+    return bool(function) or reader.place[0] == file or bool(names & whole.defined.get(reader.place[0], frozenset()))
 
 
 # --- which calls ---------------------------------------------------------------------------------
@@ -232,25 +226,19 @@ def exercised(
         differing: the calls that came to something else.
     """
     base, candidate = map(source, both)
-
-    def calls(whole: Source, pieces: Sequence[Piece]) -> list[frozenset[str]]:
-        probes = ran[whole is candidate]
-        found = masks(whole, pieces, noted=whole is candidate)
-        return [frozenset(id_ for id_, number in probes.items() if number & mask) for mask in found]
-
-    # Where something stands in the place of something else, the base's copy says of all calls which come there.
-    reached = [frozenset().union(*calls(base, old)) for old in changes.replaced]
+    # The base's copy has run all calls: those that ran what is replaced come to what stands there now.
+    reached = [frozenset().union(*calls(base, old, ran[0], noted=False)) for old in changes.replaced]
     stand_ins = {id(piece) for old in changes.replaced for piece in old}
     only_gone = [piece for piece in changes.gone if id(piece) not in stand_ins]
     unread = (Exercised(name.removeprefix(_PACKAGE), "", 1, 1, why=why) for name, why in changes.unread.items())
     return (
         *(
             _exercised(piece, cells, len((cells | also) & {*differing} if cells else ()))
-            for piece, cells, also in zip(changes.new, calls(candidate, changes.new), reached, strict=True)
+            for piece, cells, also in zip(changes.new, calls(candidate, changes.new, ran[1]), reached, strict=True)
         ),
         *(
             _exercised(piece, cells, len(cells & {*differing}), gone=True)
-            for piece, cells in zip(only_gone, calls(base, only_gone), strict=True)
+            for piece, cells in zip(only_gone, calls(base, only_gone, ran[0], noted=False), strict=True)
         ),
         *unread,
     )

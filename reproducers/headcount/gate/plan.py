@@ -77,7 +77,7 @@ def request(base: builds.Overlay, candidate: builds.Overlay, **options: Any) -> 
 def with_mended(wanted: Request) -> Request:
     """Return a request that has copies of both builds without the defects that both have, to see what these hide.
 
-    Random calls are needed for it to be worth its time, and changes.
+    Without changes, or without random calls, it is not worth its time: the request stays as it is.
 
     Raises:
         SetupError: the disk fails.
@@ -98,10 +98,9 @@ def with_mended(wanted: Request) -> Request:
 
 
 def _differing(both: tuple[builds.Overlay, builds.Overlay], mended: Sequence[Defect]) -> tuple[int, int] | None:
-    """Return how many pieces of each build the other does not have where defects are mended in both.
+    """Return how many pieces of each build the other lacks, once defects are mended in both; None if one cannot be.
 
-    They are as many as before where the remedies did the same in both: else one has found no place in what changed, and
-    what differs is its doing. None where one does not fit.
+    If the remedies did the same in both builds, the numbers are as before.
     """
     with suppress(remedies.NoPlaceError, SyntaxError):
         pieces = []

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from headcount import builds
-from headcount.gate.source import Function, Kind, Piece, source
+from headcount.gate.source import Function, Kind, Piece, defaults, source
 from headcount.isolation.shared import PROBES
 
 #: The module in which a probed build notes what ran. A default that is left out is known by what stands in its place.
@@ -36,19 +36,19 @@ def given(value):
 _RAN, _NOTES = "_headcount_ran", "_headcount_notes"
 
 
-def probed(build: builds.Overlay, defaults: Iterable[Piece] = ()) -> builds.Overlay:
+def probed(build: builds.Overlay, noted: Iterable[Piece] = ()) -> builds.Overlay:
     """Return a copy of a build whose functions note which of their statements run.
 
     The number of a probe is that of its piece in `source(build).pieces`.
 
     Args:
-        defaults: of these it is noted, too, that a call has left them out.
+        noted: defaults of which it is noted, too, that a call has left them out.
 
     Raises:
         SetupError: the disk fails.
     """
     whole = source(build)
-    marked = frozenset(id(piece.node) for piece in defaults)
+    marked = frozenset(id(piece.node) for piece in noted)
     numbers = {
         id(piece.node): number
         for number, piece in enumerate(whole.pieces)
@@ -110,17 +110,13 @@ class _Probes(ast.NodeTransformer):
     def _enter(self, node: Function) -> None:
         """Note that a function was called, and which of its defaults were used."""
         notes = [*ast.parse(f"{_RAN}.add({self._numbers[id(node)]})").body] if id(node) in self._numbers else []
-        arguments, positional = node.args, [*node.args.posonlyargs, *node.args.args]
-        for owners, defaults in (
-            (positional[len(positional) - len(arguments.defaults) :], arguments.defaults),
-            (arguments.kwonlyargs, arguments.kw_defaults),
-        ):
-            for place, (owner, default) in enumerate(zip(owners, defaults, strict=True)):
-                if default is not None and id(default) in self._numbers:
-                    wrapped = ast.parse(f"{_NOTES}_of({self._numbers[id(default)]}, 0)", mode="eval").body
-                    assert isinstance(wrapped, ast.Call)
-                    wrapped.args[1] = default
-                    defaults[place] = wrapped
-                    notes += ast.parse(f"{owner.arg} = {_NOTES}({owner.arg})").body
+        for parameter, siblings, index in defaults(node):
+            default = siblings[index]
+            if id(default) in self._numbers:
+                wrapped = ast.parse(f"{_NOTES}_of({self._numbers[id(default)]}, 0)", mode="eval").body
+                assert isinstance(wrapped, ast.Call)
+                wrapped.args[1] = default
+                siblings[index] = wrapped
+                notes += ast.parse(f"{parameter} = {_NOTES}({parameter})").body
         docstring = ast.get_docstring(node, clean=False) is not None
         node.body[docstring:docstring] = notes

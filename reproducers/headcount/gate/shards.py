@@ -1,7 +1,8 @@
 """From the results of a gate, of one machine or the shards of several, to its verdict."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from headcount import errors, matrix, results, untrusted
@@ -20,7 +21,6 @@ _DIFFERENCES = {
     "seed": "gates with different seeds",
     "require_exercised": "gates with --require-exercised and without",
 }
-
 
 #: A base and a candidate, or both with copies of them.
 _BUILDS = (2, 4)
@@ -96,9 +96,20 @@ def _endings(shards: Sequence[results.Results]) -> list[Ending]:
     Raises:
         UsageError: one has none.
     """
-    try:
+    with _of_a_gate():
         return [untrusted.checked(Ending, shard.footer.gate, "the gate's end") for shard in shards if shard.footer]
-    except ValueError as error:
+
+
+@contextmanager
+def _of_a_gate() -> Generator[None]:
+    """Refuse results that a gate would not have written.
+
+    Raises:
+        UsageError: they cannot be read as such.
+    """
+    try:
+        yield
+    except (ValueError, ZeroDivisionError) as error:
         raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
 
 
@@ -132,10 +143,8 @@ def _run_by(header: Header) -> list[matrix.Cell]:
     Raises:
         UsageError: a cell that was named is none.
     """
-    try:
+    with _of_a_gate():
         return [matrix.Cell.parse(id_) for id_ in header.chosen] or plan.every_cell()
-    except (ValueError, ZeroDivisionError) as error:
-        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
 
 
 def _headers(shards: Sequence[results.Results]) -> list[Header]:
@@ -144,10 +153,8 @@ def _headers(shards: Sequence[results.Results]) -> list[Header]:
     Raises:
         UsageError: they are not all shards of one run.
     """
-    try:
+    with _of_a_gate():
         headers = [untrusted.checked(Header, shard.header.gate, "the gate's header") for shard in shards]
-    except ValueError as error:
-        raise errors.UsageError(f"these are no results of a gate: {error}", "give those of headcount gate") from error
     said = [{"builds": s.header.builds, **vars(h)} for s, h in zip(shards, headers, strict=True)]
     for name, difference in _DIFFERENCES.items():
         if any(each[name] != said[0][name] for each in said):

@@ -13,6 +13,7 @@ from difflib import SequenceMatcher
 from enum import StrEnum
 from functools import cache, cached_property
 from pathlib import Path
+from typing import cast
 
 from headcount import builds
 
@@ -80,6 +81,20 @@ class Source:
     pieces: tuple[Piece, ...]
     unread: Mapping[str, str]
 
+    @cached_property
+    def numbers(self) -> Mapping[int, int]:
+        """The identity of a piece -> its number."""
+        return {id(piece): number for number, piece in enumerate(self.pieces)}
+
+    @cached_property
+    def defined(self) -> Mapping[str, frozenset[str]]:
+        """File -> the names that it defines or imports outside of any function or class."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for piece in self.pieces:
+            if piece.kind is Kind.OUTER and not piece.place[1]:
+                found[piece.place[0]].update(piece.names)
+        return {file: frozenset(names) for file, names in found.items()}
+
 
 def source(build: builds.Overlay) -> Source:
     """Return a build's source. It is read once, and shared: do not change its trees."""
@@ -123,26 +138,27 @@ def _definition(node: Function | ast.ClassDef, above: Place) -> Iterator[Piece]:
         yield _piece(node, place, Kind.CLASS)
         yield from _outer(node.body, place)
         return
-    parameters = [*node.args.posonlyargs, *node.args.args]
-    defaults = [
-        *zip(parameters[len(parameters) - len(node.args.defaults) :], node.args.defaults, strict=True),
-        *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
-    ]
-    known = [*parameters, *node.args.kwonlyargs, *filter(None, (node.args.vararg, node.args.kwarg))]
+    arguments = node.args
+    known = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+    known += filter(None, (arguments.vararg, arguments.kwarg))
     text = repr(([p.arg for p in known], [ast.dump(each) for each in node.decorator_list], type(node).__name__))
     yield Piece(place, Kind.SIGNATURE, text, node.lineno, _before_block(node), node=node)
-    for parameter, default in defaults:
-        if default is not None:
-            yield Piece(
-                place,
-                Kind.DEFAULT,
-                f"{parameter.arg}={ast.dump(default)}",
-                default.lineno,
-                default.end_lineno or default.lineno,
-                (parameter.arg,),
-                default,
-            )
+    for parameter, siblings, index in defaults(node):
+        default = siblings[index]
+        text, last = f"{parameter}={ast.dump(default)}", default.end_lineno or default.lineno
+        yield Piece(place, Kind.DEFAULT, text, default.lineno, last, (parameter,), default)
     yield from _statements(node.body, place)
+
+
+def defaults(node: Function) -> Iterator[tuple[str, list[ast.expr], int]]:
+    """Yield each parameter that has a default, and where that is in the syntax tree: a list, and its place there."""
+    arguments = node.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    owners = positional[len(positional) - len(arguments.defaults) :]
+    yield from ((owner.arg, arguments.defaults, index) for index, owner in enumerate(owners))
+    for index, owner in enumerate(arguments.kwonlyargs):
+        if arguments.kw_defaults[index] is not None:
+            yield owner.arg, cast("list[ast.expr]", arguments.kw_defaults), index
 
 
 def _statements(block: Iterable[ast.AST], place: Place, depth: int = 0) -> Iterator[Piece]:
@@ -253,6 +269,7 @@ class Changes:
         return tuple(dict.fromkeys(piece.place for piece in (*self.new, *self.gone)))
 
 
+@cache
 def changes(base: builds.Overlay, candidate: builds.Overlay) -> Changes:
     """Return the pieces that two builds do not share, and the files that could not be compared."""
     before, after = source(base), source(candidate)

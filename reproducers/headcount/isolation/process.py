@@ -12,7 +12,6 @@ import signal
 import sys
 import tempfile
 import warnings
-from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -62,8 +61,7 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
             number, cell = connection.recv()
         except EOFError:
             return
-        seen = observe(pruning, cell)
-        _send(connection, replace(seen, ran=_taken_probes()), number, printed=_drain(log))
+        _send(connection, observe(pruning, cell), number, printed=_drain(log), ran=_taken_probes())
         forget(pruning)
         # From the oldest generation on, or the youngest alone.
         gc.collect(2 if number % CELLS_PER_COLLECTION == 0 or cell.model.full_size else 0)
@@ -160,6 +158,7 @@ def _false_claim(pruning: ModuleType, path: str, version: str) -> str:
     return ""
 
 
-def _send(connection: Connection, observation: Observation, number: int = 0, printed: str = "") -> None:
+def _send(connection: Connection, observation: Observation, number: int = 0, printed: str = "", ran: str = "") -> None:
     shown = {"printed": printed} if printed and observation.ending is not Ending.FINISHED else {}
+    shown |= {"ran": ran} if ran else {}
     connection.send_bytes(untrusted.encoded({**untrusted.plain(observation), **shown, "number": number}).encode())

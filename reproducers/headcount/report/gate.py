@@ -106,7 +106,11 @@ def summary(verdict: GateVerdict) -> list[str]:
     left_out = len(verdict.causes) - _SHOWN
     draws = f"{verdict.ending.draws} random calls"
     return [
-        *([f"changed for its callers: {', '.join(changed[:3])}" + " and more" * (len(changed) > 3)] if changed else []),  # noqa: PLR2004
+        *(
+            [f"changed for its callers: {', '.join(changed[:_SHOWN])}" + " and more" * (len(changed) > _SHOWN)]
+            if changed
+            else []
+        ),
         *(cause_in_words(verdict, number) for number in range(1, len(verdict.causes[:_SHOWN]) + 1)),
         *([f"and {left_out} causes more, below"] if left_out > 0 else []),
         *_fixed_line(verdict),

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from headcount import errors
 from headcount.gate import Change, GateVerdict
 
-#: What became of a cell that a defect failed.
-_MENDED, _LEFT = (Change.FIXED,), (Change.STILL_FAILING, Change.CHANGED, Change.REGRESSED)
+#: What became of a cell that a defect failed, and that is not fixed.
+_NOT_FIXED = (Change.STILL_FAILING, Change.CHANGED, Change.REGRESSED)
 
 
 def text(verdict: GateVerdict, chosen: Sequence[str]) -> str:
@@ -16,7 +16,7 @@ def text(verdict: GateVerdict, chosen: Sequence[str]) -> str:
 
 
 def _lines(verdict: GateVerdict, chosen: Sequence[str]) -> Iterator[str]:
-    fixed, left = _failed(verdict, _MENDED), _failed(verdict, _LEFT)
+    fixed, left = dict(verdict.fixed), _left(verdict)
     by_itself = {id_: fixed.pop(id_) for id_ in chosen if id_ in fixed}
     yield f"{verdict.candidate.label} fixes {_counted(by_itself) or 'none of these cells'}"
     if fixed:
@@ -30,11 +30,11 @@ def _lines(verdict: GateVerdict, chosen: Sequence[str]) -> Iterator[str]:
     yield _broken(verdict)
 
 
-def _failed(verdict: GateVerdict, changes: Sequence[Change]) -> Counter[str]:
-    """Return how many cells each defect failed before, of those that changed so; "" stands for what is unexplained."""
+def _left(verdict: GateVerdict) -> Counter[str]:
+    """Return how many cells each defect failed before, of those that are not fixed; "" is for what is unexplained."""
     return Counter(
         difference.base.explanation.defect
-        for change in changes
+        for change in _NOT_FIXED
         for difference in verdict.of(change)
         if difference.base is not None and difference.base.verdict.is_failure
     )
