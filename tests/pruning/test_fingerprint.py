@@ -7,6 +7,7 @@ from torch import Tensor
 
 from headcount.observation import Problem
 from headcount.pruning.fingerprint import decode, encode
+from survivors import survivors
 
 SHAPES = st.lists(st.integers(1, 12), min_size=1, max_size=3)
 
@@ -17,12 +18,7 @@ def pruned(draw: st.DrawFn) -> tuple[Tensor, Tensor, tuple[tuple[int, ...], ...]
     shape = draw(SHAPES)
     scale = draw(st.floats(1e-3, 1e3))
     dense = encode(torch.full(shape, scale), signed=draw(st.booleans()))
-    kept = tuple(
-        tuple(draw(st.lists(st.sampled_from(range(size)), min_size=1, max_size=size, unique=True))) for size in shape
-    )
-    left = dense
-    for dim, indices in enumerate(kept):
-        left = left.index_select(dim, torch.tensor(indices))
+    left, kept = draw(survivors(dense))
     return dense, left, kept
 
 

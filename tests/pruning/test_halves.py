@@ -11,6 +11,7 @@ from headcount.models import Model
 from headcount.observation import Problem
 from headcount.pruning import network, trace
 from headcount.pruning.halves import Place, decode, encode
+from survivors import survivors
 
 SHAPES = st.lists(st.integers(1, 40), min_size=1, max_size=3)
 DTYPES = st.sampled_from([torch.bfloat16, torch.float16])
@@ -23,12 +24,7 @@ def pruned(draw: st.DrawFn) -> tuple[Tensor, Tensor, Place]:
     scales = torch.linspace(*draw(st.sampled_from([(0.05, 0.05), (0.01, 0.9)])), steps=shape[0])
     values = scales.reshape(-1, *[1] * (len(shape) - 1)).expand(shape)
     dense = encode(values, dtype, signed=draw(st.booleans()))
-    kept = tuple(
-        tuple(draw(st.lists(st.sampled_from(range(size)), min_size=1, max_size=size, unique=True))) for size in shape
-    )
-    left = dense
-    for dim, indices in enumerate(kept):
-        left = left.index_select(dim, torch.tensor(indices))
+    left, kept = draw(survivors(dense))
     return dense, left, kept
 
 

@@ -190,10 +190,7 @@ EDGE_CASES: tuple[Cell, ...] = (
     # One head from the start.
     Cell(Model(heads=1), Config(prune_head_dims=False)),
     # A convolution inside of the model is pruned with its width; a bare model's width is its output's.
-    *(
-        Cell(small(family, bare=bare), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3)))
-        for family, bare in (("pvt_stages", False), ("dinov2", True))
-    ),
+    *(Cell(small(family, bare=bare), _THIRD) for family, bare in (("pvt_stages", False), ("dinov2", True))),
     # Weights of 16 bits, as upstream's examples/LLMs have them; and what rounds scores to equal ones, or has a dtype.
     *(
         Cell(Model(), replace(_THIRD, global_pruning=everywhere, precision=precision))

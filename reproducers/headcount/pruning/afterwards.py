@@ -150,7 +150,7 @@ def _tp_state_dict(whole: Network) -> Iterator[Tensor | str]:
     """Do what README of 1.3.0 to 1.4.0 calls method 2."""
     pruning: Any = whole.pruning
     state = _written_and_read(pruning.state_dict(whole.net))
-    fresh = network.copied(whole.model).to(device())
+    fresh = network.copied(whole.model)
     pruning.load_state_dict(fresh, state_dict=state)
     yield whole.output(fresh.to(device()))
 
