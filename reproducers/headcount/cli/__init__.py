@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from headcount import environment, errors
-from headcount.cli import bisect, emit, explore, fix, gate, history, report, reproduce, shared, support, which
+from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
 from headcount.report.console import say
 
 _COMMANDS = (
@@ -19,6 +19,7 @@ _COMMANDS = (
     (history.add, history.run),
     (support.add, support.run),
     (which.add, which.run),
+    (check.add, check.run),
     (explore.add, explore.run),
     (fix.add, fix.run),
     (gate.add, gate.run),

@@ -12,7 +12,7 @@ import signal
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -55,7 +55,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
     One process is kept, for the build used last: run build by build.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each has a default
         self,
         cell_timeout: float = CELL_TIMEOUT,
         script_timeout: float = SCRIPT_TIMEOUT,
@@ -63,6 +63,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         *,
         fresh: bool = False,
         many: bool = False,
+        also: Sequence[str] = (),
     ) -> None:
         """Start nothing yet.
 
@@ -70,6 +71,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             cache: where observations are kept, and looked up before a cell is run.
             fresh: look nothing up.
             many: many cells are to come, of all families: their networks are made once, before the first.
+            also: modules that processes need beside torch and transformers: they are imported once.
         """
         self._cache, self._known = cache, None if fresh else cache
         self._cell_timeout, self._script_timeout = cell_timeout, script_timeout
@@ -77,7 +79,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         self._failed: dict[Path, Observation] = {}
         self._hung: Counter[Path] = Counter()
         self._server_lost = False
-        self._context = forkserver.context(many=many)
+        self._context = forkserver.context(many=many, also=also)
         atexit.register(self.close)
 
     def __exit__(self, *_: object) -> None:
@@ -169,7 +171,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         self.close()
         arguments = (str(overlay.path), str(script), dict(environment or {}), confined)
         # A program may have children of its own, which a daemon may not.
-        with contextlib.closing(_Room(self._context, "script.run_script", *arguments, daemon=False)) as room:
+        with contextlib.closing(_Room(self._context, "isolation.script.run_script", *arguments, daemon=False)) as room:
             ended = bool(wait([room.process.sentinel], self._script_timeout))
             room.process.join(5 if ended else 0)
             printed = untrusted.placeless(
@@ -179,6 +181,39 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             if not ended:
                 return ScriptRun(None, printed, why=f"no end within {self._script_timeout:g} s")
             return _script_run(room.process.exitcode, printed, shared.tail(room.end, SCRIPT_PRINTED_LIMIT))
+
+    def ask(self, overlay: builds.Overlay, main: str, *arguments: object, timeout: float) -> bytes | Observation:
+        """Return the one answer of a process that imports a build and does something else than cells.
+
+        Args:
+            main: its function, as `shared.enter` has it. It gets a folder, a connection, the build's path and version.
+            timeout: seconds that it may take.
+
+        Returns:
+            The bytes that it sent; or how it ended without an answer.
+        """
+        self.close()
+        connection, theirs = self._context.Pipe()
+        told = (theirs, str(overlay.path), overlay.version, *arguments)
+        # The user's file may start processes, which a daemon may not.
+        with (
+            contextlib.closing(_Room(self._context, main, *told, daemon=False)) as room,
+            contextlib.closing(connection),
+        ):
+            theirs.close()
+            if not wait([connection, room.process.sentinel], timeout):
+                return Observation(Ending.TIMEOUT, Phase.CELL, detail=f"no answer within {timeout:g} s")
+            watchdog = Timer(ANSWER_TIMEOUT, _kill, [room.process])
+            watchdog.start()
+            try:
+                return connection.recv_bytes(ANSWER_LIMIT)
+            except (EOFError, OSError):
+                room.process.join(1)
+                code, printed = room.process.exitcode, shared.tail(room.log, shared.PRINTED_LIMIT)
+                detail = f"killed by {_signal_name(-code)}" if code and code < 0 else f"exited with status {code}"
+                return Observation(Ending.KILLED, Phase.CELL, detail=detail, printed=printed)
+            finally:
+                watchdog.cancel()
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -253,7 +288,7 @@ class _Child(_Room):
     def __init__(self, context: ForkServerContext, overlay: builds.Overlay) -> None:
         self.overlay, self.sent = overlay, 0
         self.connection, theirs = context.Pipe()
-        super().__init__(context, "process.serve", theirs, str(overlay.path), overlay.version, daemon=True)
+        super().__init__(context, "isolation.process.serve", theirs, str(overlay.path), overlay.version, daemon=True)
         theirs.close()
 
     def close(self) -> None:

@@ -35,16 +35,18 @@ _WHEREABOUTS = ("_forkserver_address", "_forkserver_pid", "_forkserver_authkey")
 LOOK_EVERY = 5.0
 
 
-def context(*, many: bool) -> multiprocessing.context.ForkServerContext:
+def context(*, many: bool, also: Sequence[str] = ()) -> multiprocessing.context.ForkServerContext:
     """Return how processes are started: forked from a server.
 
     Args:
         many: many cells are to come, of all families: their networks are made once, before the first.
+        also: modules that the server imports as well; one that is not there is left out.
     """
     # On Linux a name in place of a file. Landlock keeps confined processes from it: they cannot have the server
     # start another.
     multiprocessing.connection.arbitrary_address = _address  # type: ignore[attr-defined]
-    forkserver.set_forkserver_preload(["headcount.isolation.preload", *["headcount.isolation.preload_networks"] * many])
+    networks = ["headcount.isolation.preload_networks"] * many
+    forkserver.set_forkserver_preload(["headcount.isolation.preload", *networks, *also])
     return multiprocessing.get_context("forkserver")
 
 

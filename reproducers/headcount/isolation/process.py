@@ -50,7 +50,7 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
     log = isolate(scratch, connection.fileno())
     confine(scratch)
     warnings.simplefilter("ignore")
-    pruning, greeting = _import_build(path, version)
+    pruning, greeting = import_build(path, version)
     _taken_probes()  # an import is no call
     gc.collect()
     gc.freeze()
@@ -131,7 +131,7 @@ def _taken_probes() -> str:
     return found
 
 
-def _import_build(path: str, version: str) -> tuple[ModuleType | None, Observation]:
+def import_build(path: str, version: str) -> tuple[ModuleType | None, Observation]:
     """Return the build's torch_pruning, verified to be the overlay's; None with the reason if there is none."""
     sys.path.insert(0, path)
     try:

@@ -32,7 +32,7 @@ def run_script(scratch: str, build: str, script: str, environment: dict[str, str
     sys.argv = [script]
     atexit._clear()  # noqa: SLF001 - what the server registered is not the script's
     redirect.install(build, scratch)
-    _start_over()
+    start_over()
     code: Any = 0
     error: BaseException | None = None
     answer = ""
@@ -50,7 +50,7 @@ def run_script(scratch: str, build: str, script: str, environment: dict[str, str
     sys.exit(CANNOT_BE_TESTED if why else code)
 
 
-def _start_over() -> None:
+def start_over() -> None:
     """Forget what the server had: its input, and the processes with which multiprocessing works."""
     sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
     set_start_method(None, force=True)  # the platform's, not the server's

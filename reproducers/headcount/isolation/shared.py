@@ -16,8 +16,8 @@ PROBES = "torch_pruning._headcount_probes"
 
 
 def enter(main: str, *arguments: object) -> None:
-    """Run `module.function` of this package with these arguments."""
-    resolve_name(f"headcount.isolation.{main}")(*arguments)
+    """Run a function of Headcount, named `package.module.function`, with these arguments."""
+    resolve_name(f"headcount.{main}")(*arguments)
 
 
 def tail(handle: int, limit: int) -> str:

@@ -5,7 +5,7 @@ modules of adapters (`isotropic`, `variants`, `staged`, `own`) are imported in t
 """
 
 from headcount.models.families import FAMILIES, NAMED, VIT_BASE, Family, Model, adapter, small
-from headcount.models.importance import shuffled, synthetic_channels, synthetic_heads
+from headcount.models.importance import channel_levels, head_levels, shuffled, synthetic_channels, synthetic_heads
 
 __all__ = [
     "FAMILIES",
@@ -14,6 +14,8 @@ __all__ = [
     "Family",
     "Model",
     "adapter",
+    "channel_levels",
+    "head_levels",
     "shuffled",
     "small",
     "synthetic_channels",

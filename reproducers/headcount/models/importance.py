@@ -22,7 +22,7 @@ def synthetic_heads(model: Model) -> tuple[tuple[float, ...], ...]:
     """
     return tuple(
         tuple(levels[i] for i in shuffled(len(levels), salt=layer))
-        for layer, levels in enumerate(_layers(model.block_heads))
+        for layer, levels in enumerate(head_levels(model.block_heads))
     )
 
 
@@ -33,7 +33,7 @@ def _levels(count: int, spread: float) -> tuple[float, ...]:
 
 
 @cache
-def _layers(block_heads: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+def head_levels(block_heads: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """Each layer's levels. Their spread is `SYNTHETIC_RANGE`, then about its square root, its cube root, and so on.
 
     Each spread is nudged until none of its levels comes close to one of the layers before.
@@ -66,7 +66,7 @@ def synthetic_channels(model: Model) -> Mapping[str, tuple[float, ...]]:
     # One nn.MultiheadAttention is as wide as the residual stream, so its head dims go in all blocks at once.
     shared = model.traits.uses_multihead_attention
     sizes |= {f"dims.{block}": model.head_dim for block in range(1 if shared else model.layers)}
-    found = dict(zip(sizes, _dimensions(tuple(sizes.values())), strict=True))
+    found = dict(zip(sizes, channel_levels(tuple(sizes.values())), strict=True))
     found |= {f"dims.{block}": found["dims.0"] for block in range(model.layers) if shared}
     # A criterion that does not look into that layer ranks its heads by the width: each head's part is a little larger.
     width = tuple(level * (1 + head / 100) for head in range(model.heads) for level in found["dims.0"])
@@ -74,7 +74,7 @@ def synthetic_channels(model: Model) -> Mapping[str, tuple[float, ...]]:
 
 
 @cache
-def _dimensions(sizes: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+def channel_levels(sizes: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """Each dimension's levels, shuffled. Their spreads are from 4 to 6, and nudged as those of layers are."""
     found, taken = [], {power: list[float]() for power in _POWERS}
     few = sum(sizes) < _MANY

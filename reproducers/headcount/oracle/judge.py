@@ -63,7 +63,7 @@ def _judged(expectation: Expectation, observation: Observation) -> Verdict:
 def _broken(expectation: Expectation, observation: Observation) -> Iterator[Verdict]:
     """Yield every way in which it fails, in the order of cause and effect; of a call that may be refused, OK."""
     if observation.ending is not Ending.FINISHED:
-        yield _unfinished(expectation, observation)
+        yield unfinished(observation, may_refuse=expectation.may_refuse)
         return
     # Of a model that may stay as it was, and has, no count is wrong.
     untouched = expectation.may_leave and promises.is_untouched(expectation, observation)
@@ -92,12 +92,12 @@ def _refused(observation: Observation, failure: Failure) -> bool:
     return said and failure.phase in (Phase.CONSTRUCT, Phase.STEP) and not observation.changed
 
 
-def _unfinished(expectation: Expectation, observation: Observation) -> Verdict:
-    """Promise 1, its first half: no exception, unless the call may be refused."""
+def unfinished(observation: Observation, *, may_refuse: bool) -> Verdict:
+    """Return the verdict on what did not end. Promise 1, its first half: no exception, unless a call may be refused."""
     failure, ending = observation.failure, observation.ending
     if ending is Ending.RAISED and failure is not None:
         refused = _refused(observation, failure)
-        return Verdict(Kind.OK) if expectation.may_refuse and refused else Verdict(Kind.CRASH, failure=failure)
+        return Verdict(Kind.OK) if may_refuse and refused else Verdict(Kind.CRASH, failure=failure)
     if ending is Ending.UNIMPORTABLE and failure is not None:
         return Verdict(Kind.UNTESTABLE, failure=failure)
     untestable = observation.phase is Phase.IMPORT and ending is not Ending.NOT_APPLICABLE

@@ -75,7 +75,7 @@ def _places(left: npt.NDArray[np.int16], there: npt.NDArray[np.int16]) -> Iterat
     for corner in np.argwhere(there == left.flat[0]).tolist():
         kept = []
         for dim in range(there.ndim):
-            found = _line(there, corner, dim)[:, None] == _line(left, [0] * left.ndim, dim)
+            found = line(there, corner, dim)[:, None] == line(left, [0] * left.ndim, dim)
             if not found.any(0).all():
                 break
             kept.append(found.argmax(0))
@@ -84,11 +84,11 @@ def _places(left: npt.NDArray[np.int16], there: npt.NDArray[np.int16]) -> Iterat
                 yield tuple(tuple(line.tolist()) for line in kept)
 
 
-def _line(values: npt.NDArray[np.int16], corner: Sequence[int], dim: int) -> npt.NDArray[np.int16]:
+def line(values: npt.NDArray[Any], corner: Sequence[int], dim: int) -> npt.NDArray[Any]:
     """Return the values along one dimension, through a corner."""
     through: Any = (*corner[:dim], slice(None), *corner[dim + 1 :])
-    line: npt.NDArray[np.int16] = values[through]
-    return line
+    found: npt.NDArray[Any] = values[through]
+    return found
 
 
 def _codes(shape: tuple[int, ...], prime: int) -> npt.NDArray[np.int64]:

@@ -1,0 +1,22 @@
+"""A user's own network: a file says how it is made and pruned, and what comes of it is judged without an adapter.
+
+`subject` reads the file, `reach` and `structure` find what belongs together in the dense network, `work` and `watch`
+look at a pruner's work, all in the isolated process; `facts` are what they saw. `judge` judges, `run` runs builds.
+"""
+
+from headcount.check.facts import Sight
+from headcount.check.judge import Judgement, judge
+from headcount.check.run import TIMEOUT, Checked, File, FileFaultError, check, check_all, named
+
+__all__ = [
+    "TIMEOUT",
+    "Checked",
+    "File",
+    "FileFaultError",
+    "Judgement",
+    "Sight",
+    "check",
+    "check_all",
+    "judge",
+    "named",
+]

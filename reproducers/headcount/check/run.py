@@ -1,0 +1,117 @@
+"""A user's file on several builds: each in a process of its own, a few at a time."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from headcount import builds, errors, isolation, untrusted
+from headcount.check.facts import Sight
+from headcount.check.judge import Judgement, judge
+from headcount.observation import Ending, Observation, Phase
+
+#: Seconds that a file may take on one build.
+TIMEOUT = 120.0
+
+#: What the processes of files import.
+PRELOADED = ("headcount.check.process",)
+
+
+@dataclass(frozen=True)
+class File:
+    """A user's file.
+
+    Attributes:
+        path: absolute.
+        function: the function in it that is called; "" for the usual one, or none if it is a script.
+    """
+
+    path: Path
+    function: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's name, with the function if it is not the usual one."""
+        return ":".join(filter(None, (self.path.name, self.function)))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A user's file on one build."""
+
+    build: builds.Overlay
+    sight: Sight
+    judgement: Judgement
+
+
+class FileFaultError(errors.UsageError):
+    """The file is at fault, whatever the build."""
+
+
+def named(text: str) -> File:
+    """Return the file that FILE.py or FILE.py:NAME names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    file, colon, function = text.rpartition(":")
+    if not colon or not function.isidentifier() or not file.endswith(".py"):
+        file, function = text, ""
+    path = Path(file)
+    if not path.is_file():
+        raise errors.UsageError(f"there is no file {file}", "headcount check --new FILE.py writes one to start from")
+    return File(path.resolve(), function)
+
+
+def check(engine: isolation.Engine, build: builds.Overlay, file: File, timeout: float = TIMEOUT) -> Checked:
+    """Run a file on a build, and judge what came of it.
+
+    Raises:
+        FileFaultError: the file itself is at fault.
+    """
+    answer = engine.ask(build, "check.process.serve", str(file.path), file.function, timeout=timeout)
+    sight = Sight(answer) if isinstance(answer, Observation) else _read(answer)
+    if sight.fault:
+        raise FileFaultError(untrusted.clean(sight.fault))
+    return Checked(build, sight, judge(sight))
+
+
+def check_all(prepared: Sequence[builds.Overlay], file: File, timeout: float = TIMEOUT) -> Iterator[Checked]:
+    """Yield what builds do with a file, in their order.
+
+    Raises:
+        FileFaultError: the file itself is at fault.
+    """
+    with ExitStack() as stack:
+        free: SimpleQueue[isolation.Engine] = SimpleQueue()
+        cores = min(os.cpu_count() or 1, len(prepared)) or 1
+        threads = stack.enter_context(ThreadPoolExecutor(cores))
+        for _ in range(cores):
+            free.put(stack.enter_context(isolation.Engine(also=PRELOADED)))
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+
+        def one(build: builds.Overlay) -> Checked:
+            engine = free.get()
+            try:
+                return check(engine, build, file, timeout)
+            finally:
+                free.put(engine)
+
+        yield from threads.map(one, prepared)
+
+
+def _read(answer: bytes) -> Sight:
+    """Return what a process saw, if it is something that a process can see."""
+    try:
+        sight = untrusted.checked(Sight, json.loads(answer), "answer")
+        judge(sight)  # what cannot be judged is none
+    except (ValueError, RecursionError, LookupError) as error:
+        return Sight(Observation(Ending.GARBAGE, Phase.CELL, detail=str(error)[:200]))
+    own = (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE, Ending.NOT_APPLICABLE)
+    if not sight.fault and sight.observation.ending not in own:
+        return Sight(Observation(Ending.GARBAGE, Phase.CELL, detail=f"{sight.observation.ending}"))
+    return sight

@@ -1,0 +1,109 @@
+"""`headcount check`: which releases prune a user's own network right, with the user's own call."""
+
+from pathlib import Path
+
+from headcount import builds, check, errors, oracle
+from headcount.cli import shared
+from headcount.report import check as report
+from headcount.report import console
+
+#: What `--new` writes: it runs as it stands.
+EXAMPLE = '''"""What Headcount checks: a network, its example inputs, and how the pruner is called."""
+
+import torch
+import torch_pruning as tp
+from transformers import ViTConfig, ViTForImageClassification
+
+
+def check():
+    config = ViTConfig(hidden_size=48, num_attention_heads=6, num_hidden_layers=2, intermediate_size=96, image_size=32)
+    net = ViTForImageClassification(config)
+    attention = [block.attention.attention for block in net.vit.encoder.layer]
+    return net, torch.randn(1, 3, 32, 32), dict(
+        importance=tp.importance.MagnitudeImportance(p=2),
+        pruning_ratio=0.5,
+        ignored_layers=[net.classifier],
+        num_heads={layer: 6 for a in attention for layer in (a.query, a.key, a.value)},
+        prune_num_heads=True,
+        prune_head_dims=False,
+        head_pruning_ratio=1 / 3,
+    )
+
+
+# Where the usual attributes are not enough, this sets what the pruned network needs before it is called again:
+# def update(net, pruner): ...
+# Where the criterion needs gradients, this makes them before each step:
+# def before_step(net, pruner): ...
+'''
+
+_INDENTED = "\n".join(f"    {line}".rstrip() for line in EXAMPLE.partition("\n\n\n# Where")[0].splitlines()[2:])
+
+add = shared.command(
+    "check",
+    "which releases prune your own network right, with your own call",
+    shared.option("file", metavar="FILE.py[:NAME]", help="defines check() or NAME(), or is a script that prunes"),
+    shared.option(
+        "--new", action="store_true", help="write FILE.py: an example to start from, which runs as it stands"
+    ),
+    shared.either(
+        shared.option(
+            "--build", action="append", default=[], metavar="SPEC", help="a release, a checkout, CLONE@REF; several"
+        ),
+        shared.option("--releases", action="store_true", help="every release (the default)"),
+    ),
+    shared.option(
+        "--timeout",
+        type=shared.seconds,
+        default=check.TIMEOUT,
+        metavar="S",
+        help=f"seconds on one build before that is a failure (default: {check.TIMEOUT:g})",
+    ),
+    shared.JSON,
+    more=f"""
+The file is as a script of yours that prunes, but returns the network, its inputs and the pruner's arguments:
+
+{_INDENTED}
+
+An unmodified script works too, if it defines no check(): it is run to its end, and what its pruners did is
+judged. The weights are replaced, so that each that is left says where it comes from. What belongs together is
+found in the dense network, and never asked of the pruner. The network's own code runs in an isolated process.""",
+    exit_codes="""exit codes: 0 the newest of the builds prunes it right, 1 it breaks a promise, 2 the file or
+the call is at fault, 3 not judged, 4 the set-up failed, 130 interrupted.""",
+)
+
+
+def run(options: shared.Options) -> int:
+    if options.new:
+        path = Path(options.file)
+        shared.check_new(path)
+        shared.write_new(path, EXAMPLE)
+        shared.out(f"{path} is written: change it to your network, then: headcount check {path}")
+        return errors.ExitCode.CLEAN
+    file = check.named(options.file)
+    specs = options.build or builds.RELEASES
+    prepared = [builds.prepare(builds.parse(spec), say=console.say) for spec in specs]
+    found: list[check.Checked] = []
+    with console.progress(len(prepared)) as steps:
+        for each in check.check_all(prepared, file, options.timeout):
+            steps.done(f"{each.build.label} {each.judgement.verdict.kind}")
+            found.append(each)
+    _refuse_unknown(file, found)
+    shared.answer(options.json, report.text(file, found), lambda: report.to_json(file, found))
+    return _exit_code(found[-1])
+
+
+def _refuse_unknown(file: check.File, found: list[check.Checked]) -> None:
+    """Refuse a call that no build can take.
+
+    Raises:
+        UsageError: it has a parameter that none has.
+    """
+    if all(each.judgement.verdict.kind is oracle.Kind.NOT_APPLICABLE for each in found):
+        detail = found[-1].sight.observation.detail
+        raise errors.UsageError(f"{file.name}: {detail}", "change the pruner's arguments")
+
+
+def _exit_code(newest: check.Checked) -> int:
+    if newest.judgement.verdict.is_failure:
+        return errors.ExitCode.REGRESSION
+    return errors.ExitCode.CLEAN if report.is_right(newest) else errors.ExitCode.INDETERMINATE

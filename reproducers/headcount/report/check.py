@@ -1,0 +1,114 @@
+"""What builds do with a user's own network, for the terminal, and the same as plain values."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from headcount import builds, check, defects, environment, oracle, untrusted, wording
+from headcount.report.markdown import render
+
+#: Findings of one build that are told in words.
+_TOLD = 4
+
+#: Groups of channels that are listed.
+_SHOWN = 6
+
+
+def is_right(found: check.Checked) -> bool:
+    """Return whether all that was judged is fine, and the promises that must be judged were."""
+    return found.judgement.verdict.kind is oracle.Kind.OK and not found.judgement.undecided
+
+
+def text(file: check.File, found: Sequence[check.Checked]) -> str:
+    """Return what builds do with a file, neighbours that do the same together, and which to take."""
+    runs = [list(run) for _, run in groupby(found, _likeness)]
+    last = found[-1]
+    return render(
+        "check.txt.j2",
+        {"name": _names, "clean": untrusted.clean},
+        file=file,
+        runs=[(run, run[0], _state(run[0]), reasons(run[0]), looks_like(run)) for run in runs],
+        right=[each for each in found if is_right(each)],
+        releases=all(each.build.label in builds.RELEASES for each in found),
+        looked_at=_looked_at(last),
+        updated=_updated(found),
+        refused=[name for pruned in last.sight.pruned for name in pruned.refused],
+        undecided=last.judgement.undecided,
+        open=[*dict.fromkeys(last.judgement.open)],
+        last=last,
+    ).rstrip()
+
+
+def reasons(found: check.Checked) -> list[str]:
+    """Return the ways in which it fails in words, the first first; what is more than a few is counted."""
+    words = [wording.verdict(verdict) for verdict in found.judgement.verdicts]
+    more = len(words) - _TOLD
+    return [*words[:_TOLD], *[f"and {more} more"] * (more > 0)]
+
+
+def looks_like(run: Sequence[check.Checked]) -> tuple[str, ...]:
+    """Return the known defects that the failure of neighbouring releases looks like."""
+    failures = [verdict for verdict in run[0].judgement.verdicts if verdict.failure is not None]
+    labels = {each.build.label for each in run}
+    return tuple(
+        defect.id
+        for defect in defects.DEFECTS
+        if labels & defects.releases_of(defect.id)
+        and any(pattern.matches(verdict) for pattern in defect.signature for verdict in failures)
+    )
+
+
+def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, object]:
+    """Return the same as plain values."""
+    return {
+        "file": file.name,
+        "environment": dict(environment.environment()),
+        "builds": {
+            each.build.label: {
+                "verdict": each.judgement.verdict.kind,
+                "reasons": [wording.verdict(verdict) for verdict in each.judgement.verdicts],
+                "looks_like": list(looks_like([each])),
+                "undecided": list(each.judgement.undecided),
+                "not_judged": list(each.judgement.open),
+                "refused": [name for pruned in each.sight.pruned for name in pruned.refused],
+            }
+            for each in found
+        },
+        "right": [each.build.label for each in found if is_right(each)],
+    }
+
+
+def _state(found: check.Checked) -> str:
+    """Return in a word what a build does."""
+    kind = found.judgement.verdict.kind
+    if kind is oracle.Kind.OK:
+        return "not judged" if found.judgement.undecided else "right"
+    return str(kind)
+
+
+def _likeness(found: check.Checked) -> tuple[object, ...]:
+    verdict = found.judgement.verdict
+    return verdict.signature, verdict.found, _state(found)
+
+
+def _names(run: Sequence[check.Checked]) -> str:
+    labels = [each.build.label for each in run]
+    return wording.ranges(labels) if set(labels) <= set(builds.RELEASES) else ", ".join(labels)
+
+
+def _looked_at(found: check.Checked) -> list[str]:
+    """Return what was judged, in words."""
+    pruned = found.sight.pruned
+    attentions = [attention for each in pruned for attention in each.attentions]
+    groups = [dimension for each in pruned for dimension in each.dimensions if not dimension.attention]
+    words = [f"{len(attentions)} attention{'s' * (len(attentions) != 1)}"] if attentions else []
+    for attention in attentions[:3]:
+        left = len(attention.listed[0].left[0]) if attention.listed[0].left else 0
+        words.append(f"  {attention.listed[0].layer}: {attention.heads} heads, {left} left")
+    words += [f"  {d.layer}: {d.size} channels, {d.left} left" for d in groups[:_SHOWN]]
+    more = len(groups) - _SHOWN
+    return [*words, *[f"  and {more} more groups of channels"] * (more > 0)]
+
+
+def _updated(found: Sequence[check.Checked]) -> str:
+    words = [words for each in found for pruned in each.sight.pruned for words in pruned.updated]
+    return next(iter(words), "")
