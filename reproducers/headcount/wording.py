@@ -105,6 +105,8 @@ def finding(found: oracle.Finding) -> str:
     """Say what is broken, where, and what should be."""
     block = f"block {found.block}: " if found.block is not None else ""
     place = found.dimension if found.block is None else f"{found.dimension}.{found.block}"
+    if found.where and found.problem is oracle.Problem.COUNT:  # of a user's own network
+        block, place = f"{found.where}: ", f"{found.where}"
     if found.problem is oracle.Problem.OUTPUT:
         return f"the output differs from the masked dense model's by {found.found[0] / 1e6:.1e} of its size"
     if found.problem is oracle.Problem.OTHER_OUTPUT:

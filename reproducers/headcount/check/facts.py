@@ -1,8 +1,18 @@
 """What was seen when a build pruned a user's own network: plain facts, no judgement, and nothing but JSON."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from headcount.observation import Ending, Observation, UnexpectedWeight
+
+
+class Leave(StrEnum):
+    """Why an attention's heads may all stay, though some were to go: what the documentation leaves open."""
+
+    NONE = ""
+    TABLE = "it has a table with numbers for each head, which is no layer"
+    MULTIHEAD = "upstream prunes nn.MultiheadAttention by channels, never by heads"
+    UNLISTED = "not all of queries, keys and values are listed"
 
 
 @dataclass(frozen=True)
@@ -12,6 +22,7 @@ class Call:
     Attributes:
         pruner: its class.
         plain: whether the criterion ranks by the size of weights alone.
+        blind: whether it ranks by what the network does not have: norms' scales, of one without such norms.
         more: parameters that were given and that nothing here judges.
     """
 
@@ -26,6 +37,7 @@ class Call:
     round_to: int = 0
     steps: int = 1
     plain: bool = False
+    blind: bool = False
     more: tuple[str, ...] = ()
 
 
@@ -64,7 +76,7 @@ class Attention:
         ratio: of heads, as the call has it for this one.
         own: whether that ratio is this one's alone.
         ignored: a layer of it that is ignored, "" if none.
-        may_stay: why its heads may all stay, though some were to go; "" if they may not.
+        may_stay: why its heads may all stay, if they may.
         misranked: a head that went, and a less important one that stays; () if there are none.
     """
 
@@ -74,7 +86,7 @@ class Attention:
     ratio: float = 0.0
     own: bool = False
     ignored: str = ""
-    may_stay: str = ""
+    may_stay: Leave = Leave.NONE
     misranked: tuple[int, ...] = ()
 
 
@@ -93,6 +105,7 @@ class Dimension:
         ignored: a layer that makes them and is ignored, "" if none.
         is_output: they are what the network gives.
         attention: they are channels of heads.
+        multihead: nn.MultiheadAttention is as wide, so that its heads' channels go with them.
         makers: how many layers make them that a pruner can start from.
         ranks: the importance of the most important channel that went, and of the least important that stays.
     """
@@ -108,6 +121,7 @@ class Dimension:
     ignored: str = ""
     is_output: bool = False
     attention: bool = False
+    multihead: bool = False
     makers: int = 0
     ranks: tuple[float, ...] = ()
 

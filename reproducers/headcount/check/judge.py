@@ -1,10 +1,11 @@
 """Judge what a build did to a user's network, by the promises that need no adapter. Nothing here asks the pruner."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from headcount.check.facts import Attention, Call, Dimension, Listed, Pruned, Sight
+from headcount.check.facts import Attention, Call, Dimension, Leave, Listed, Pruned, Sight
 from headcount.observation import Ending, Problem
 from headcount.oracle import Finding, Kind, Rule, Verdict
 from headcount.oracle.expectation import Counts, kept_from, rounded, span
@@ -43,13 +44,25 @@ def judge(sight: Sight) -> Judgement:
         return Judgement((found,) if found.kind is not Kind.OK else ())
     findings = [*_in_order(sight)]
     verdicts = [Verdict(finding.kind, finding) for finding in findings]
-    if observation.output_failure is not None:
-        at = sum(finding.rule not in _LATER for finding in findings)
-        verdicts.insert(at, Verdict(Kind.BROKEN_FORWARD, failure=observation.output_failure))
     unclear = tuple(why for pruned in sight.pruned for why in pruned.unclear)
+    failure = observation.output_failure
+    if failure is not None:
+        if any(finding.rule in _STRUCTURE for finding in findings) or unclear or failure.frame:
+            at = sum(finding.rule not in _LATER for finding in findings)
+            verdicts.insert(at, Verdict(Kind.BROKEN_FORWARD, failure=failure))
+        else:
+            # All that is left fits together: a network of these weights runs, if its own code lets it.
+            unclear = (f"{_OWN_CODE}: {failure.exception}: {failure.message.partition(chr(10))[0]}", *unclear)
     return Judgement(tuple(verdicts), unclear, tuple(_open(sight)))
 
 
+_OWN_CODE = (
+    "what is left fits together, but the network's own code does not run with these sizes; an update(net, pruner) in "
+    "the file may set them"
+)
+
+#: Promises about what fits together, and those that are looked at once the network runs.
+_STRUCTURE = (Rule.DENSE_WEIGHTS, Rule.REPORTED_HEADS, Rule.WHOLE_HEADS)
 _LATER = (Rule.LEAST_IMPORTANT, Rule.MASKED_OUTPUT, Rule.SIDE_EFFECTS)
 
 
@@ -61,21 +74,34 @@ def _in_order(sight: Sight) -> Iterator[Finding]:
     """Yield what is broken, in the order of cause and effect."""
     for stage in (_weights, _reported, _whole, _heads, _channels):
         for pruned in sight.pruned:
-            yield from stage(pruned)
+            # A criterion that has nothing to rank by may leave all as it is: no sentence says what happens then.
+            if stage not in (_heads, _channels) or not (pruned.call.blind and _is_untouched(pruned)):
+                yield from stage(pruned)
     if sight.observation.output_failure is None:
         for pruned in sight.pruned:
             yield from _ranking(pruned)
         gap = sight.observation.output_gap
         if gap is not None and not gap <= OUTPUT_TOLERANCE:
             yield Finding(Rule.MASKED_OUTPUT, Kind.WRONG_OUTPUT, Problem.OUTPUT, found=(round(min(gap, 1e6) * 1e6),))
+    seen = Counter(effect.problem for effect in sight.observation.effects)
     for effect in sight.observation.effects:
-        change = f"{effect.before}>{effect.after}"
-        yield Finding(Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, effect.problem, None, change, effect.where)
+        if more := seen.pop(effect.problem, 0):
+            change = f"{effect.before}>{effect.after}"
+            yield Finding(
+                Rule.SIDE_EFFECTS, Kind.SIDE_EFFECT, effect.problem, None, change, effect.where, more=more - 1
+            )
+
+
+def _is_untouched(pruned: Pruned) -> bool:
+    return all(dimension.left == dimension.size for dimension in pruned.dimensions)
 
 
 def _open(sight: Sight) -> Iterator[str]:
     for pruned in sight.pruned:
         yield from pruned.unjudged
+        for attention in pruned.attentions:
+            if attention.may_stay and attention.read is not None and len(attention.read) == attention.heads:
+                yield f"{attention.listed[0].layer}: its heads may stay: {attention.may_stay}"
         if not pruned.call.plain:
             yield "importance: which heads and channels are the least important was not judged, by this criterion"
         elif pruned.call.steps > 1:
@@ -83,6 +109,8 @@ def _open(sight: Sight) -> Iterator[str]:
         for dimension in pruned.dimensions:
             if dimension.is_output and not dimension.ignored:
                 yield f"{dimension.layer}: it is what the network gives, and may go or stay"
+            elif dimension.multihead and not dimension.attention:
+                yield f"{dimension.layer}: it goes with the heads' channels of nn.MultiheadAttention"
     if sight.observation.output_gap is None and sight.observation.output_failure is None:
         yield "output: it was not compared with the dense network's"
 
@@ -151,7 +179,7 @@ def _whole(pruned: Pruned) -> Iterator[Finding]:
         if len(listed.sizes) > 1:
             yield Finding(rule, kind, Problem.UNEVEN_HEADS, None, listed.layer, found=listed.sizes)
         elif not pruned.call.prune_head_dims and listed.sizes not in ((), (listed.size,)):
-            yield _count(rule, f"{listed.layer}, channels of a head", listed.sizes[0], {listed.size}, listed.size)
+            yield _count(rule, "dims", listed.layer, listed.sizes[0], frozenset({listed.size}), listed.size)
         queries = attention.listed[0]
         left = queries.left[0] if queries.left else ()
         belonging = tuple(head for head, own in enumerate(listed.out) if set(own) & set(left))
@@ -160,10 +188,11 @@ def _whole(pruned: Pruned) -> Iterator[Finding]:
             return
 
 
-def _count(rule: Rule, name: str, found: int, allowed: Counts | set[int], dense: int) -> Finding:
-    kind = Kind.WRONG_HEADS if name.startswith("heads") or "of a head" in name else Kind.WRONG_SHAPE
-    problem = Problem.TOTAL if name in ("heads", "channels") else Problem.COUNT
-    return Finding(rule, kind, problem, None, name, "", (found,), tuple(sorted(allowed)), dense)
+def _count(rule: Rule, what: str, layer: str, found: int, allowed: Counts, dense: int) -> Finding:
+    """Return a wrong count of `heads`, `dims` or `channels`: of a layer, or in all if none is named."""
+    kind = Kind.WRONG_SHAPE if what == "channels" else Kind.WRONG_HEADS
+    problem = Problem.COUNT if layer else Problem.TOTAL
+    return Finding(rule, kind, problem, None, what, layer, (found,), tuple(sorted(allowed)), dense)
 
 
 # --- 3, 5: counts --------------------------------------------------------------------------------
@@ -185,14 +214,14 @@ def _heads(pruned: Pruned) -> Iterator[Finding]:
         if together and allowed != {dense}:
             ranked.append((dense, left))
         if left not in allowed:
-            yield _count(_rule(call, Rule.HEAD_COUNTS), f"heads of {attention.listed[0].layer}", left, allowed, dense)
+            yield _count(_rule(call, Rule.HEAD_COUNTS), "heads", attention.listed[0].layer, left, allowed, dense)
     if ranked and not any(attention.may_stay for attention in pruned.attentions):
         dense = sum(before for before, _ in ranked)
         allowed = kept_from(dense, _fraction(call.head_pruning_ratio), len(ranked))
         slack = max((_grouped(attention) for attention in pruned.attentions), default=1) - 1
         allowed = span({max(min(allowed) - slack * len(ranked), 0), min(max(allowed) + slack * len(ranked), dense)})
         if (left := sum(now for _, now in ranked)) not in allowed:
-            yield _count(_rule(call, Rule.HEAD_COUNTS), "heads", left, allowed, dense)
+            yield _count(_rule(call, Rule.HEAD_COUNTS), "heads", "", left, allowed, dense)
 
 
 def _heads_allowed(call: Call, attention: Attention) -> Counts:
@@ -229,12 +258,11 @@ def _channels(pruned: Pruned) -> Iterator[Finding]:
             allowed = _channels_allowed(pruned, dimension)
             if allowed and dimension.left not in allowed:
                 rule = Rule.RATIOS if dimension.own or call.round_to else _rule(call, Rule.CHANNEL_COUNTS)
-                yield _count(rule, f"channels of {dimension.layer}", dimension.left, allowed, dimension.size)
+                yield _count(rule, "channels", dimension.layer, dimension.left, allowed, dimension.size)
     for attention, listed in _layers(pruned):
         allowed = _dims_allowed(pruned, attention, listed)
         if len(listed.sizes) == 1 and allowed and listed.sizes[0] not in allowed:
-            name = f"{listed.layer}, channels of a head"
-            yield _count(_rule(call, Rule.CHANNEL_COUNTS), name, listed.sizes[0], allowed, listed.size)
+            yield _count(_rule(call, Rule.CHANNEL_COUNTS), "dims", listed.layer, listed.sizes[0], allowed, listed.size)
     yield from _total(pruned)
 
 
@@ -243,8 +271,7 @@ def _channels_allowed(pruned: Pruned, dimension: Dimension) -> Counts:
     call = pruned.call
     if dimension.ignored:
         return frozenset({dimension.size})
-    multihead = any("MultiheadAttention" in attention.may_stay for attention in pruned.attentions)
-    if not dimension.makers or dimension.is_output or call.more or multihead:
+    if not dimension.makers or dimension.is_output or call.more or dimension.multihead:
         return frozenset()
     ratio = _fraction(min(dimension.ratio, call.max_pruning_ratio))
     if ratio >= 1:
@@ -258,14 +285,18 @@ def _channels_allowed(pruned: Pruned, dimension: Dimension) -> Counts:
 def _dims_allowed(pruned: Pruned, attention: Attention, listed: Listed) -> Counts:
     """Return how many channels of a head may be left, if the call prunes them and that is known."""
     call = pruned.call
-    own = [d for d in pruned.dimensions if d.attention and any(s.startswith(f"{listed.layer}.") for s in d.sides)]
-    if not call.prune_head_dims or call.more or call.round_to or attention.may_stay or not own:
+    layers = tuple(f"{each.layer}." for each in attention.listed)
+    own = [d for d in pruned.dimensions if d.attention and any(side.startswith(layers) for side in d.sides)]
+    known = not (call.more or call.round_to or attention.may_stay in (Leave.MULTIHEAD, Leave.UNLISTED))
+    if not call.prune_head_dims or not known or not own:
         return frozenset()
     if any(d.ignored for d in own):
         return frozenset({listed.size})
-    if own[0].shared or ((call.global_pruning or call.isomorphic) and not own[0].own) or call.max_pruning_ratio < 1:
+    # Queries' ratio holds for keys and values, too: their channels are a head's.
+    chosen = next((d for d in own if d.own), own[0])
+    if chosen.shared or ((call.global_pruning or call.isomorphic) and not chosen.own) or call.max_pruning_ratio < 1:
         return span({1, listed.size})
-    ratio = _fraction(own[0].ratio)
+    ratio = _fraction(chosen.ratio)
     return frozenset() if ratio >= 1 else kept_from(listed.size, ratio)
 
 
@@ -273,18 +304,25 @@ def _total(pruned: Pruned) -> Iterator[Finding]:
     """In global pruning all channels together lose their share; whether those that never go count, no sentence says."""
     call, ranked = pruned.call, [d for d in pruned.dimensions if d.makers and not d.attention and not d.own]
     free = [d for d in ranked if not d.ignored and not d.is_output]
-    known = not (call.more or call.round_to or call.isomorphic or call.max_pruning_ratio < 1 or call.pruning_ratio >= 1)
-    unclear = pruned.unclear or pruned.unjudged or any(a.may_stay for a in pruned.attentions)
-    if not call.global_pruning or not free or not known or unclear or any(d.torn or d.is_output for d in free):
+    known = not (call.more or call.round_to or call.max_pruning_ratio < 1 or call.pruning_ratio >= 1)
+    unclear = pruned.unclear or pruned.unjudged or any(d.multihead for d in pruned.dimensions)
+    if (
+        not (call.global_pruning or call.isomorphic)
+        or not free
+        or not known
+        or unclear
+        or any(d.torn or d.is_output for d in free)
+    ):
         return
     dims = sum(attention.listed[0].size for attention in pruned.attentions)
     dense, left = sum(d.size for d in free), sum(d.left for d in free)
     bystanders = dims + sum(d.size for d in ranked if d.is_output and not d.ignored)
     both = kept_from(dense + bystanders, _fraction(call.pruning_ratio), len(free))
     plain = kept_from(dense, _fraction(call.pruning_ratio), len(free))
-    allowed = span({max(min(both) - bystanders, len(free)), min(max(*plain, *both), dense)})
+    apart = len(free) if call.isomorphic else 0  # each kind of layers by itself, each rounded
+    allowed = span({max(min(both) - bystanders - apart, len(free)), min(max(*plain, *both) + apart, dense)})
     if left not in allowed:
-        yield _count(_rule(call, Rule.CHANNEL_COUNTS), "channels", left, allowed, dense)
+        yield _count(_rule(call, Rule.CHANNEL_COUNTS), "channels", "", left, allowed, dense)
 
 
 # --- 7 -------------------------------------------------------------------------------------------
@@ -301,5 +339,6 @@ def _ranking(pruned: Pruned) -> Iterator[Finding]:
             found = (*attention.misranked, number)
             yield Finding(rule, kind, Problem.HEAD_RANKING, None, "heads", where, found)
     for dimension in pruned.dimensions:
-        if dimension.ranks and not dimension.attention and dimension.ranks[1] * CHANNEL_MARGIN < dimension.ranks[0]:
+        plain = not dimension.attention and not dimension.multihead
+        if dimension.ranks and plain and dimension.ranks[1] * CHANNEL_MARGIN < dimension.ranks[0]:
             yield Finding(rule, kind, Problem.CHANNEL_RANKING, None, dimension.layer)

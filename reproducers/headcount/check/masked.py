@@ -2,39 +2,58 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from headcount.check.reach import tensors
+from headcount.check.reach import OUTPUT, Side, tensors
 
 
-def gap(
-    output: Any, dense: nn.Module, call: Callable[[nn.Module], Any], gone: Mapping[str, Mapping[int, list[int]]]
-) -> float | None:
+@dataclass(frozen=True)
+class Gone:
+    """What went: indices of each parameter's dimensions, and of the dimensions of what the network gives."""
+
+    parameters: Mapping[str, Mapping[int, list[int]]]
+    outputs: Mapping[Side, npt.NDArray[np.int64]]
+
+
+def gap(output: Any, dense: nn.Module, call: Callable[[nn.Module], Any], gone: Gone) -> float | None:
     """Return the largest difference of a pruned network's outputs to the dense ones, relative to the largest of these.
 
-    Args:
-        gone: parameter -> dimension -> the indices that went.
-
     Returns:
-        None if they cannot be compared, since what the network gives is itself smaller.
+        None if they cannot be compared, since what the network gives has another shape.
     """
     parameters = dict(dense.named_parameters())
+    before = {name: parameters[name].detach().clone() for name in gone.parameters}
     with torch.no_grad():
-        for name, dims in gone.items():
+        for name, dims in gone.parameters.items():
             for dim, indices in dims.items():
                 parameters[name].index_fill_(dim, torch.tensor(indices), 0.0)
         with _Norms():  # type: ignore[no-untyped-call]
-            expected = [*tensors(call(dense))]
+            every = [*tensors(call(dense))]
+        for name, tensor in before.items():
+            parameters[name].copy_(tensor)
+    expected = [_left(tensor, number, gone) for number, tensor in enumerate(every)]
     pairs = [*zip(tensors(output), expected, strict=False)]
     if not pairs or any(one.shape != other.shape for one, other in pairs):
         return None
     largest = max(float(other.abs().max()) for _, other in pairs) or 1.0
     difference = max(float((one - other).abs().max()) for one, other in pairs) / largest
     return math.inf if math.isnan(difference) else difference
+
+
+def _left(tensor: Tensor, number: int, gone: Gone) -> Tensor:
+    """Return the part of an output that is left."""
+    for axis in range(tensor.dim()):
+        went = gone.outputs.get((f"{OUTPUT}{number}", axis), np.zeros(0, np.int64))
+        if len(went):
+            tensor = tensor.index_select(axis, torch.from_numpy(np.setdiff1d(np.arange(tensor.shape[axis]), went)))
+    return tensor
 
 
 class _Norms(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -99,7 +99,7 @@ def _looked_at(watch: Watch, given: Subject | None) -> Sight:
         output_failure=failure,
         output_shape=shape,
         output_gap=gap,
-        effects=tuple(watch.effects[:3]),
+        effects=tuple(watch.effects[:64]),
         seconds={key: round(value, 6) for key, value in watch.seconds.items()},
     )
     return Sight(observation, tuple(watch.works[id(pruner)].pruned for pruner in watch.pruners))
@@ -113,7 +113,7 @@ def _raised(watch: Watch, error: BaseException) -> Sight:
         watch.phase,
         failure=Failure.of(error, watch.phase),
         changed=changed,
-        effects=tuple(watch.effects[:3]),
+        effects=tuple(watch.effects[:64]),
     )
     return Sight(observation, tuple(work.pruned for work in works))
 

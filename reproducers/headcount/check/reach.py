@@ -152,7 +152,7 @@ class _Surrogate(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in _NORMS:
             return _scaled(func, args, named, _NORMS[name])
         given = func(*args, **named) if name not in _PRODUCTS else None
-        if name in _STATISTICS and _is_statistic(args[0], given):
+        if name in _STATISTICS and _is_statistic(args, given):
             return torch.utils._pytree.tree_map(torch.ones_like, given)  # noqa: SLF001 - as above
         for positions in _PRODUCTS.get(name, ()):
             read, weights = (args[position] for position in positions)
@@ -260,11 +260,13 @@ def _scaled(func: Any, args: Any, kwargs: Any, positions: tuple[int, int]) -> An
     return (result.clone(), *(torch.ones_like(other) for other in computed[1:]))
 
 
-def _is_statistic(read: Any, given: Any) -> bool:
+def _is_statistic(args: Any, given: Any) -> bool:
     """Return whether one dimension was reduced to one number, the last, or that of an image's channels."""
-    first = given[0] if isinstance(given, tuple) else given
+    first, read = given[0] if isinstance(given, tuple) else given, args[0]
     if not (isinstance(read, Tensor) and isinstance(first, Tensor)) or first.dim() != read.dim():
         return False
+    if any(isinstance(argument, Sequence) and len(argument) > 1 for argument in args[1:]):
+        return False  # an image's pixels, or tokens that stand for one
     reduced = [dim for dim in range(read.dim()) if read.shape[dim] != first.shape[dim]]
     return len(reduced) == 1 and (reduced[0] == read.dim() - 1 or (read.dim() == 4 and reduced[0] == 1))  # noqa: PLR2004 - an image
 

@@ -91,7 +91,7 @@ class Structure:
 
     Attributes:
         channels: side -> the number of the class that each of its indices belongs to. Indices of one class go together.
-        outputs: the classes of channels that the network gives.
+        outputs: a dimension of what the network gives -> the number of each index's class, -1 where it has none.
         heads: listed layer's weight -> its heads.
         tables: sides with an index for each head -> the weight of a layer with these heads.
         unclear: sides of which it is not known what belongs together, and why.
@@ -99,7 +99,7 @@ class Structure:
     """
 
     channels: dict[Side, Ints] = field(default_factory=dict)
-    outputs: set[int] = field(default_factory=set)
+    outputs: dict[Side, Ints] = field(default_factory=dict)
     heads: dict[str, Heads] = field(default_factory=dict)
     tables: dict[Side, str] = field(default_factory=dict)
     unclear: dict[Side, str] = field(default_factory=dict)
@@ -261,19 +261,19 @@ class _Search:
         for node in [*self._leader]:
             side, index = node
             number = numbers.setdefault(self._first(node), len(numbers))
-            if side[0].startswith(OUTPUT):
-                result.outputs.add(number)
-            else:
-                sides[side][index] = number
-                if side not in self._network.contracted or side in read:
-                    made.add(number)
+            sides[side][index] = number
+            if not side[0].startswith(OUTPUT) and (side not in self._network.contracted or side in read):
+                made.add(number)
         for side, own in sides.items():
             if side in result.unclear or side in result.tables:
                 continue
-            if made.isdisjoint(own.values()):
+            numbered = np.array([own.get(index, -1) for index in range(max(own) + 1)])
+            if side[0].startswith(OUTPUT):
+                result.outputs[side] = numbered
+            elif made.isdisjoint(own.values()):
                 result.fixed.add(side)
             else:
-                result.channels[side] = np.array([own.get(index, -1) for index in range(max(own) + 1)])
+                result.channels[side] = numbered
         result.fixed |= self._network.contracted - self._network.sides.keys()
 
 
@@ -349,6 +349,12 @@ def _by_code(network: Network, side: Side, rows: Ints) -> dict[int, frozenset[No
                 result[row].add((reached, int(index)))
             elif not reached[0].startswith(OUTPUT):
                 return None
+    # Nothing but a token, or all of them, reaches every channel at once: no channel of its own does.
+    whole = {reached: len(found) for reached, found in counts.items() if len(found) > 1}
+    for channels in result.values():
+        sizes = Counter(reached for reached, _ in channels)
+        if any(sizes[reached] == size for reached, size in whole.items() if not reached[0].startswith(OUTPUT)):
+            return None
     return {row: frozenset(channels) for row, channels in result.items()}
 
 

@@ -8,6 +8,7 @@ from torch import nn
 #: Attributes that hold a number of heads, and those that hold all their channels.
 _COUNTS = ("num_heads", "num_attention_heads", "n_heads", "n_head", "nhead", "heads", "num_head", "num_key_value_heads")
 _CHANNELS = ("all_head_size", "inner_dim", "attn_dim", "attention_dim", "hidden_size", "embed_dim", "dim")
+_RATIOS = ("num_key_value_groups", "n_rep", "num_groups")
 _SIZES = ("attention_head_size", "head_dim", "dim_head", "d_head")
 
 #: An attribute of a module, and what it is set to.
@@ -20,7 +21,7 @@ def settings(net: nn.Module, heads: Mapping[nn.Module, tuple[int, int, int, int]
     Args:
         heads: listed layer -> its heads and channels before, in each part, and now.
     """
-    counts, sizes, channels = [], [], []
+    counts, sizes, channels = [*_ratios(net, heads)], [], []
     owners = {child: module for module in net.modules() for child in module.children()}
     for layer, (before, rows, now, left) in heads.items():
         for module in (layer, owners.get(layer, layer)):
@@ -35,6 +36,17 @@ def settings(net: nn.Module, heads: Mapping[nn.Module, tuple[int, int, int, int]
         kept = {(id(module), name): (module, name, value) for module, name, value in reversed(chosen)}
         found.setdefault(", ".join(dict.fromkeys(name for _, name, _ in chosen)), [*kept.values()])
     return found
+
+
+def _ratios(net: nn.Module, heads: Mapping[nn.Module, tuple[int, int, int, int]]) -> Iterator[Setting]:
+    """Yield settings of how many heads of queries read one of keys."""
+    for module in net.modules():
+        own = [heads[layer] for layer in module.children() if layer in heads]
+        before, now = ([count[place] for count in own] for place in (0, 2))
+        if own and min(before) < max(before) and min(now) > 0:
+            for name in _RATIOS:
+                if vars(module).get(name) == max(before) // min(before):
+                    yield module, name, max(now) // min(now)
 
 
 @contextmanager

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from headcount.check import masked, reach, structure, update, weights
-from headcount.check.facts import Attention, Call, Dimension, Listed, Pruned
+from headcount.check.facts import Attention, Call, Dimension, Leave, Listed, Pruned
 from headcount.check.reach import Side
 from headcount.check.subject import FileError
 from headcount.observation import Problem, UnexpectedWeight
+from headcount.pruning import trace
 
 #: The largest network that is checked, in bytes of weights: several copies of it are made.
 LARGEST = 1_200_000_000
@@ -24,6 +25,7 @@ _SHOWN = 6
 _WEIGHTS = 12
 
 _CONVOLUTION = nn.modules.conv._ConvNd  # noqa: SLF001 - the base of all
+_BATCH_NORM = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - as above
 
 #: Parameters of a constructor that this judges, or that decide nothing. Others are said.
 _JUDGED = frozenset(
@@ -178,6 +180,7 @@ class Work:
             round_to=int(given.get("round_to") or 0),
             steps=int(given.get("iterative_steps") or 1),
             plain=type(importance).__name__ in _PLAIN and getattr(importance, "group_reduction", "mean") == "mean",
+            blind="BNScale" in type(importance).__name__ and not any(map(_has_scale, self.net.modules())),
             more=tuple(others),
         )
 
@@ -217,6 +220,12 @@ class Work:
             for name, places in kept.items()
             if (gone := {d: g for d, place in enumerate(places) if (g := _missing(place, self._whole[name].shape[d]))})
         }
+        self._lost = [
+            number
+            for side, numbers in self.structure.channels.items()
+            if side[0] in kept
+            for number in set(numbers.tolist()) - set(numbers[[*kept[side[0]][side[1]]]].tolist())
+        ]
         dimensions = tuple(self._dimension(group, kept) for group in self.structure.groups)
         self._pruner = pruner
         self.pruned = Pruned(
@@ -246,7 +255,7 @@ class Work:
             cut = sum(whole.shape[d] - len(places[d]) for d in range(whole.dim()) if (name, d) in self.structure.fixed)
             if cut:
                 unexpected.append(UnexpectedWeight(name, Problem.FORBIDDEN_CUT, found=(cut,)))
-        return kept, unexpected
+        return kept, [*unexpected, *trace.other_attributes(self.net)]
 
     def _dimension(self, group: structure.Group, kept: Mapping[str, weights.Place]) -> Dimension:
         """Return what is left of channels that belong together."""
@@ -267,8 +276,9 @@ class Work:
             own,
             shared,
             self._ignored(side for side in group.sides if side not in self._summed),
-            not self.structure.outputs.isdisjoint(group.classes),
+            any(np.isin(numbers, group.classes).any() for numbers in self.structure.outputs.values()),
             group.of_heads,
+            any(isinstance(self._layers[name], nn.MultiheadAttention) for name, _ in group.sides),
             len(makers),
             self._ranks([*group.classes], in_all),
         )
@@ -314,16 +324,16 @@ class Work:
             self._misranked(queries, read),
         )
 
-    def _may_stay(self, found: tuple[structure.Heads, ...]) -> str:
-        """Return why the documentation lets an attention's heads stay; "" if it does not."""
+    def _may_stay(self, found: tuple[structure.Heads, ...]) -> Leave:
+        """Return why the documentation lets an attention's heads stay, if it does."""
         own = {heads.parameter for heads in found}
         if own.intersection(self.structure.tables.values()):
-            return "it has a table with numbers for each head, which is no layer"
+            return Leave.TABLE
         if any(isinstance(self._layers[name], nn.MultiheadAttention) for name in own):
-            return "upstream prunes nn.MultiheadAttention by channels, never by heads"
+            return Leave.MULTIHEAD
         if sum(len(heads.parts) // heads.count for heads in found) < 3:  # noqa: PLR2004 - queries, keys and values
-            return "not all of queries, keys and values are listed"
-        return ""
+            return Leave.UNLISTED
+        return Leave.NONE
 
     def _misranked(self, queries: structure.Heads, read: Sequence[int]) -> tuple[int, ...]:
         levels = [self._level(queries, head) for head in range(queries.count)]
@@ -431,7 +441,7 @@ class Work:
                 with update.made(chosen), torch.no_grad():
                     output = self._called(self.net, self._inputs)
             except Exception as error:  # noqa: BLE001 - as above
-                failure = failure or error
+                failure = error  # that of the most that was set
             else:
                 self.pruned = replace(self.pruned, updated=(words,) if words else ())
                 return output, None
@@ -456,10 +466,15 @@ class Work:
         cut = any(size != listed.size for a in self.pruned.attentions for listed in a.listed for size in listed.sizes)
         if cut or self.pruned.weights or any(d.torn for d in self.pruned.dimensions) or self._is_half():
             return None
-        return masked.gap(output, self._dense, self.call_dense, self._gone)
+        gone = {side: np.flatnonzero(np.isin(numbers, self._lost)) for side, numbers in self.structure.outputs.items()}
+        return masked.gap(output, self._dense, self.call_dense, masked.Gone(self._gone, gone))
 
     def _is_half(self) -> bool:
         return any(whole.dtype is not torch.float32 for whole in self._whole.values())
+
+
+def _has_scale(layer: nn.Module) -> bool:
+    return isinstance(layer, _BATCH_NORM) and bool(layer.affine)
 
 
 def _missing(place: Sequence[int], size: int) -> list[int]:

@@ -74,7 +74,7 @@ def trace(
                 if kept.setdefault(dimension, part) != part:
                     unexpected.append(UnexpectedWeight(name, Problem.OTHER_INDICES, dimension))
     return kept, sorted(
-        [*unexpected, *_other_heads(kept, model), *_other_attributes(net)],
+        [*unexpected, *_other_heads(kept, model), *other_attributes(net)],
         key=lambda w: (f"{w.parameter}:", w.problem, w.dimension, str(w.found)),
     )
 
@@ -114,7 +114,7 @@ def _other_heads(kept: Kept, model: Model) -> Iterator[UnexpectedWeight]:
             yield UnexpectedWeight(f"block {block}", Problem.OTHER_HEADS, f"heads.{block}", table, heads)
 
 
-def _other_attributes(net: nn.Module) -> Iterator[UnexpectedWeight]:
+def other_attributes(net: nn.Module) -> Iterator[UnexpectedWeight]:
     """Yield the layers whose own numbers are not their weight's."""
     for name, layer in net.named_modules():
         for kind, sizes in _OWN_SIZES.items():

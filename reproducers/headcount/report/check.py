@@ -47,14 +47,14 @@ def reasons(found: check.Checked) -> list[str]:
 
 def looks_like(run: Sequence[check.Checked]) -> tuple[str, ...]:
     """Return the known defects that the failure of neighbouring releases looks like."""
-    failures = [verdict for verdict in run[0].judgement.verdicts if verdict.failure is not None]
-    labels = {each.build.label for each in run}
-    return tuple(
+    verdict, labels = run[0].judgement.verdict, {each.build.label for each in run}
+    found = tuple(
         defect.id
         for defect in defects.DEFECTS
-        if labels & defects.releases_of(defect.id)
-        and any(pattern.matches(verdict) for pattern in defect.signature for verdict in failures)
+        if labels & defects.releases_of(defect.id) and any(pattern.matches(verdict) for pattern in defect.signature)
     )
+    # What the call must have for a defect is not known here: an exception that several share tells none of them.
+    return found if verdict.failure is not None and len(found) == 1 else ()
 
 
 def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, object]:
