@@ -44,8 +44,9 @@ class _Importance:
 
 
 importance = types.SimpleNamespace(
-    **dict.fromkeys(
-        [
+    **{
+        name: type(name, (_Importance,), {})
+        for name in (
             "GroupNormImportance",
             "GroupMagnitudeImportance",
             "LAMPImportance",
@@ -59,9 +60,8 @@ importance = types.SimpleNamespace(
             "MagnitudeImportance",
             "TaylorImportance",
             "HessianImportance",
-        ],
-        _Importance,
-    )
+        )
+    }
 )
 
 

@@ -6,7 +6,7 @@ look at a pruner's work, all in the isolated process; `facts` are what they saw.
 
 from headcount.check.facts import Sight
 from headcount.check.judge import Judgement, judge
-from headcount.check.run import TIMEOUT, Checked, File, FileFaultError, check, check_all, named
+from headcount.check.run import PRELOADED, TIMEOUT, Checked, File, FileFaultError, check, check_all, named
 
 __all__ = [
     "TIMEOUT",
@@ -16,6 +16,7 @@ __all__ = [
     "Judgement",
     "Sight",
     "check",
+    "PRELOADED",
     "check_all",
     "judge",
     "named",

@@ -187,6 +187,8 @@ class _Search:
         for index in range(size):
             self._join((side, index))
         if (weight := self._with_weight.get(side)) is not None:
+            if weight in self._result.unclear:
+                self._result.unclear[side] = self._result.unclear[weight]
             for index in range(size):
                 self._join((side, index), (weight, index))
             return

@@ -4,6 +4,7 @@ Either it defines a function that returns the three, or it is a script, which is
 pruner's constructor are looked at.
 """
 
+import ast
 import inspect
 import runpy
 import sys
@@ -50,10 +51,9 @@ def load(path: Path, name: str) -> Subject | None:
     Raises:
         FileError: it has none of that name, or it returns something else, or raises.
     """
-    source = path.read_text("utf-8")
-    if not name and f"def {FUNCTION}(" not in source:
-        return None
     with at_fault(path):
+        if not name and FUNCTION not in _bound(ast.parse(path.read_bytes(), str(path))):
+            return None
         sys.argv = [str(path)]
         sys.path.insert(0, str(path.parent))
         defined = runpy.run_path(str(path))
@@ -64,6 +64,15 @@ def load(path: Path, name: str) -> Subject | None:
     net, inputs, arguments = _three(given, path.name, name or FUNCTION)
     pruner = arguments.pop("pruner", None)
     return Subject(net, inputs, arguments, pruner, defined.get(BEFORE_STEP), defined.get(UPDATE))
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a file's own statements bind: functions, and what is imported."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name for alias in node.names)
 
 
 def run(path: Path) -> None:

@@ -13,6 +13,9 @@ from headcount.check.work import Work
 from headcount.observation import Phase, SideEffect
 from headcount.pruning import surroundings
 
+#: What every pruner's constructor takes first.
+_FIRST = ("model", "example_inputs", "importance")
+
 #: Methods after which the network is looked at.
 _STEPS = ("step", "load_pruning_history")
 
@@ -75,6 +78,8 @@ class Watch(AbstractContextManager["Watch"]):
         given = tuple(bound.arguments)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
+        if "model" not in arguments:  # whatever it takes, it hands on
+            arguments |= dict(zip(_FIRST, args, strict=False))
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 more = arguments.pop(name)

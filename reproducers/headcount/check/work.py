@@ -82,9 +82,7 @@ class Work:
         self._dense, self._given_dense = copy.deepcopy((self.net, self._inputs))
         self._dense.eval()
         self._listed = {self._weight(layer): (layer, int(count)) for layer, count in self._heads_given().items()}
-        for name, parameter in self._dense.named_parameters():
-            weights.give(parameter, name, [])
-        network = reach.Network(self._dense, self.call_dense)
+        network = self._network()
         self.structure = structure.found(network, {name: count for name, (_, count) in self._listed.items()})
         self._unknown, self._summed = network.unknown, frozenset(network.contracted)
         self.importance = weights.importance(self.structure)
@@ -133,6 +131,14 @@ class Work:
                     if isinstance(layer, nn.Module) and layer not in self._names:
                         raise FileError(f"{name} lists a {type(layer).__name__} that is no layer of the network")
 
+    def _network(self) -> reach.Network:
+        """Return the dense network with plain weights, in whole precision: in half of it, small changes vanish."""
+        net, given = copy.deepcopy((self._dense, self._given_dense))
+        for name, parameter in net.float().named_parameters():
+            weights.give(parameter, name, [])
+        whole = torch.utils._pytree.tree_map(_whole, given)  # noqa: SLF001 - what may be nested
+        return reach.Network(net, lambda net: self._called(net, whole))
+
     def _heads_given(self) -> Mapping[nn.Module, int]:
         return self._given.get("num_heads") or {}
 
@@ -179,7 +185,7 @@ class Work:
             max_pruning_ratio=_number(given.get("max_pruning_ratio"), 1.0),
             round_to=int(given.get("round_to") or 0),
             steps=int(given.get("iterative_steps") or 1),
-            plain=type(importance).__name__ in _PLAIN and getattr(importance, "group_reduction", "mean") == "mean",
+            plain=not self._is_half() and type(importance).__name__ in _PLAIN and getattr(importance, "group_reduction", "mean") == "mean",
             blind="BNScale" in type(importance).__name__ and not any(map(_has_scale, self.net.modules())),
             more=tuple(others),
         )
@@ -471,6 +477,10 @@ class Work:
 
     def _is_half(self) -> bool:
         return any(whole.dtype is not torch.float32 for whole in self._whole.values())
+
+
+def _whole(item: Any) -> Any:
+    return item.float() if isinstance(item, torch.Tensor) and item.is_floating_point() else item
 
 
 def _has_scale(layer: nn.Module) -> bool:
