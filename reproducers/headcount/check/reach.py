@@ -5,6 +5,7 @@ and the network runs again, with each product giving what it gave before. So a c
 products, and shows there channel by channel. Norms are a scale and a shift meanwhile: they mix no channels.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 Flags = npt.NDArray[np.bool_]
 
@@ -61,6 +63,28 @@ class Product:
 
 
 @dataclass
+class _Step:
+    """One operation of the dense network's run.
+
+    Attributes:
+        compute: does it, or what stands for it.
+        args, kwargs: what it was given.
+        gave: the tensors that it gave.
+        inputs, owners: which tensors it was given, by identity, and of which parameters they are.
+        product: set if it is one, with the positions of its operand and its weights.
+    """
+
+    compute: Callable[..., Any]
+    args: Any
+    kwargs: Any
+    gave: list[Any]
+    inputs: frozenset[int]
+    owners: frozenset[str]
+    product: Product | None = None
+    positions: tuple[int, int] = (0, 1)
+
+
+@dataclass
 class _Seen:
     """What one run saw: for each side that was read, the flags of the channels that changed."""
 
@@ -79,6 +103,8 @@ class Network:
         sides: those that products read, with their sizes.
         contracted: the dimensions of parameters that products sum over, kernels' included.
         unknown: parameters that are used in a way that this does not follow.
+        tape: all operations. A change is followed along it, without the network's own code.
+        mutates: some operation changes what follows from parameters in place: then the network is run again for each change.
     """
 
     def __init__(self, net: nn.Module, call: Callable[[nn.Module], Any]) -> None:
@@ -94,7 +120,10 @@ class Network:
         self.sides: dict[Side, int] = {}
         self.contracted: set[Side] = set()
         self.unknown: set[str] = set()
-        self._outputs = [output.clone() for output in self._run(_Recorder(self))]
+        self.tape: list[_Step] = []
+        self.mutates = False
+        self._given = self._run(_Recorder(self))
+        self._outputs = [output.clone() for output in self._given]
         self.used = {product.side[0] for product in self.products}
 
     def reached(self, parameter: str, dim: int, rows: Sequence[int] | npt.NDArray[np.int64]) -> Mapping[Side, Flags]:
@@ -106,15 +135,45 @@ class Network:
             part = before.index_select(dim, at)
             tensor.index_copy_(dim, at, part * -1.7 + 0.25)
             try:
-                outputs = self._run(_Changed(self, (parameter, dim), seen))
+                again = self._run(_Changed(self, (parameter, dim), seen)) if self.mutates else None
+                outputs = again or self._replayed((parameter, dim), seen)
             finally:
                 tensor.copy_(before)
         for number, (output, known) in enumerate(zip(outputs, self._outputs, strict=False)):
+            if output is self._given[number]:
+                continue
             for axis in range(output.dim()):
                 if output.shape == known.shape:
                     side = (f"{OUTPUT}{number}", axis)
                     seen.note(side, output.shape[axis], np.arange(output.shape[axis]), _changed(output, known, axis))
         return seen.changed
+
+    def _replayed(self, source: Side, seen: _Seen) -> list[Tensor]:
+        """Return what the network gives, each operation computed again that the change of a parameter reaches."""
+        now: dict[int, Any] = {}
+
+        def current(tensor: Any) -> Any:
+            return now.get(id(tensor), tensor)
+
+        for step in self.tape:
+            if step.inputs.isdisjoint(now) and source[0] not in step.owners:
+                continue
+            args = step.args
+            if step.product is not None:
+                product, place = step.product, step.positions[0]
+                read = current(args[place])
+                if read is not args[place] and read.shape == product.read.shape:
+                    flags = _changed(read, product.read, product.axis)
+                    seen.note(product.side, self.sides[product.side], product.indices, flags)
+                own = self.owner(args[step.positions[1]]) == source[0] and source != product.side
+                added = _others(args, step.positions)
+                if not own and not any(id(a) in now or self.owner(a) == source[0] for a in added):
+                    continue
+                args = [*args[:place], product.read, *args[place + 1 :]]
+            given = _mapped(current, (tuple(args), step.kwargs))
+            for before, after in zip(step.gave, _flat(step.compute(*given[0], **given[1])), strict=True):
+                now[id(before)] = after
+        return [current(output) for output in self._given]
 
     def layer_of(self, parameter: str) -> nn.Module:
         """Return the module that a parameter is of."""
@@ -149,27 +208,42 @@ class _Surrogate(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute an operation, or what stands for it."""
         name, named = func._schema.name, kwargs or {}  # noqa: SLF001 - torch's own way to tell operations apart
-        if name in _NORMS:
-            return _scaled(func, args, named, _NORMS[name])
-        given = func(*args, **named) if name not in _PRODUCTS else None
-        if name in _STATISTICS and _is_statistic(args, given):
-            return torch.utils._pytree.tree_map(torch.ones_like, given)  # noqa: SLF001 - as above
         for positions in _PRODUCTS.get(name, ()):
             read, weights = (args[position] for position in positions)
             if self.network.owner(weights) and not self.network.owner(read):
                 depthwise = name == "aten::convolution" and _groups(args) > 1
                 return self.product(func, args, named, positions, depthwise=depthwise)
-        return func(*args, **named) if name in _PRODUCTS else given
+        return self.other(func, args, named)
+
+    def other(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Compute what is no product."""
+        return _computed(func, *args, **kwargs)
 
     def product(self, func: Any, args: Any, kwargs: Any, positions: tuple[int, int], *, depthwise: bool) -> Any:
         raise NotImplementedError
 
 
 class _Recorder(_Surrogate):  # type: ignore[no-untyped-call]
+    def __init__(self, network: Network) -> None:
+        super().__init__(network)
+        self._follows: set[int] = set()  # tensors that follow from parameters
+
+    def other(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Compute an operation, and keep what it was given and gave."""
+        gave, network = _computed(func, *args, **kwargs), self.network
+        inputs = [item for item in _flat((args, kwargs)) if isinstance(item, Tensor)]
+        owners = frozenset(map(network.owner, inputs)) - {""}
+        if owners or not self._follows.isdisjoint(map(id, inputs)):
+            self._follows |= set(map(id, _flat(gave)))
+            network.mutates |= bool(func._schema.is_mutable)  # noqa: SLF001 - as above
+        compute = functools.partial(_computed, func)
+        network.tape.append(_Step(compute, args, kwargs, _flat(gave), frozenset(map(id, inputs)), owners))
+        return gave
+
     def product(self, func: Any, args: Any, kwargs: Any, positions: tuple[int, int], *, depthwise: bool) -> Any:
         """Compute a product and keep it."""
         network, (read, weights) = self.network, (args[position] for position in positions)
-        gave, name = func(*args, **kwargs), network.owner(args[positions[1]])
+        gave, name = self.other(func, args, kwargs), network.owner(args[positions[1]])
         if depthwise:
             if weights.shape[1] != 1 or weights.shape[0] != _groups(args):
                 network.unknown.add(name)
@@ -182,6 +256,7 @@ class _Recorder(_Surrogate):  # type: ignore[no-untyped-call]
             return gave
         added = tuple(other.clone() for other in _others(args, positions))
         network.products.append(Product(read.clone(), _cloned(gave), added, (name, side), indices, axis))
+        network.tape[-1].product, network.tape[-1].positions = network.products[-1], positions
         network.sides[name, side] = network.parameters[name].shape[side]
         network.contracted.add((name, side))
         if func._schema.name == "aten::convolution":  # noqa: SLF001 - as above
@@ -213,6 +288,27 @@ class _Changed(_Surrogate):  # type: ignore[no-untyped-call]
         if own or not all(torch.equal(now, before) for now, before in added):
             return func(*given, **kwargs)
         return _cloned(product.gave)
+
+
+def _computed(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return what an operation gives, or what stands for it: norms are a scale and a shift."""
+    name = func._schema.name  # noqa: SLF001 - torch's own way to tell operations apart
+    if name in _NORMS:
+        return _scaled(func, args, kwargs, _NORMS[name])
+    given = func(*args, **kwargs)
+    if name in _STATISTICS and _is_statistic(args, given):
+        return _mapped(torch.ones_like, given)
+    return given
+
+
+def _mapped(function: Callable[[Any], Any], items: Any) -> Any:
+    """Return nested items with a function applied to each tensor in them."""
+    return tree_map_only(Tensor, function, items)
+
+
+def _flat(items: Any) -> list[Any]:
+    found: list[Any] = tree_leaves(items)
+    return found
 
 
 def tensors(output: Any) -> Iterator[Tensor]:

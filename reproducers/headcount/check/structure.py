@@ -332,14 +332,14 @@ def _by_code(network: Network, side: Side, rows: Ints) -> dict[int, frozenset[No
     """
     codes = _codes(len(rows))
     counts: dict[Side, Ints] = {}
+    times: dict[Side, Ints] = {}
+    most = int(codes[0].sum())
     for run, chosen in enumerate(codes.T):
         for reached, flags in network.reached(*side, rows[chosen]).items():
-            found = counts.setdefault(reached, np.zeros(len(flags), np.int64))
-            found[flags] |= 1 << run
-            if (
-                not reached[0].startswith(OUTPUT)
-                and max(map(int.bit_count, map(int, found)), default=0) > codes[0].sum()
-            ):
+            counts.setdefault(reached, np.zeros(len(flags), np.int64))[flags] |= 1 << run
+            often = times.setdefault(reached, np.zeros(len(flags), np.int64))
+            often += flags
+            if not reached[0].startswith(OUTPUT) and often.max() > most:
                 return None
     of_code = {
         sum(1 << int(run) for run in np.flatnonzero(code)): int(row) for row, code in zip(rows, codes, strict=True)

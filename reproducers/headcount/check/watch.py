@@ -78,12 +78,12 @@ class Watch(AbstractContextManager["Watch"]):
         given = tuple(bound.arguments)
         bound.apply_defaults()
         arguments = dict(bound.arguments)
-        if "model" not in arguments:  # whatever it takes, it hands on
-            arguments |= dict(zip(_FIRST, args, strict=False))
         for name, parameter in inspect.signature(function).parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 more = arguments.pop(name)
                 arguments, given = arguments | more, (*given, *more)
+            elif parameter.kind is parameter.VAR_POSITIONAL:  # whatever it takes, it hands on
+                arguments |= dict(zip(_FIRST, arguments.pop(name), strict=False))
         self._inside = True
         try:
             work = self._work(pruner, arguments, [name for name in given if name in arguments])

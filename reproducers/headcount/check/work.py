@@ -185,7 +185,9 @@ class Work:
             max_pruning_ratio=_number(given.get("max_pruning_ratio"), 1.0),
             round_to=int(given.get("round_to") or 0),
             steps=int(given.get("iterative_steps") or 1),
-            plain=not self._is_half() and type(importance).__name__ in _PLAIN and getattr(importance, "group_reduction", "mean") == "mean",
+            plain=not self._is_half()
+            and type(importance).__name__ in _PLAIN
+            and getattr(importance, "group_reduction", "mean") == "mean",
             blind="BNScale" in type(importance).__name__ and not any(map(_has_scale, self.net.modules())),
             more=tuple(others),
         )
