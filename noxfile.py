@@ -110,6 +110,13 @@ def explore(session: nox.Session, transformers: str) -> None:
 
 
 @nox.session
+@nox.parametrize("transformers", TRANSFORMERS)
+def check(session: nox.Session, transformers: str) -> None:
+    """Find the releases that prune a network of yours right; -- FILE.py, or -- --help."""
+    run_headcount(session, transformers, "check", *(session.posargs or ["--help"]))
+
+
+@nox.session
 def fix(session: nox.Session) -> None:
     """Mend known defects of a release, as a patch or a wheel: -- 1.6.1 layernorm-order; -- --help says more."""
     run_headcount(session, TRANSFORMERS[0], "fix", *(session.posargs or ["--help"]))

@@ -11,6 +11,8 @@ from headcount.environment import environment
 from headcount.models import FAMILIES, Model, adapter, small
 from headcount.pruning import network, trace
 
+torch.set_num_threads(1)  # as in the isolated process
+
 #: Axes of channels; rows of tables are of heads.
 _CHANNELS = ("width", "mlp", "labels", "reduced")
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from check import problems
 
+from check import problems
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, REPRODUCERS, Defect, heads, recorded, releases_of, versions
 from headcount.defects.defect import Breaks, Raises

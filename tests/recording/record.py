@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from check import problems
-
 from headcount import builds, wording
 from headcount.builds import RELEASES, Overlay
 from headcount.defects import DEFECTS, Defect, ranked

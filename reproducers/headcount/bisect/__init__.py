@@ -4,7 +4,7 @@
 Public names: those below.
 """
 
-from headcount.bisect.probe import Answer, Cells, Script, Subject, by_cell, by_defect
+from headcount.bisect.probe import Answer, Cells, OwnNetwork, Script, Subject, by_cell, by_defect
 from headcount.bisect.run import (
     SCANNED_BELOW,
     Bisection,
@@ -28,6 +28,7 @@ __all__ = [
     "Cells",
     "Change",
     "Find",
+    "OwnNetwork",
     "Prober",
     "Script",
     "Span",

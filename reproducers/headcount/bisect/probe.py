@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from headcount import builds, defects, environment, isolation, matrix, models, observation, oracle, wording
+from headcount import builds, check, defects, environment, isolation, matrix, models, observation, oracle, wording
 from headcount.bisect.search import State
 from headcount.examine import Examined, examine
 from headcount.matrix.cells import every_cell, known_cells
@@ -109,8 +109,38 @@ class Script:
         return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, run, doubtful=doubtful)
 
 
+@dataclass(frozen=True)
+class OwnNetwork:
+    """A user's file that says how a network is made and pruned. A build is good if it prunes that right.
+
+    Attributes:
+        timeout: seconds on one build before that is a failure.
+        sought, any_failure: as a script's.
+    """
+
+    file: check.File
+    timeout: float = check.TIMEOUT
+    sought: str = ""
+    any_failure: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.file.name
+
+    def answer(self, engine: isolation.Engine, build: builds.Overlay) -> Answer:
+        """Check the file on a build."""
+        judgement = check.check(engine, build, self.file, self.timeout).judgement
+        verdict = judgement.verdict
+        if verdict.is_failure:
+            label = State.BAD if self.any_failure else str(verdict.signature.unplaced)
+            return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, verdict)
+        is_right = verdict.kind is oracle.Kind.OK and not judgement.undecided
+        return Answer(State.GOOD, State.GOOD, verdict) if is_right else Answer(State.SKIP, "", verdict)
+
+
 #: What is searched for.
-Subject = Cells | Script
+Subject = Cells | Script | OwnNetwork
 
 
 def by_cell(cell: matrix.Cell, *, any_failure: bool = False) -> Cells:

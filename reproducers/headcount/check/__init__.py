@@ -6,9 +6,10 @@ look at a pruner's work, all in the isolated process; `facts` are what they saw.
 
 from headcount.check.facts import Sight
 from headcount.check.judge import Judgement, judge
-from headcount.check.run import PRELOADED, TIMEOUT, Checked, File, FileFaultError, check, check_all, named
+from headcount.check.run import PRELOADED, TIMEOUT, Checked, File, FileFaultError, check, check_all, is_own, named
 
 __all__ = [
+    "PRELOADED",
     "TIMEOUT",
     "Checked",
     "File",
@@ -16,8 +17,8 @@ __all__ = [
     "Judgement",
     "Sight",
     "check",
-    "PRELOADED",
     "check_all",
+    "is_own",
     "judge",
     "named",
 ]

@@ -188,7 +188,9 @@ def _whole(pruned: Pruned) -> Iterator[Finding]:
             return
 
 
-def _count(rule: Rule, what: str, layer: str, found: int, allowed: Counts, dense: int) -> Finding:
+def _count(  # noqa: PLR0913, PLR0917 - what a count is about
+    rule: Rule, what: str, layer: str, found: int, allowed: Counts, dense: int
+) -> Finding:
     """Return a wrong count of `heads`, `dims` or `channels`: of a layer, or in all if none is named."""
     kind = Kind.WRONG_SHAPE if what == "channels" else Kind.WRONG_HEADS
     problem = Problem.COUNT if layer else Problem.TOTAL

@@ -104,7 +104,7 @@ class Network:
         contracted: the dimensions of parameters that products sum over, kernels' included.
         unknown: parameters that are used in a way that this does not follow.
         tape: all operations. A change is followed along it, without the network's own code.
-        mutates: some operation changes what follows from parameters in place: then the network is run again for each change.
+        mutates: some operation changes what follows from parameters in place: then the network runs for each change.
     """
 
     def __init__(self, net: nn.Module, call: Callable[[nn.Module], Any]) -> None:

@@ -1,16 +1,17 @@
 """A user's file on several builds: each in a process of its own, a few at a time."""
 
+import ast
 import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 from headcount import builds, errors, isolation, untrusted
-from headcount.check.facts import Sight
+from headcount.check.facts import FUNCTION, Sight
 from headcount.check.judge import Judgement, judge
 from headcount.observation import Ending, Observation, Phase
 
@@ -65,6 +66,17 @@ def named(text: str) -> File:
     if not path.is_file():
         raise errors.UsageError(f"there is no file {file}", "headcount check --new FILE.py writes one to start from")
     return File(path.resolve(), function)
+
+
+def is_own(text: str) -> bool:
+    """Return whether a text names a file that says how a network is made and pruned, and no script that judges."""
+    with suppress(errors.UsageError, OSError, SyntaxError, ValueError):
+        file = named(text)
+        return bool(file.function) or any(
+            isinstance(node, ast.FunctionDef) and node.name == FUNCTION
+            for node in ast.parse(file.path.read_bytes()).body
+        )
+    return False
 
 
 def check(engine: isolation.Engine, build: builds.Overlay, file: File, timeout: float = TIMEOUT) -> Checked:

@@ -114,7 +114,7 @@ class Structure:
     def attentions(self) -> tuple[tuple[Heads, ...], ...]:
         """The listed layers whose heads the same channels read, those with the most heads first."""
         found: list[tuple[frozenset[Node], list[Heads]]] = []
-        for heads in sorted(self.heads.values(), key=lambda heads: -heads.count):
+        for heads in self.heads.values():
             every = frozenset().union(*heads.out)
             for out, others in found:
                 if every & out:
@@ -122,7 +122,7 @@ class Structure:
                     break
             else:
                 found.append((every, [heads]))
-        return tuple(tuple(others) for _, others in found)
+        return tuple(tuple(sorted(others, key=lambda heads: -heads.count)) for _, others in found)
 
     @cached_property
     def groups(self) -> tuple[Group, ...]:

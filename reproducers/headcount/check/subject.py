@@ -19,8 +19,10 @@ from typing import Any
 import torch
 from torch import nn
 
-#: The function that is called if the file's name names no other, and those that may stand beside it.
-FUNCTION, BEFORE_STEP, UPDATE = "check", "before_step", "update"
+from headcount.check.facts import FUNCTION
+
+#: The functions that may stand beside the one that is called.
+BEFORE_STEP, UPDATE = "before_step", "update"
 
 
 class FileError(Exception):

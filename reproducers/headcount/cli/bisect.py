@@ -5,7 +5,7 @@ import difflib
 import os
 from pathlib import Path
 
-from headcount import bisect, builds, defects, errors, isolation, reproduce
+from headcount import bisect, builds, check, defects, errors, isolation, reproduce
 from headcount.cli import shared
 from headcount.isolation.engine import SCRIPT_TIMEOUT
 from headcount.report import bisection, console
@@ -15,8 +15,9 @@ add = shared.command(
     "find where a failure was introduced and fixed: over the releases, or over the commits of a clone",
     shared.option(
         "what",
-        metavar="CELL|DEFECT|SCRIPT",
-        help="a cell's id (with a release before it: what it shows there), a known defect (410), or a Python file",
+        metavar="CELL|DEFECT|FILE",
+        help="a cell's id (with a release before it: what it shows there), a known defect (410), a script, or a file "
+        "for headcount check: FILE.py[:NAME]",
     ),
     shared.option("--repo", type=Path, metavar="CLONE", help="search its commits; it is not touched"),
     shared.option("--good", type=shared.ref, metavar="REF", help="a release, or with --repo a ref, that is fine"),
@@ -115,6 +116,9 @@ def _subject(options: shared.Options) -> tuple[bisect.Subject, str]:
     known = [name for defect in defects.DEFECTS for name in (defect.id.partition("-")[0], defect.id)]
     if what.removeprefix("#") in known:
         return bisect.by_defect(reproduce.find(what), any_failure=options.any_failure), ""
+    if check.is_own(what):
+        timeout = options.timeout or check.TIMEOUT
+        return bisect.OwnNetwork(check.named(what), timeout, any_failure=options.any_failure), ""
     if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
         return bisect.Script(_program(Path(what)), any_failure=options.any_failure, resumed=options.resume), ""
     try:
@@ -136,7 +140,7 @@ def _check(options: shared.Options, subject: bisect.Subject) -> None:
     Raises:
         UsageError: they do not.
     """
-    is_script = isinstance(subject, bisect.Script)
+    is_script, has_limit = isinstance(subject, bisect.Script), not isinstance(subject, bisect.Cells)
     kept = "what cells did is always kept, and each has its own limit"
     shared.refuse(
         (options.first_parent and not options.repo, "--first-parent is for commits", "name a clone with --repo"),
@@ -146,7 +150,7 @@ def _check(options: shared.Options, subject: bisect.Subject) -> None:
             "--find introduced or --find fixed, or --scan for all",
         ),
         (options.resume and not is_script, "--resume is for scripts", kept),
-        (options.timeout and not is_script, "--timeout is for scripts", kept),
+        (options.timeout and not has_limit, "--timeout is for files", kept),
     )
 
 

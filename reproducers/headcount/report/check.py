@@ -28,6 +28,7 @@ def text(file: check.File, found: Sequence[check.Checked]) -> str:
         file=file,
         runs=[(run, run[0], _state(run[0]), reasons(run[0]), looks_like(run)) for run in runs],
         right=[each for each in found if is_right(each)],
+        failed=any(each.judgement.verdict.is_failure for each in found),
         releases=all(each.build.label in builds.RELEASES for each in found),
         looked_at=_looked_at(last),
         updated=_updated(found),
