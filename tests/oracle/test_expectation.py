@@ -184,6 +184,14 @@ def test_what_has_one_channel_may_be_left_out_of_a_total() -> None:
     assert [count.dimensions for count in totals] == [("mlp.0", "mlp.1")]
 
 
+def test_attention_in_shifted_windows_may_be_ranked_alone() -> None:
+    """Of 13 dims and 13, a third is 8 or 9 together, and 5 each by itself."""
+    config = replace(HEADS.config, prune_head_dims=True, pruning_ratio=Fraction(1, 3), global_pruning=True)
+    cell = Cell(small("swinv2", 8, 13), replace(config, isomorphic=True))
+    assert allowed(cell, "dims.0", "dims.1") == {16, 17, 18}
+    assert allowed(replace(cell, model=small("vit", 8, 13)), "dims.0", "dims.1") == {17, 18}
+
+
 def test_a_ratio_of_its_own_leaves_the_total() -> None:
     own = ((("attention.0",), Fraction(2, 3)),)
     cell = replace(HEADS, config=replace(HEADS.config, global_pruning=True, head_pruning_ratio_dict=own))

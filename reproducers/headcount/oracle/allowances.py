@@ -274,6 +274,11 @@ def _layer_by_layer(cell: Cell, count: Count) -> Counts:
     return frozenset({sum(map(min, each)), sum(map(max, each))})
 
 
+def _attention_by_layer(cell: Cell, count: Count) -> Counts:
+    """Return what the layers of attention come to if each is ranked by itself."""
+    return _layer_by_layer(cell, count) if count.scope == "all" and count.dimension == "dims" else frozenset()
+
+
 def _last_width_stays_in_all(cell: Cell, count: Count) -> Counts:
     """Return totals with the last stage's width whole, and its channels in the ranking or not."""
     last, idle = [*cell.model.widths.items()][-1]
@@ -418,6 +423,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
         lambda cell: cell.config.isomorphic and not cell.config.global_pruning,
         "That isomorphic pruning needs global_pruning=True is said in one place and not in another: both rankings do.",
         {"all channels": _layer_by_layer},
+    ),
+    Allowance(
+        "shifted-windows",
+        lambda cell: cell.config.isomorphic and cell.config.global_pruning and cell.model.family.startswith("swin"),
+        "Isomorphic pruning ranks what has one structure. Attention in shifted windows adds a mask: no sentence says "
+        "whether it is ranked with attention in windows that are not shifted.",
+        {"all channels": _attention_by_layer},
     ),
     Allowance(
         "root-types",
