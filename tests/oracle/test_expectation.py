@@ -186,6 +186,14 @@ def test_what_has_one_channel_may_be_left_out_of_a_total() -> None:
     assert [count.dimensions for count in totals] == [("mlp.0", "mlp.1")]
 
 
+def test_dims_of_unlisted_projections_may_stay_whole_where_others_are_at_their_maximum() -> None:
+    """No more than half may go: 24 of the width, 36 of each MLP, and 4 of each block's 8 dims, or all 8."""
+    config = Config(global_pruning=True, pruning_ratio=Fraction(13, 20), max_pruning_ratio=Fraction(1, 2))
+    every = ("width", "mlp.0", "dims.0", "mlp.1", "dims.1")
+    most = [max(allowed(Cell(Model(), each), *every)) for each in (config, replace(config, num_heads="qk"))]
+    assert most == [24 + 36 * 2 + 4 * 2, 24 + 36 * 2 + 8 * 2]
+
+
 def test_attention_in_shifted_windows_may_be_ranked_alone() -> None:
     """Of 13 dims and 13, a third is 8 or 9 together, and 5 each by itself."""
     config = replace(HEADS.config, prune_head_dims=True, pruning_ratio=Fraction(1, 3), global_pruning=True)

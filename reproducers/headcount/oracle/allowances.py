@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache, partial
-from math import ceil
+from math import ceil, floor
 
 from headcount.matrix import Cell, Criterion
 from headcount.matrix.config import Scope
@@ -250,11 +250,12 @@ def _unlisted_stays(cell: Cell, count: Count) -> Counts:
 
 
 def _unlisted_total(cell: Cell, count: Count) -> Counts:
-    """Return the total to which the head dims that stay come on top."""
+    """Return the total to which the head dims that stay come on top, or with a maximum what they should have lost."""
     _, ratio = core.channel_scope(cell.config, count.dimensions[0])
     most = max(kept_from(count.dense, ratio, len(count.dimensions), pruners(cell.config)))
-    idle = sum(dimension.startswith("dims.") for dimension in count.dimensions) * cell.model.head_dim
-    return frozenset({max(*count.allowed, min(count.dense, most + idle))})
+    idle, size = sum(dimension.startswith("dims.") for dimension in count.dimensions), cell.model.head_dim
+    bounded = max(count.allowed) + idle * floor(size * min(ratio, cell.config.max_pruning_ratio))
+    return frozenset({min(count.dense, max(most + idle * size, bounded))})
 
 
 def _bystanders(cell: Cell) -> int:
