@@ -48,6 +48,12 @@ def _has_single_head(cell: matrix.Cell) -> bool:
     return cell.model.heads == 1 or (prunes_heads(cell.config) and rounds > 1)
 
 
+def _may_be_spent(cell: matrix.Cell) -> bool:
+    """Return whether a step, or a first pruner, may leave one head of one channel, and another follows."""
+    rounds = cell.config.iterative_steps * pruners(cell.config)
+    return rounds > 1 and (cell.model.head_dim == 1 or cell.config.prune_head_dims)
+
+
 #: What is said of one projection holds for all that are listed with it.
 _SHARED_RATIO = Edit(
     "*._is_att*_group",
@@ -55,6 +61,23 @@ _SHARED_RATIO = Edit(
     "named = [dep.target.module for dep, _ in group if dep.target.module in self.head_pruning_ratio_dict][:1]\n"
     "self.head_pruning_ratio_dict.update({k: self.head_pruning_ratio_dict[m] for m in named for k in qkv_layers})\n"
     "return is_attn, qkv_layers",
+)
+
+#: Heads of layers that are out of the ranking, as they may lose no more, stay, and count in the total.
+SPENT_HEADS = tuple(
+    Edit(
+        function,
+        "n_heads_removed = len(concat_head_imp) - _A",
+        "spent = sum(self.num_heads[layer] for layer in self.num_heads"
+        f" if layer not in [layer for layers, _ in {scope}.values() for layer in layers]"
+        " and layer not in self.head_pruning_ratio_dict and layer not in self.ignored_layers)"
+        f" * len({scope}) // sum(len(layers) for layers, _ in {scope}.values())\n"
+        f"n_heads_removed = len(concat_head_imp) - max(_A - spent, len({scope}))",
+    )
+    for function, scope in (
+        ("*._prune", "ranking_scope[ATTN_HEAD_SCOPE]"),
+        ("*.prune_global", "global_head_importance"),
+    )
 )
 
 MAKES_SPARSE = Condition("a pruner that makes weights sparse", lambda cell: cell.config.pruner in SPARSE)
@@ -303,6 +326,23 @@ DEFECTS: tuple[Defect, ...] = (
                 "(head_imp <= head_thres) & (head_imp.argsort().argsort() < len(head_imp) - 1)",
             ),
         ),
+    ),
+    Defect(
+        id="spent-heads",
+        title="global head pruning in steps leaves too many heads once a layer is down to its last channel",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes most heads of one channel, or heads and their dims, in several steps",
+        cause=(
+            "a layer with one channel is left out of the ranking of heads, and its head still counts in the number "
+            "that should stay: one less goes for each."
+        ),
+        breaks="The pruner will prune the model iteratively for several steps to achieve the target pruning ratio.",
+        source="comment in MetaPruner.__init__",
+        signature=(Breaks(oracle.Problem.TOTAL, "heads", side=oracle.Side.TOO_MANY),),
+        may_show=GLOBAL & PRUNES_HEADS & Condition("a layer that a step may bring down to one channel", _may_be_spent),
+        examples=("vit3h4b1d-global-prunenum-keepdims-heads1of2-chan1of2-steps2",),
+        reproducer=Reproducer("spent_heads.py", "1.6.1"),
+        remedy=SPENT_HEADS,
     ),
     Defect(
         id="refuses-last-head",
