@@ -186,6 +186,14 @@ def test_what_has_one_channel_may_be_left_out_of_a_total() -> None:
     assert [count.dimensions for count in totals] == [("mlp.0", "mlp.1")]
 
 
+def test_members_of_a_tuple_may_be_rounded_alone() -> None:
+    """A tenth of 24 neurons leaves 21 or 22, next to which are 20 and 22; the same of both."""
+    both = ((("mlp.0", "mlp.1"), Fraction(1, 10)),)
+    cell = Cell(Model(mlp=24), Config(pruning_ratio_dict=both, round_to=2))
+    assert {40, 44} <= allowed(cell, "mlp.0", "mlp.1")
+    assert 40 not in allowed(replace(cell, config=replace(cell.config, global_pruning=True)), "mlp.0", "mlp.1")
+
+
 def test_dims_of_unlisted_projections_may_stay_whole_where_others_are_at_their_maximum() -> None:
     """No more than half may go: 24 of the width, 36 of each MLP, and 4 of each block's 8 dims, or all 8."""
     config = Config(global_pruning=True, pruning_ratio=Fraction(13, 20), max_pruning_ratio=Fraction(1, 2))

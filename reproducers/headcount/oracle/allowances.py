@@ -269,10 +269,19 @@ def _among_bystanders(cell: Cell, count: Count) -> Counts:
 
 
 def _layer_by_layer(cell: Cell, count: Count) -> Counts:
-    """Return the least and the most that the layers come to if each is ranked by itself."""
+    """Return the least and the most that the layers come to if each is ranked, bounded and rounded by itself."""
     _, ratio = core.channel_scope(cell.config, count.dimensions[0])
-    each = [kept_from(core.rankable(cell)[d], ratio, rounds=pruners(cell.config)) for d in count.dimensions]
+    each = [_left_by_itself(cell, core.rankable(cell)[d], ratio) for d in count.dimensions]
     return frozenset({sum(map(min, each)), sum(map(max, each))})
+
+
+def _left_by_itself(cell: Cell, size: int, ratio: Fraction) -> Counts:
+    """Return what each pruner in turn may leave of a layer: what the one before it has left is already rounded."""
+    left = frozenset({size})
+    for _ in range(pruners(cell.config)):
+        kept = ((core.kept(start, min(ratio, cell.config.max_pruning_ratio)), start) for start in left)
+        left = frozenset().union(*(core.rounded(counts, start, cell.config.round_to) for counts, start in kept))
+    return left
 
 
 def _attention_by_layer(cell: Cell, count: Count) -> Counts:
