@@ -8,6 +8,7 @@ from headcount.defects.defect import (
     KEEPS_HEAD_DIMS,
     LOCAL,
     MAXIMUM,
+    MULTIHEAD,
     PRUNES_CHANNELS,
     PRUNES_HEAD_DIMS,
     PRUNES_WIDTH,
@@ -254,7 +255,10 @@ DEFECTS: tuple[Defect, ...] = (
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.TOTAL),),
         may_show=GLOBAL
-        & Condition("a second pruner on the same model", lambda cell: cell.config.second is matrix.Second.SAME),
+        & Condition(
+            "a second pruner on the same model, or attention as one layer with the width",
+            lambda cell: cell.config.second is matrix.Second.SAME or MULTIHEAD.holds(cell),
+        ),
         examples=("vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_residual_outputs-second_same",),
         reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
         over=("takes-all-channels", "float-channels"),
