@@ -302,7 +302,7 @@ class MetaPruner:
 
     def _joined_dims(self):
         """Attention and the width as one, by head dims: all heads stay."""
-        if not self.prunes_dims or any(id(block.query) in self.ignored for block in self.blocks):
+        if not self.prunes_dims or self.keeps_width or any(id(block.query) in self.ignored for block in self.blocks):
             return []
         score = self._rows_of_query(self.blocks[0]).view(self.heads_of[self.blocks[0]], -1).sum(0)
         layers, heads = [block.query for block in self.blocks], self.heads_of[self.blocks[0]]

@@ -1,16 +1,20 @@
 """From a cell to what it comes to: run, judged, explained. The only place that does all three."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter
 from queue import SimpleQueue
+from typing import TypeVar
 
 from headcount import builds, defects, environment, isolation, matrix, oracle
 from headcount.observation import Observation
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: Cells that one process runs at a time: few enough that none waits long for another at the end.
 _AT_ONCE = 8
@@ -79,12 +83,20 @@ class Pool(ExitStack):
     ) -> Iterator[tuple[matrix.Cell, Observation]]:
         """Yield what a build does with these cells, in their order; `alone` is as in `examine`."""
 
-        def run(part: Sequence[matrix.Cell]) -> list[tuple[matrix.Cell, Observation]]:
-            with self.engine() as engine:
-                return [(cell, engine.run(build, cell, alone=alone, recall=recall)) for cell in part]
+        def run(engine: isolation.Engine, part: Sequence[matrix.Cell]) -> list[tuple[matrix.Cell, Observation]]:
+            return [(cell, engine.run(build, cell, alone=alone, recall=recall)) for cell in part]
 
-        for part in self._threads.map(run, [*_parts(cells, 1 if alone else _AT_ONCE)]):
+        for part in self.map(run, _parts(cells, 1 if alone else _AT_ONCE)):
             yield from part
+
+    def map(self, do: Callable[[isolation.Engine, T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield what is made of each item with an engine that no other thread has, in their order."""
+
+        def lent(item: T) -> R:
+            with self.engine() as engine:
+                return do(engine, item)
+
+        yield from self._threads.map(lent, [*items])
 
     @contextmanager
     def engine(self) -> Iterator[isolation.Engine]:

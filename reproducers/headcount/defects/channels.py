@@ -8,6 +8,7 @@ from headcount.defects.defect import (
     KEEPS_HEAD_DIMS,
     LOCAL,
     MAXIMUM,
+    MULTIHEAD,
     PRUNES_CHANNELS,
     PRUNES_HEAD_DIMS,
     PRUNES_WIDTH,
@@ -19,6 +20,7 @@ from headcount.defects.defect import (
     Reproducer,
     Severity,
 )
+from headcount.defects.heads import SPENT_HEADS
 from headcount.oracle import Problem, Side
 from headcount.oracle.expectation import kept_from, pruners, rankable
 
@@ -138,22 +140,7 @@ DEFECTS: tuple[Defect, ...] = (
         upstream="https://github.com/VainF/Torch-Pruning/issues/448",
         remedy=(
             *_keeping_back("(first - int(round(first * self.max_pruning_ratio, 9)))"),
-            # Heads of layers that are down to their maximum stay, and count.
-            *(
-                Edit(
-                    function,
-                    "n_heads_removed = len(concat_head_imp) - _A",
-                    "spent = sum(self.num_heads[layer] for layer in self.num_heads"
-                    f" if layer not in [layer for layers, _ in {scope}.values() for layer in layers]"
-                    " and layer not in self.head_pruning_ratio_dict and layer not in self.ignored_layers)"
-                    f" * len({scope}) // sum(len(layers) for layers, _ in {scope}.values())\n"
-                    f"n_heads_removed = len(concat_head_imp) - max(_A - spent, len({scope}))",
-                )
-                for function, scope in (
-                    ("*._prune", "ranking_scope[ATTN_HEAD_SCOPE]"),
-                    ("*.prune_global", "global_head_importance"),
-                )
-            ),
+            *SPENT_HEADS,
             Edit("*._prune", "self._round_to(_A, _B, self.round_to)", _BOUNDED),
             Edit("*.prune_global", "self._round_to(_A, _B, self.round_to)", _BOUNDED),
             *_COUNTED_APART,
@@ -268,7 +255,10 @@ DEFECTS: tuple[Defect, ...] = (
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.TOTAL),),
         may_show=GLOBAL
-        & Condition("a second pruner on the same model", lambda cell: cell.config.second is matrix.Second.SAME),
+        & Condition(
+            "a second pruner on the same model, or attention as one layer with the width",
+            lambda cell: cell.config.second is matrix.Second.SAME or MULTIHEAD.holds(cell),
+        ),
         examples=("vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_residual_outputs-second_same",),
         reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
         over=("takes-all-channels", "float-channels"),

@@ -92,6 +92,14 @@ DEFECTS: tuple[Defect, ...] = (
                 "F_diag = (self.Fisher[layer] / self.steps + self.eps)[:, : layer.weight[0].numel()]",
             ),
             Edit("OBDCImportance.__call__", "w ** 2 * F_diag", "w ** 2 * F_diag[idxs]"),
+            # A layer that is down to as many channels as there are classes is no classifier.
+            Edit("OBDCImportance.__call__", "layer.out_features == self.num_classes", "layer not in self.Fisher"),
+            # One layer for queries, keys and values has three rows for each channel of the group's first layer.
+            Edit(
+                "OBDCImportance.__call__",
+                "self._reduce(group_imp, group_idxs)",
+                "self._reduce(group_imp, group_idxs)[: len(group[0].idxs)]",
+            ),
         ),
     ),
     Defect(

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from headcount import builds, matrix, oracle
+from headcount import builds, isolation, matrix, oracle
 from headcount.defects import Defect, column, defect, looks_like
 from headcount.defects.remedies import cured, remedied
-from headcount.examine import Examined, Pool
+from headcount.examine import Examined, Pool, examine
 
 Chosen = frozenset[str]
 
@@ -14,6 +14,9 @@ Run = Callable[[dict[matrix.Cell, Chosen]], Iterator[tuple[Examined, Chosen]]]
 
 #: Remedies that are added one after the other, as each failure shows the next.
 _DEEPEST = 6
+
+#: Calls that are run on one copy at a time.
+_AT_ONCE = 8
 
 
 def cures(
@@ -26,11 +29,15 @@ def cures(
     """
     fitting = {known.id: known for known in remedied(build) if known.id not in without}
 
+    def on_copy(engine: isolation.Engine, group: tuple[Chosen, Sequence[matrix.Cell]]) -> list[tuple[Examined, Chosen]]:
+        chosen, cells = group
+        copy = cured(build, [fitting[name] for name in chosen])
+        return [(examine(engine, copy, cell), chosen) for cell in cells]
+
     def run(wanted: dict[matrix.Cell, Chosen]) -> Iterator[tuple[Examined, Chosen]]:
-        for chosen, cells in _grouped(wanted):
-            copy = cured(build, [fitting[name] for name in chosen])
-            for found in pool.examine(copy, cells, recall=True):
-                yield found, chosen
+        # A copy takes as long to make as its calls take to run: several are made and run at a time.
+        for seen in pool.map(on_copy, [*_grouped(wanted)]):
+            yield from seen
 
     passing: dict[matrix.Cell, Chosen] = {}
     wanted = dict(_following(((found, frozenset()) for found in failing), fitting))
@@ -72,8 +79,10 @@ def _smallest(passing: dict[matrix.Cell, Chosen], run: Run) -> dict[matrix.Cell,
     return smallest
 
 
-def _grouped(wanted: dict[matrix.Cell, Chosen]) -> Iterator[tuple[Chosen, list[matrix.Cell]]]:
+def _grouped(wanted: dict[matrix.Cell, Chosen]) -> Iterator[tuple[Chosen, Sequence[matrix.Cell]]]:
+    """Yield calls that are run on one copy, and not too many of them."""
     groups: dict[Chosen, list[matrix.Cell]] = defaultdict(list)
     for cell, chosen in wanted.items():
         groups[chosen].append(cell)
-    yield from groups.items()
+    for chosen, cells in groups.items():
+        yield from ((chosen, cells[first : first + _AT_ONCE]) for first in range(0, len(cells), _AT_ONCE))

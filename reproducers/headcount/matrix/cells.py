@@ -187,6 +187,8 @@ EDGE_CASES: tuple[Cell, ...] = (
             prune_num_heads=True, head_pruning_ratio=Fraction(1, 4), pruning_ratio=Fraction(1, 4), iterative_steps=2
         ),
     ),
+    # Heads of one channel: a layer that a step leaves with one is down to its last channel.
+    Cell(Model(heads=3, head_dim=1, layers=4), replace(_PLAIN_HEADS, iterative_steps=2, global_pruning=True)),
     # One head from the start.
     Cell(Model(heads=1), Config(prune_head_dims=False)),
     # A convolution inside of the model is pruned with its width; a bare model's width is its output's.

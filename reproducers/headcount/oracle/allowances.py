@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache, partial
-from math import ceil
+from math import ceil, floor
 
 from headcount.matrix import Cell, Criterion
 from headcount.matrix.config import Scope
@@ -250,11 +250,12 @@ def _unlisted_stays(cell: Cell, count: Count) -> Counts:
 
 
 def _unlisted_total(cell: Cell, count: Count) -> Counts:
-    """Return the total to which the head dims that stay come on top."""
+    """Return the total to which the head dims that stay come on top, or with a maximum what they should have lost."""
     _, ratio = core.channel_scope(cell.config, count.dimensions[0])
     most = max(kept_from(count.dense, ratio, len(count.dimensions), pruners(cell.config)))
-    idle = sum(dimension.startswith("dims.") for dimension in count.dimensions) * cell.model.head_dim
-    return frozenset({max(*count.allowed, min(count.dense, most + idle))})
+    idle, size = sum(dimension.startswith("dims.") for dimension in count.dimensions), cell.model.head_dim
+    bounded = max(count.allowed) + idle * floor(size * min(ratio, cell.config.max_pruning_ratio))
+    return frozenset({min(count.dense, max(most + idle * size, bounded))})
 
 
 def _bystanders(cell: Cell) -> int:
@@ -268,10 +269,24 @@ def _among_bystanders(cell: Cell, count: Count) -> Counts:
 
 
 def _layer_by_layer(cell: Cell, count: Count) -> Counts:
-    """Return the least and the most that the layers come to if each is ranked by itself."""
+    """Return the least and the most that the layers come to if each is ranked, bounded and rounded by itself."""
     _, ratio = core.channel_scope(cell.config, count.dimensions[0])
-    each = [kept_from(core.rankable(cell)[d], ratio, rounds=pruners(cell.config)) for d in count.dimensions]
+    each = [_left_by_itself(cell, core.rankable(cell)[d], ratio) for d in count.dimensions]
     return frozenset({sum(map(min, each)), sum(map(max, each))})
+
+
+def _left_by_itself(cell: Cell, size: int, ratio: Fraction) -> Counts:
+    """Return what each pruner in turn may leave of a layer: what the one before it has left is already rounded."""
+    left = frozenset({size})
+    for _ in range(pruners(cell.config)):
+        kept = ((core.kept(start, min(ratio, cell.config.max_pruning_ratio)), start) for start in left)
+        left = frozenset().union(*(core.rounded(counts, start, cell.config.round_to) for counts, start in kept))
+    return left
+
+
+def _attention_by_layer(cell: Cell, count: Count) -> Counts:
+    """Return what the layers of attention come to if each is ranked by itself."""
+    return _layer_by_layer(cell, count) if count.scope == "all" and count.dimension == "dims" else frozenset()
 
 
 def _last_width_stays_in_all(cell: Cell, count: Count) -> Counts:
@@ -418,6 +433,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
         lambda cell: cell.config.isomorphic and not cell.config.global_pruning,
         "That isomorphic pruning needs global_pruning=True is said in one place and not in another: both rankings do.",
         {"all channels": _layer_by_layer},
+    ),
+    Allowance(
+        "shifted-windows",
+        lambda cell: cell.config.isomorphic and cell.config.global_pruning and cell.model.family.startswith("swin"),
+        "Isomorphic pruning ranks what has one structure. Attention in shifted windows adds a mask: no sentence says "
+        "whether it is ranked with attention in windows that are not shifted.",
+        {"all channels": _attention_by_layer},
     ),
     Allowance(
         "root-types",

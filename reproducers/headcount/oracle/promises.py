@@ -21,6 +21,9 @@ OUTPUT_TOLERANCE = 1e-4
 #: thousands in a row of a full-size model, and a criterion's sums are as exact as floats are.
 CHANNEL_MARGIN = 1.05
 
+#: Bits of a float32's mantissa.
+MANTISSA = 23
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -238,14 +241,28 @@ def _least_important_groups(expectation: Expectation, observation: Observation) 
 
 
 def _least_important_channels(expectation: Expectation, observation: Observation) -> Iterator[Finding]:
+    margin = CHANNEL_MARGIN * _inexact(expectation)
     for dimension, importance in expectation.channel_importance.items():
         name, _, block = dimension.partition(".")
         kept = set(observation.kept.get(dimension, ())) & set(range(len(importance)))
         if name == "dims":
             kept = set().union(*heads_left(observation, f"q.{block}", expectation.head_dim).values())
         gone = [value for channel, value in enumerate(importance) if channel not in kept]
-        if gone and kept and min(importance[channel] for channel in kept) * CHANNEL_MARGIN < max(gone):
+        if gone and kept and min(importance[channel] for channel in kept) * margin < max(gone):
             yield Finding(Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION, Problem.CHANNEL_RANKING, dimension=dimension)
+
+
+def _inexact(expectation: Expectation) -> float:
+    """Return the factor by which low bits, where a weight says where it comes from, may shift a channel's score.
+
+    They do not shift the sums of the dense weights. A later step scores by the few that are left.
+    """
+    width, mlp = (
+        max(count.dense for count in expectation.counts if count.dimension == kind and not count.scope)
+        for kind in ("width", "mlp")
+    )
+    bits = (width * mlp - 1).bit_length()
+    return 1.0 if expectation.steps == 1 else (1 + 2.0 ** (bits - MANTISSA)) ** 2
 
 
 # --- 8, 11: what comes out, and what must not change -------------------------------------------
