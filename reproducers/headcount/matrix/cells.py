@@ -156,6 +156,8 @@ EDGE_CASES: tuple[Cell, ...] = (
         small("fused_unbind"),
         Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 2), iterative_steps=2, global_pruning=True),
     ),
+    # Taken apart in chunks: the second step must know where each begins.
+    Cell(small("mix_ffn"), Config(prune_num_heads=False, iterative_steps=2)),
     # Ten neurons: 10 * (1 - 0.8) is less than 2 in floats; a twentieth of them, and less than a multiple, is none.
     *(
         Cell(

@@ -104,6 +104,7 @@ FAMILIES: Mapping[str, Family] = {
     "multihead": Family(
         "nn.MultiheadAttention", adapter="own:Multihead", uses_multihead_attention=True, documented=True
     ),
+    "mix_ffn": Family("fused qkv, chunk, Mix-FFN", adapter="own:Adapter"),
 }
 
 
