@@ -180,6 +180,11 @@ def explanation(found: defects.Explanation) -> str:
     return "no known defect explains it"
 
 
+def number(count: int, thing: str) -> str:
+    """Return how many there are: "1 call", "2 calls"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def ranges(releases: Sequence[str]) -> str:
     """Say which releases: `1.3.1 to 1.4.0, 1.4.2`."""
     return ", ".join(_spans(releases, lambda release: ("", builds.RELEASES.index(release))))

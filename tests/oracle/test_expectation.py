@@ -12,7 +12,7 @@ from headcount.examine import examine
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion, Precision, Second, Then, cells
 from headcount.models import Model, small, synthetic_heads
-from headcount.oracle import Kind, expect, judge, kinds_broken
+from headcount.oracle import Kind, broken, expect, judge
 from headcount.oracle.expectation import Counts, kept
 
 Miniature = Callable[[str], Overlay]
@@ -94,7 +94,7 @@ def test_a_wrong_build_is_caught(
 @pytest.mark.parametrize("name", ["wrong-selection", "wrong-output"])
 def test_no_ranking_and_no_output_is_judged_in_half_precision(engine: Engine, miniature: Miniature, name: str) -> None:
     half = replace(HEADS, config=replace(HEADS.config, precision=Precision.BFLOAT16))
-    found = {cell: kinds_broken(cell, engine.run(miniature(name), cell)) for cell in (HEADS, half)}
+    found = {c: {v.kind for v in broken(c, engine.run(miniature(name), c))} for c in (HEADS, half)}
     assert found[HEADS] - found[half] == {Kind(name)}
 
 
