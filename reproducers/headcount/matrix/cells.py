@@ -176,6 +176,8 @@ EDGE_CASES: tuple[Cell, ...] = (
     Cell(Model(), replace(_PLAIN_HEADS, interactive=True, pruner=Pruner.GROUP_NORM)),
     # Attention with a ratio of its own.
     Cell(Model(), Config(pruning_ratio_dict=((("query.0",), Fraction(1, 4)),))),
+    # The same of the module that holds it.
+    Cell(Model(), Config(prune_num_heads=False, pruning_ratio_dict=((("attention.0",), Fraction(1, 4)),))),
     # A model that was pruned, whose attention is no longer as wide as what it writes to.
     Cell(
         Model(),
