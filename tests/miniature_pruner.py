@@ -310,7 +310,11 @@ class MetaPruner:
 
     def _mlps(self):
         prunable = [block for block in self.blocks if id(block.fc1) not in self.ignored]
-        places = {b: [(b.fc1, "weight", 0), (b.fc1, "bias", 0), (b.fc2, "weight", 1)] for b in prunable}
+        written = {b: (b.fc1, *b.depthwise) for b in prunable}
+        places = {
+            b: [(m, name, 0) for m in written[b] for name, _ in m.named_parameters()] + [(b.fc2, "weight", 1)]
+            for b in prunable
+        }
         return [self._channels("mlp", [b.fc1], b.fc1.weight.pow(2).sum(1), places[b]) for b in prunable]
 
     def _widths(self):
@@ -358,7 +362,7 @@ class MetaPruner:
         for b in self.blocks:
             roles |= dict.fromkeys(b.attention.modules(), "inside") | {m: "inside" for m, *_ in self._own_of_heads(b)}
             roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1), "reads") | dict.fromkeys((b.out, b.fc2), "writes")
-            roles |= {b.out: "both"} if self.joined else {}
+            roles |= {b.out: "both"} if self.joined else dict.fromkeys(b.depthwise, "mlp")
         widths = {self.stages.get(b.layer, 0): b.fc1.in_features for b in self.blocks}
         places, default = {stage: [] for stage in widths}, 0
         for module in self.model.modules():
@@ -377,12 +381,12 @@ class MetaPruner:
             return [("in_proj_weight", 0, 0), ("in_proj_weight", 1, 0), ("in_proj_bias", 0, 0)]
         if role in ("reads", "writes", "both"):
             return {"reads": columns, "writes": rows, "both": rows + columns}[role]
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and role != "mlp":
             return rows + {"images": [], "inside": columns}.get(role, [("weight", 1, -1)])
         if isinstance(module, nn.LayerNorm):  # of four tokens before they are merged, or of the one that they become
             further = int(module.weight.shape[0] not in (width, 4 * width))
             return [("weight", 0, further), ("bias", 0, further)]
-        if role == "inside":
+        if role in ("inside", "mlp"):
             return []
         if isinstance(module, nn.Linear):  # merges four tokens
             return [("weight", 1, 0), ("weight", 0, 1)]
@@ -439,7 +443,8 @@ class MetaPruner:
         if isinstance(layer, nn.Linear):
             layer.out_features, layer.in_features = layer.weight.shape
         elif isinstance(layer, nn.Conv2d):
-            layer.out_channels, layer.in_channels = layer.weight.shape[:2]
+            layer.groups = len(kept) if layer.groups > 1 else 1
+            layer.out_channels, layer.in_channels = len(layer.weight), layer.groups * layer.weight.shape[1]
         elif isinstance(layer, nn.Embedding):
             layer.num_embeddings, layer.embedding_dim = layer.weight.shape
         elif isinstance(layer, nn.LayerNorm):

@@ -85,7 +85,7 @@ def test_a_selection_of_nothing_leaves_nothing(tmp_path: Path) -> None:
 def test_an_unexplained_failure_fails_the_run(tmp_path: Path) -> None:
     done = run(tmp_path, "--build", miniature_wheel(tmp_path, "wrong-heads"), "-k", ISSUE_410, "-n", "2")
     assert done.returncode == 1, done.stdout
-    assert "wrong-heads: block 0: 1 heads are left, 2 should be: too few" in done.stdout
+    assert "wrong-heads: block 0: 1 head is left, 2 should be: too few" in done.stdout
     assert "no known defect explains it" in done.stdout
     assert f"-- emit {ISSUE_410} --build {tmp_path}" in done.stdout
     assert re.search(r"UNEXPLAINED local +\d", done.stdout)

@@ -36,12 +36,16 @@ def test_sessions_exist(session: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if re.search(r"-s \"?(headcount|reproduce|bisect|gate|report).* -- ", c)]
+    "command", [c for c in COMMANDS if re.search(r"-s \"?(headcount|reproduce|bisect|gate|report|check).* -- ", c)]
 )
 def test_commands_are_parsed(command: str) -> None:
     session, _, options = command.partition(" -- ")
     words = shlex.split(options)
-    before = [name for name in ("reproduce", "bisect", "gate", "report") if session.endswith(name)]
+    before = [
+        name
+        for name in ("reproduce", "bisect", "gate", "report", "check")
+        if session.strip('"').partition("(")[0].endswith(name)
+    ]
     parsed = parser().parse_args([*before, *words])
     if hasattr(parsed, "cell"):
         assert parsed.cell in {cell.id for cell in default_cells()}

@@ -130,11 +130,16 @@ def finding(found: oracle.Finding) -> str:
 
 def _left(found: oracle.Finding, block: str, place: str) -> str:
     count, dimension = found.found[0], found.dimension
+    are = "is" if count == 1 else "are"
     if found.problem is oracle.Problem.TOTAL:
         what = dimension.replace("+", " + ")
-        return f"{count} heads are left in all" if what.startswith("heads") else f"{what}: {count} are left in all"
-    counted = {"heads": f"{block}{count} heads are left", "dims": f"{block}heads have {count} dims"}
-    return counted.get(dimension, f"{place}: {count} channels are left")
+        heads = what.startswith("heads")
+        return f"{number(count, 'head')} {are} left in all" if heads else f"{what}: {count} {are} left in all"
+    counted = {
+        "heads": f"{block}{number(count, 'head')} {are} left",
+        "dims": f"{block}heads have {number(count, 'dim')}",
+    }
+    return counted.get(dimension, f"{place}: {number(count, 'channel')} {are} left")
 
 
 def _listed(numbers: Sequence[int]) -> int | list[int]:
@@ -180,6 +185,11 @@ def explanation(found: defects.Explanation) -> str:
     if found.looks_like:
         return f"looks like {' or '.join(found.looks_like)}"
     return "no known defect explains it"
+
+
+def number(count: int, thing: str) -> str:
+    """Return how many there are: "1 call", "2 calls"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def ranges(releases: Sequence[str]) -> str:

@@ -71,9 +71,8 @@ def test_a_script_without_a_pruner(engine: Engine, miniature: Callable[[str], Ov
 
 def test_shared_and_half_weights(engine: Engine, miniature: Callable[[str], Overlay], tmp_path: Path) -> None:
     blocks = "    first, second = net.vit.encoder.layer\n"
-    shared = VIT.replace(
-        "    return net", f"{blocks}    second.layernorm_before = first.layernorm_before\n    return net"
-    )
+    tied = "    second.layernorm_before = first.layernorm_before\n"
+    shared = VIT.replace("    return net", f"{blocks}{tied}    return net")
     assert _right(_check(engine, miniature("correct"), tmp_path, shared))
     half = VIT.replace(
         "    return net, torch.randn(1, 3, 32, 32)", "    return net.bfloat16(), torch.ones(1, 3, 32, 32).bfloat16()"

@@ -43,11 +43,15 @@ def test_an_emitted_file_shows_the_failure(tmp_path: Path, capsys: pytest.Captur
 
 @pytest.mark.parametrize(("good", "status"), [("correct", 0), ("wrong-heads", 1)])
 def test_a_test_for_upstream_fails_on_the_build_alone(tmp_path: Path, good: str, status: int) -> None:
-    """It is a function that pytest finds, and imports nothing of ours."""
+    """It is a function that pytest finds; it imports nothing of ours, and does not name the build."""
     output = tmp_path / "test_shown.py"
     wheel = miniature_wheel(tmp_path, "wrong-heads")
     assert main(["emit", ISSUE_410, "--build", wheel, "--as", "pytest", "-o", str(output)]) == ExitCode.CLEAN
-    assert "headcount" not in output.read_text()
+    text = output.read_text()
+    assert "headcount" not in text
+    assert Path(wheel).name not in text
+    assert Path(wheel).stem not in text
+    assert text.count("heads are left") == 1, "more than one check"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(output)],
         env={**os.environ, "PYTHONPATH": str(miniatures.build(tmp_path / "builds", good).path)},

@@ -133,7 +133,7 @@ def test_exactly_the_cells_that_are_named(
     folder = tmp_path / "results"
     assert main(["gate", "1.6.2", "--budget", "0", "--cell", cell, "--cell", cell, "--results", str(folder)]) == code
     printed = capsys.readouterr().out
-    assert "\n1 cells: 1 " in printed
+    assert "\n1 cell: 1 " in printed
     assert ("of the cells that were named" in printed) is (code is ExitCode.CLEAN)
     (rows,) = folder.glob("*.jsonl")
     assert main(["gate", "--merge", str(rows), "--results", str(folder)]) == code

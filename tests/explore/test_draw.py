@@ -3,7 +3,7 @@
 from itertools import islice
 
 from headcount.explore import draws
-from headcount.explore.draw import draw
+from headcount.explore.draw import draw, varied
 from headcount.matrix import Cell, Precision, Then
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES
@@ -40,6 +40,14 @@ def test_draws_are_valid_unlike_and_named_by_their_ids() -> None:
     assert not [why for cell in cells if (why := why_invalid(cell))]
     assert [Cell.parse(cell.id) for cell in cells] == cells
     assert {cell.model.family for cell in cells} == set(FAMILIES)
+
+
+def test_draws_like_a_call_keep_its_further_parameters_and_its_precision() -> None:
+    like = Cell.parse("swin-local-prunenum-keepdims-heads1of3-chan1of2-steps1-round4-in_bfloat16")
+    cells = list(islice(varied(5, [like]), 40))
+    assert {(c.model.family, c.config.round_to, c.config.precision) for c in cells} == {("swin", 4, Precision.BFLOAT16)}
+    assert len(set(cells)) > 20
+    assert not [why for cell in cells if (why := why_invalid(cell))]
 
 
 def test_most_draws_go_beyond_the_products_axes() -> None:

@@ -11,6 +11,7 @@ from headcount.gate import Change, GateVerdict
 from headcount.matrix.cells import default_cells
 from headcount.observation import Ending, Failure, Observation, Phase
 from headcount.oracle import Kind, Verdict
+from headcount.report.gate import markdown, what
 from headcount.results import Build
 from helpers import ISSUE_410
 from rows import COUNT, row
@@ -60,6 +61,7 @@ def test_what_gets_further_into_an_older_defect_is_named() -> None:
     before, after = row("crash"), row("count", defect="steps-compound")
     found = gate.Difference("one", before, after, gate.change_between(before, after))
     assert (found.change, found.into) == (Change.CHANGED, "steps-compound")
+    assert what(found).endswith("; the call gets further now, and meets a known defect: steps-compound")
     assert gate.Difference("one", row("count"), after, Change.CHANGED).into == ""
 
 
@@ -89,6 +91,20 @@ def test_cells_that_fail_alike_have_one_cause() -> None:
         (3, ("prune",), "one"),
         (1, (), "three"),
     ]
+
+
+def test_a_call_that_the_matrix_lacks_is_shown_by_a_gate() -> None:
+    """As is what known defects hide; any other cell of the matrix is shown by the matrix."""
+    verdict = replace(
+        verdict_of((ISSUE_410, "crash"), ("drawn", "count"), functions={}), environment={"transformers": "4.57.6"}
+    )
+    page = markdown(verdict)
+    assert f'-k "{ISSUE_410} and not {ISSUE_410}-"' in page
+    assert "--cell drawn\n" in page
+    assert "-k drawn" not in page
+    assert ": 1 call" in page.replace("cause 1, ", ": ")
+    mended = replace(verdict, differences=tuple(replace(found, mended=True) for found in verdict.differences))
+    assert f"--cell {ISSUE_410}\n" in markdown(mended)
 
 
 def test_cells_with_no_changed_function_in_common_have_several_causes() -> None:

@@ -257,7 +257,7 @@ def test_what_a_known_defect_hides_is_found(tmp_path: Path, made: Callable[..., 
     mended = (made("correct", "1.6.1"), made("wrong-heads"))
     verdict = gated(tmp_path, base, candidate, same_version=True, mended=mended)
     assert [(d.cell, d.mended) for d in verdict.worse] == [(ISSUE_410, True)]
-    assert what(verdict.worse[0]).endswith(", with known defects mended")
+    assert what(verdict.worse[0]).endswith("it is seen on copies in which they are mended")
     assert verdict.exit_code is ExitCode.REGRESSION
     same = gated(tmp_path, base, candidate, same_version=True, mended=(mended[0], replace(mended[0], label="copy")))
     assert same.exit_code is ExitCode.CLEAN

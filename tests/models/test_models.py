@@ -59,6 +59,8 @@ def test_what_is_said_of_a_family(model: Model) -> None:
     family = model.traits
     dimensions = trace(copied(model), model)[0]
     assert any(name.startswith("heads.") for name in dimensions) == family.relative_position_bias
+    blocks = adapter(model.family).blocks(copied(model))
+    assert [bool(block.depthwise) for block in blocks] == [family.depthwise] * model.layers
     assert family.is_in(version("transformers"))
 
 

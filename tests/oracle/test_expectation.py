@@ -13,7 +13,7 @@ from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion, Precision, Second, Then, cells
 from headcount.models import Model, small, synthetic_heads
 from headcount.observation import Ending, Observation
-from headcount.oracle import Kind, expect, judge, kinds_broken
+from headcount.oracle import Kind, broken, expect, judge
 from headcount.oracle.expectation import Counts, kept
 from headcount.oracle.promises import least_important
 
@@ -96,7 +96,7 @@ def test_a_wrong_build_is_caught(
 @pytest.mark.parametrize("name", ["wrong-selection", "wrong-output"])
 def test_no_ranking_and_no_output_is_judged_in_half_precision(engine: Engine, miniature: Miniature, name: str) -> None:
     half = replace(HEADS, config=replace(HEADS.config, precision=Precision.BFLOAT16))
-    found = {cell: kinds_broken(cell, engine.run(miniature(name), cell)) for cell in (HEADS, half)}
+    found = {c: {v.kind for v in broken(c, engine.run(miniature(name), c))} for c in (HEADS, half)}
     assert found[HEADS] - found[half] == {Kind(name)}
 
 

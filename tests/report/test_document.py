@@ -77,7 +77,7 @@ def test_its_numbers_are_the_rows(plain: Path) -> None:
     assert cell["expected"]["heads, block 0"] == "2"
     assert left["heads, block 0"] == ("1", False)
     assert left["heads that the pruner reports, block 0"] == ("1", True)
-    assert found["texts"][wrong["reason"]] == "block 0: 1 heads are left, 2 should be: too few"
+    assert found["texts"][wrong["reason"]] == "block 0: 1 head is left, 2 should be: too few"
     fine = next(row for row in found["rows"] if row["verdict"] == "ok")
     assert all(left["fits"] for left in found["left"][fine["left"]])
 

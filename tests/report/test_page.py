@@ -89,7 +89,7 @@ def test_a_cell_s_details(page: Page, results: Path, tmp_path: Path) -> None:
     shown(page, results, tmp_path)
     page.locator("td[data-v=wrong-heads]").click()
     dialog = page.get_by_role("dialog")
-    expect(dialog).to_contain_text("wrong-heads: block 0: 1 heads are left, 2 should be: too few")
+    expect(dialog).to_contain_text("wrong-heads: block 0: 1 head is left, 2 should be: too few")
     expect(dialog.get_by_role("row", name="heads, block 0")).to_contain_text("1 ✗")
     address = page.url
     name = f"{environment()['transformers']}/wrong-heads/"

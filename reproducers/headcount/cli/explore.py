@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headcount import builds, errors, examine, explore, oracle, reproduce, results
+from headcount import builds, errors, examine, explore, gate, oracle, reproduce, results
 from headcount.cli import shared
 from headcount.models import FAMILIES
 from headcount.report import console, exploration
@@ -35,8 +35,8 @@ of each kind, with a file that shows it and an entry for the catalogue to fill i
 The same call again goes on where it was interrupted: what was run is kept.""",
     exit_codes="""exit codes: 0 all is explained; 1 something is not; 2 the call was wrong; 3 some calls cannot be
 tested; 4 the set-up failed; 130 interrupted: what was found so far is printed.
-With --against: 0 no call is worse than with BASE; 1 some call is worse: it was fine and fails, or it breaks a promise
-that it kept; 3 some calls cannot be tested on one of the two builds.""",
+With --against: 0 no call is worse than with BASE; 1 some call is worse, as a gate judges it: it was fine and fails, or
+it breaks a promise that it kept; 3 some calls cannot be tested on one of the two builds.""",
 )
 
 
@@ -133,12 +133,12 @@ def _compared(
     """Run the same calls on another build, and tell what differs."""
     before: list[examine.Examined] = []
     _run(pool, base, same, path, before)
-    found = explore.differences(before, after)
-    shared.out(exploration.differences(found, len(after)))
-    if any(one.is_worse for one in found):
+    found = gate.compare([*map(results.Row.of, before)], [*map(results.Row.of, after)])
+    shared.out(exploration.differences(found))
+    changes = {one.change for one in found}
+    if gate.Change.REGRESSED in changes:
         return errors.ExitCode.REGRESSION
-    untestable = any(map(_is_untestable, (*before, *after)))
-    return errors.ExitCode.INDETERMINATE if untestable else errors.ExitCode.CLEAN
+    return errors.ExitCode.INDETERMINATE if gate.Change.INDETERMINATE in changes else errors.ExitCode.CLEAN
 
 
 def _is_untestable(found: examine.Examined) -> bool:

@@ -5,6 +5,7 @@ from headcount.defects.defect import (
     CLASSIFIER,
     PRUNES_WIDTH,
     SCORES_WIDTH,
+    SEVERAL_STEPS,
     Breaks,
     Condition,
     Defect,
@@ -24,6 +25,11 @@ def _has_no_gradient(cell: matrix.Cell) -> bool:
         model.family == "yolos" and model.layers == 1
     )
 
+
+_CHUNKS = families("qkv taken apart in chunks, no positions", "mix_ffn")
+
+#: What a step leaves of each part of a split is where the next one looks.
+_COUNT_PARTS = Edit("SplitPruner.prune_out_channels", "self.offsets = offsets", "layer.offsets = offsets")
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -271,8 +277,51 @@ DEFECTS: tuple[Defect, ...] = (
                 "split_node.grad_fn._saved_dim not in "
                 "((1, 2, 2**64 - 1) if len(split_node.grad_fn._saved_self_sym_sizes) == 3 else (1,))",
             ),
-            Edit("SplitPruner.prune_out_channels", "self.offsets = offsets", "layer.offsets = offsets"),
+            _COUNT_PARTS,
         ),
+    ),
+    Defect(
+        id="chunk-last",
+        title="a fused qkv projection that is taken apart by chunk(3, dim=-1) crashes: its parts are not seen",
+        severity=Severity.CRASH,
+        hits="who prunes attention that takes qkv apart in chunks of the last dimension, counted from the end",
+        cause="a split is taken for one of channels where its dimension is 1, and -1 is not.",
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(Raises("IndexError", "is out of bounds for dimension"),),
+        may_show=_CHUNKS,
+        examples=(
+            "mix_ffn-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "mix_ffn-local-keepnum-prunedims-heads0-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("chunk_last.py", "1.4.3", "1.5.0"),
+        remedy=(
+            Edit(
+                "*._update_split_index_mapping",
+                "hasattr(split_node.grad_fn, '_saved_dim') and split_node.grad_fn._saved_dim != 1",
+                "getattr(split_node.grad_fn, '_saved_dim', 1) not in (1, 2**64 - 1)",
+            ),
+        ),
+    ),
+    Defect(
+        id="chunk-steps",
+        title="a fused qkv projection that is taken apart in chunks crashes in a second step, by the first's parts",
+        severity=Severity.CRASH,
+        hits="who prunes attention that takes qkv apart in chunks, in several steps",
+        cause="where each part begins after a step is noted of the pruner of splits, and not of the split.",
+        breaks="iterative_steps (int): number of steps for iterative pruning.",
+        source="MetaPruner's docstring",
+        signature=(Raises("IndexError", "is out of bounds for dimension"),),
+        may_show=_CHUNKS & SEVERAL_STEPS,
+        examples=(
+            "mix_ffn-local-keepnum-prunedims-heads0-chan1of2-steps2",
+            "mix_ffn-global-keepnum-prunedims-heads0-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("chunk_steps.py", "1.6.1"),
+        remedy=(_COUNT_PARTS,),
     ),
     Defect(
         id="unread-layer",

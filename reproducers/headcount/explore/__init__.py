@@ -1,21 +1,18 @@
 """Random valid calls: drawn, run, judged, and explained by what cures them. What nothing cures is shrunk to one call.
 
-Public names: `Difference`, `Explored`, `Group`, `Request`, `cures`, `differences`, `draws`, `explained`, `kinds`,
-`ran`, `where`.
+Public names: `Explored`, `Group`, `Request`, `cures`, `draws`, `explained`, `kinds`, `ran`, `where`.
 """
 
 from headcount.explore.cure import cures
 from headcount.explore.draw import draws
 from headcount.explore.group import Group
-from headcount.explore.run import Difference, Explored, Request, differences, explained, kinds, ran, where
+from headcount.explore.run import Explored, Request, explained, kinds, ran, where
 
 __all__ = [
-    "Difference",
     "Explored",
     "Group",
     "Request",
     "cures",
-    "differences",
     "draws",
     "explained",
     "kinds",

@@ -88,7 +88,11 @@ def varied(seed: int, cells: Sequence[Cell]) -> Iterator[Cell]:
     """Yield calls like these, without end: each has the family and the further parameters of one; the rest is drawn."""
     for number in count():
         like = _Dice(f"{seed} like {number // _RUN}").one(cells)
-        kept = {name: given for name in (*_FURTHER, "then") if (given := getattr(like.config, name)) != _DEFAULTS[name]}
+        kept = {
+            name: given
+            for name in (*_FURTHER, "then", "precision")
+            if (given := getattr(like.config, name)) != _DEFAULTS[name]
+        }
         model = _Dice(f"{seed} like model {number // _RUN}").model(like.model.family)
         for attempt in range(_ATTEMPTS):
             config = _Dice(f"{seed} like {number} {attempt}").config(model)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from headcount import builds, matrix, observation, oracle
+from headcount import builds, matrix, oracle
 from headcount.examine import Examined, Pool
 from headcount.explore.cure import cures
 from headcount.explore.draw import draws
@@ -91,30 +91,3 @@ def where(pool: Pool, group: Group, releases: Sequence[builds.Overlay]) -> tuple
         if found.verdict.is_failure and found.verdict.signature.anywhere == group.signature:
             shows.append(release.label)
     return tuple(shows)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A call that comes to something else on two builds."""
-
-    before: Examined
-    after: Examined
-
-    @property
-    def is_worse(self) -> bool:
-        """Whether the call is worse: it was fine and fails now, or it breaks a promise that it kept before."""
-        before, after = self.before, self.after
-        if not after.verdict.is_failure or before.verdict.kind is oracle.Kind.UNTESTABLE:
-            return False
-        return not before.verdict.is_failure or (
-            before.observation.ending is observation.Ending.FINISHED
-            and not oracle.kinds_broken(after.cell, after.observation)
-            <= oracle.kinds_broken(before.cell, before.observation)
-        )
-
-
-def differences(before: Sequence[Examined], after: Sequence[Examined]) -> list[Difference]:
-    """Return the calls that are fine on one of two builds alone, or fail in two ways."""
-    known = {found.cell: found for found in before}
-    pairs = (Difference(known[found.cell], found) for found in after if found.cell in known)
-    return [p for p in pairs if p.before.verdict.signature.anywhere != p.after.verdict.signature.anywhere]

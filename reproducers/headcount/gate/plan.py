@@ -77,13 +77,13 @@ def request(base: builds.Overlay, candidate: builds.Overlay, **options: Any) -> 
 def with_mended(wanted: Request) -> Request:
     """Return a request that has copies of both builds without the defects that both have, to see what these hide.
 
-    Without changes, or without random calls, it is not worth its time: the request stays as it is.
+    Without changes, or of the fixed cells alone, it is not worth its time: the request stays as it is.
 
     Raises:
         SetupError: the disk fails.
     """
     both, changes = (wanted.base, wanted.candidate), source.changes(wanted.base, wanted.candidate)
-    if not (wanted.draws or wanted.budget) or not changes:
+    if not (wanted.draws or wanted.budget or wanted.chosen) or not changes:
         return wanted
     plain = (len(changes.gone), len(changes.new))
     shared = remedies.remedied(wanted.base)

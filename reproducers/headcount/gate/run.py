@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 
-from headcount import builds, environment, examine, matrix, oracle, results, untrusted
+from headcount import builds, environment, examine, matrix, oracle, results, untrusted, wording
 from headcount.explore.draw import draws, varied
 from headcount.gate import exercise, source
 from headcount.gate.compare import Change, Ending, change_between, failure_of, is_fine, is_unexplained
@@ -325,10 +325,8 @@ class _Run:
             if (row := side.rows.get(cell.id)) and not exercise.alike(cell, observation, row.seen):
                 unlike.append(cell.id)
         if unlike:
-            label = side.build.label
-            self.doubts.append(
-                f"{label} does something else where it says what runs: in {len(unlike)} calls, as {unlike[0]}"
-            )
+            label, where = side.build.label, f"in {wording.number(len(unlike), 'call')}, as {unlike[0]}"
+            self.doubts.append(f"{label} does something else where it says what runs: {where}")
 
     def _unrun(self) -> source.Changes | None:
         """Return the candidate's changes that no call has run; None if there are none."""

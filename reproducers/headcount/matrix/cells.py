@@ -156,6 +156,8 @@ EDGE_CASES: tuple[Cell, ...] = (
         small("fused_unbind"),
         Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 2), iterative_steps=2, global_pruning=True),
     ),
+    # Taken apart in chunks: the second step must know where each begins.
+    Cell(small("mix_ffn"), Config(prune_num_heads=False, iterative_steps=2)),
     # Ten neurons: 10 * (1 - 0.8) is less than 2 in floats; a twentieth of them, and less than a multiple, is none.
     *(
         Cell(
@@ -174,6 +176,8 @@ EDGE_CASES: tuple[Cell, ...] = (
     Cell(Model(), replace(_PLAIN_HEADS, interactive=True, pruner=Pruner.GROUP_NORM)),
     # Attention with a ratio of its own.
     Cell(Model(), Config(pruning_ratio_dict=((("query.0",), Fraction(1, 4)),))),
+    # The same of the module that holds it.
+    Cell(Model(), Config(prune_num_heads=False, pruning_ratio_dict=((("attention.0",), Fraction(1, 4)),))),
     # A model that was pruned, whose attention is no longer as wide as what it writes to.
     Cell(
         Model(),

@@ -28,6 +28,7 @@ class Family:
         relative_position_bias: each head has numbers of its own in a table, which no layer is.
         uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
         queries_per_kv: heads of queries that read each head of keys and values.
+        depthwise: each channel of the MLP is read by a convolution of its own.
         mlp_by_width: the MLP's size is given as a multiple of the width.
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
@@ -46,6 +47,7 @@ class Family:
     relative_position_bias: bool = False
     uses_multihead_attention: bool = False
     queries_per_kv: int = 1
+    depthwise: bool = False
     mlp_by_width: bool = False
     dims_by: int = 1
     heads_fixed: str = ""
@@ -104,6 +106,7 @@ FAMILIES: Mapping[str, Family] = {
     "multihead": Family(
         "nn.MultiheadAttention", adapter="own:Multihead", uses_multihead_attention=True, documented=True
     ),
+    "mix_ffn": Family("fused qkv, chunk, Mix-FFN", adapter="own:Adapter", depthwise=True),
 }
 
 

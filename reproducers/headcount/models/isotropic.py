@@ -34,6 +34,7 @@ class Block:
         out: the attention's output projection.
         fc1, fc2: the MLP's layers.
         reduction: what keys and values are read through: a convolution and a norm of its output.
+        depthwise: convolutions that read and write each channel of the MLP by itself.
     """
 
     layer: nn.Module
@@ -45,6 +46,7 @@ class Block:
     fc1: nn.Linear
     fc2: nn.Linear
     reduction: tuple[nn.Module, ...] = ()
+    depthwise: tuple[nn.Module, ...] = ()
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module]:
@@ -177,4 +179,5 @@ def _block(layer: nn.Module, attention: nn.Module, names: tuple[str, str, str]) 
         if all(module is not other for other in (query, key, value))
         and query.in_features in (module.in_features, module.out_features)
     )
-    return Block(layer, attention, query, key, value, out, fc1, fc2)
+    depthwise = tuple(m for m in layer.modules() if isinstance(m, nn.Conv2d) and m.groups == fc1.out_features > 1)
+    return Block(layer, attention, query, key, value, out, fc1, fc2, depthwise=depthwise)

@@ -1,4 +1,7 @@
-"""A ViT of our own, with attention as other libraries have it: fused as in timm, grouped, or PyTorch's own."""
+"""A ViT of our own, with attention as other libraries have it: fused as in timm, grouped, or PyTorch's own.
+
+One kind has no positions and few biases, and an MLP that sees where tokens stand, as in SegFormer.
+"""
 
 from typing import Any
 
@@ -6,6 +9,9 @@ from torch import Tensor, nn, randn
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from headcount.models import Model, isotropic
+
+#: The family without positions, and without biases of norms and of linear layers in its blocks.
+_MIXED = "mix_ffn"
 
 
 class Fused(nn.Module):
@@ -17,15 +23,16 @@ class Fused(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.num_heads, self.head_dim, self.family = model.heads, model.head_dim, model.family
-        self.qkv = nn.Linear(model.width, 3 * model.width)
-        self.proj = nn.Linear(model.width, model.width)
+        biased = self.family != _MIXED
+        self.qkv = nn.Linear(model.width, 3 * model.width, bias=biased)
+        self.proj = nn.Linear(model.width, model.width, bias=biased)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, tokens, width) to the same shape."""
         fused = self.qkv(tokens)
         batch, count, channels = fused.shape
         sizes = (self.num_heads, channels // (3 * self.num_heads))
-        if self.family == "fused_chunk":
+        if self.family in ("fused_chunk", _MIXED):
             q, k, v = (part.reshape(batch, count, *sizes).transpose(1, 2) for part in fused.chunk(3, dim=-1))
         else:
             qkv = fused.reshape(batch, count, 3, *sizes).permute(2, 0, 3, 1, 4)
@@ -76,19 +83,37 @@ class SelfAttention(nn.MultiheadAttention):
 _ATTENTION = {"grouped": Grouped, "multihead": SelfAttention}
 
 
+class Mix(nn.Module):
+    """A depthwise convolution: each channel of the MLP reads the tokens around, as in SegFormer and PVT v2."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.side = model.image // model.patch
+        self.conv = nn.Conv2d(model.mlp, model.mlp, kernel_size=3, padding=1, groups=model.mlp)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (batch, tokens, channels) to the same shape."""
+        read: Tensor = self.conv(tokens.transpose(1, 2).view(len(tokens), -1, self.side, self.side))
+        return read.flatten(2).transpose(1, 2)
+
+
 class Layer(nn.Module):
     """A block: attention, then an MLP, each on a norm and beside the residual stream."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(model.width), nn.LayerNorm(model.width)
+        biased = model.family != _MIXED
+        self.norm1, self.norm2 = (nn.LayerNorm(model.width, bias=biased) for _ in "12")
         self.attn = _ATTENTION.get(model.family, Fused)(model)
-        self.fc1, self.fc2 = nn.Linear(model.width, model.mlp), nn.Linear(model.mlp, model.width)
+        self.fc1 = nn.Linear(model.width, model.mlp, bias=biased)
+        self.mix = None if biased else Mix(model)
+        self.fc2 = nn.Linear(model.mlp, model.width, bias=biased)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, tokens, width) to the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
-        read: Tensor = tokens + self.fc2(nn.functional.gelu(self.fc1(self.norm2(tokens))))
+        inner = self.fc1(self.norm2(tokens))
+        read: Tensor = tokens + self.fc2(nn.functional.gelu(inner if self.mix is None else self.mix(inner)))
         return read
 
 
@@ -98,14 +123,17 @@ class Net(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, model.width, model.patch, model.patch)
-        self.positions = nn.Parameter(randn(1, (model.image // model.patch) ** 2, model.width))
+        plain = model.family != _MIXED
+        self.positions = nn.Parameter(randn(1, (model.image // model.patch) ** 2, model.width)) if plain else None
         self.layers = nn.ModuleList(Layer(model) for _ in range(model.layers))
-        self.norm = nn.LayerNorm(model.width)
+        self.norm = nn.LayerNorm(model.width, bias=plain)
         self.classifier = nn.Linear(model.width, model.labels) if model.labels else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (batch, labels); a bare one returns (batch, tokens, width)."""
-        tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2) + self.positions
+        tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)
+        if self.positions is not None:
+            tokens = tokens + self.positions
         for layer in (*self.layers, self.norm):
             tokens = layer(tokens)
         if self.classifier is not None:

@@ -4,13 +4,13 @@
 it where the documentation leaves a choice. `promises` has one function per promise. `judge` applies them. Nothing here
 imports torch or a pruner, and nothing here reads or writes a sentence.
 
-Public names: `expect`, `judge`, `broken`, `kinds_broken`, and the facts that they give.
+Public names: `expect`, `judge`, `broken`, and the facts that they give.
 """
 
 from headcount.observation import Problem
 from headcount.oracle.allowances import ALLOWANCES, Allowance, expect
 from headcount.oracle.expectation import Count, Expectation
-from headcount.oracle.judge import broken, judge, kinds_broken
+from headcount.oracle.judge import broken, judge
 from headcount.oracle.promises import PROMISES, Promise, counts_left, heads_left, is_untouched
 from headcount.oracle.verdict import Finding, Kind, Rule, Side, Signature, Verdict
 
@@ -34,5 +34,4 @@ __all__ = [
     "heads_left",
     "is_untouched",
     "judge",
-    "kinds_broken",
 ]

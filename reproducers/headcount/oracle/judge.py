@@ -31,11 +31,6 @@ def broken(cell: Cell, observation: Observation) -> tuple[Verdict, ...]:
     return tuple(verdict for verdict in found if verdict.kind is not Kind.OK)
 
 
-def kinds_broken(cell: Cell, observation: Observation) -> frozenset[Kind]:
-    """Return the kinds of every way in which it fails."""
-    return frozenset(verdict.kind for verdict in broken(cell, observation))
-
-
 def _needed(cell: Cell, observation: Observation) -> tuple[str, ...]:
     """Return the fewest allowances with which it is fine: each is left out in turn, and stays out if it can."""
     without = frozenset(allowance.name for allowance in allowances.applicable(cell))

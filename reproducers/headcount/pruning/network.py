@@ -79,6 +79,7 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
             *((layer, read, (width,)) for layer in block.reduction),
             (block.out, width, (f"o.{index}",)),
             (block.fc1, f"mlp.{index}", (width,)),
+            *((layer, f"mlp.{index}", ()) for layer in block.depthwise),
             (block.fc2, width, (f"mlp.{index}",)),
         )
     head = family.classifier(net)

@@ -90,6 +90,8 @@ def _sliced(model: Model, kept: Kept) -> torch.Tensor | None:
     for name, module in net.named_modules():
         if isinstance(module, torch.nn.LayerNorm):
             module.normalized_shape = tuple(left[f"{name}.weight"].shape)
+        elif isinstance(module, torch.nn.Conv2d) and module.groups > 1:
+            module.groups = left[f"{name}.weight"].shape[0]
     family.set_sizes(net, left)
     return _logits(net, left, model)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from headcount import oracle, wording
 from headcount.examine import Examined
-from headcount.explore import Difference, Explored, Group
+from headcount.explore import Explored, Group
+from headcount.gate import Change, Difference
+from headcount.report.gate import what
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def kind(number: int, found: Kind, build: str) -> str:
 
 def _kind(number: int, kind: Kind, build: str) -> Iterator[str]:
     smallest, count = kind.group.smallest, len(kind.group.found)
-    yield f"{number}. {wording.verdict(smallest.verdict)} ({count} {'call' if count == 1 else 'calls'})"
+    yield f"{number}. {wording.verdict(smallest.verdict)} ({wording.number(count, 'call')})"
     yield f"   smallest call: {smallest.cell.id}"
     yield f"   drawn as: {kind.group.found[0].cell.id}"
     yield f"   also in: {', '.join(release for release in kind.releases if release != build) or 'no other release'}"
@@ -107,16 +109,17 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def differences(found: Sequence[Difference], calls: int) -> str:
+def differences(found: Sequence[Difference]) -> str:
     """Return a line for each call that comes to something else on two builds, those for the worse first; their number.
 
     Args:
-        calls: how many were run on both.
+        found: of all calls that were run on both.
     """
+    other = [one for one in found if one.change not in (Change.STILL_OK, Change.STILL_FAILING, Change.NOT_COMPARED)]
     lines = [
-        f"{'WORSE: ' * one.is_worse}{one.after.cell.id}: "
-        f"{wording.verdict(one.before.verdict)} -> {wording.verdict(one.after.verdict)}"
-        for one in sorted(found, key=lambda one: not one.is_worse)
+        f"{'WORSE: ' * (one.change is Change.REGRESSED)}{one.cell}: {what(one)}"
+        for one in sorted(other, key=lambda one: one.change is not Change.REGRESSED)
     ]
-    worse = sum(one.is_worse for one in found)
-    return "\n".join((*lines, f"{len(found)} of {calls} calls come to something else, {worse} of them for the worse"))
+    worse = sum(one.change is Change.REGRESSED for one in other)
+    calls = wording.number(len(found), "call")
+    return "\n".join((*lines, f"{len(other)} of {calls} come to something else, {worse} of them for the worse"))

@@ -12,8 +12,10 @@ from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 from headcount import errors, oracle, wording
 from headcount.gate import ApiBreak, Change, Difference, Exercised, Fate, GateVerdict, counted, failure_of
+from headcount.matrix.cells import known_cells
 from headcount.report.markdown import render
 from headcount.untrusted import clean
+from headcount.wording import number
 
 _HEADLINES = {
     errors.ExitCode.REGRESSION: "NOT fit for release",
@@ -22,6 +24,9 @@ _HEADLINES = {
 
 #: Causes, and changes that no call ran, that the first lines name; more are in the details.
 _SHOWN = 3
+
+#: What is said of a cell that gets worse behind known defects.
+_MENDED = "; known defects of both builds hide this: it is seen on copies in which they are mended"
 
 #: What is reported, in this order; and the level of its annotation, if it has one.
 _REPORTED = {
@@ -54,20 +59,38 @@ def markdown(verdict: GateVerdict) -> str:
 def _rendered(template: str, verdict: GateVerdict) -> str:
     return render(
         template,
-        {"what": what, "quote": quote, "change": change_in_words},
+        {"what": what, "quote": quote, "change": change_in_words, "number": number},
         verdict=verdict,
         headline=headline(verdict),
         summary=summary(verdict),
         groups=list(_groups(verdict)),
         some=8,  # cells of each group are listed
+        api_title=_api_title(verdict),
         api=_api_lines(verdict.api_breaks),
+        alone={
+            group[0].cell: _alone(verdict, group[0]) for change, group in _groups(verdict) if change is Change.REGRESSED
+        },
     )
+
+
+def _alone(verdict: GateVerdict, difference: Difference) -> str:
+    """Return the command that runs a cell alone: the gate's, where the matrix lacks it or shows less."""
+    version, cell = verdict.environment["transformers"], difference.cell
+    candidate = quote(verdict.candidate.spec)
+    if cell in known_cells() and not difference.mended:
+        run = f'"matrix(transformers=\'{version}\')" -- --build {candidate} -k "{cell} and not {cell}-"'
+    else:
+        gate = f"gate {candidate} --base {quote(verdict.base.spec)} --cell {quote(cell)}"
+        run = f"\"headcount(transformers='{version}')\" -- {gate}"
+    return f"nox -s {run}"
 
 
 def headline(verdict: GateVerdict) -> str:
     """Return the answer in one line."""
     none = "no regression that is not waived" if verdict.waived else "no regression"
-    answer = _HEADLINES.get(verdict.exit_code) or f"{none} in {_compared(verdict)} calls; {_run_lines(verdict)}"
+    answer = (
+        _HEADLINES.get(verdict.exit_code) or f"{none} in {number(_compared(verdict), 'call')}; {_run_lines(verdict)}"
+    )
     if verdict.exit_code is errors.ExitCode.REGRESSION:
         counts = {
             "calls that got worse": len(verdict.worse),
@@ -93,7 +116,8 @@ def _run_lines(verdict: GateVerdict) -> str:
         return "no code changed"
     run = sum(change.lines for change in changes if change.fate is not Fate.NOT_RUN)
     total = sum(change.lines for change in changes)
-    return f"{run} of {total} changed lines were run" if run else f"but NONE of the {total} changed lines was run"
+    lines = number(total, "changed line")
+    return f"{run} of {lines} {'was' if total == 1 else 'were'} run" if run else f"but NONE of {lines} was run"
 
 
 def summary(verdict: GateVerdict) -> list[str]:
@@ -104,18 +128,18 @@ def summary(verdict: GateVerdict) -> list[str]:
         *dict.fromkeys(line.partition(":")[0] for line in _api_lines([b for b in verdict.api_breaks if not b.removed]))
     ]
     left_out = len(verdict.causes) - _SHOWN
-    draws = f"{verdict.ending.draws} random calls"
+    draws = number(verdict.ending.draws, "random call")
     return [
         *(
             [f"changed for its callers: {', '.join(changed[:_SHOWN])}" + " and more" * (len(changed) > _SHOWN)]
             if changed
             else []
         ),
-        *(cause_in_words(verdict, number) for number in range(1, len(verdict.causes[:_SHOWN]) + 1)),
-        *([f"and {left_out} causes more, below"] if left_out > 0 else []),
+        *(cause_in_words(verdict, place) for place in range(1, len(verdict.causes[:_SHOWN]) + 1)),
+        *([f"and {number(left_out, 'more cause')}, below"] if left_out > 0 else []),
         *_fixed_line(verdict),
         *_code_lines(verdict),
-        f"{len(cells)} cells: {in_words(cells)}",
+        f"{number(len(cells), 'cell')}: {in_words(cells)}",
         *(
             [f"{draws} (--draws {verdict.ending.draws} --seed {verdict.seed}): {in_words(calls)}"]
             if calls
@@ -124,21 +148,24 @@ def summary(verdict: GateVerdict) -> list[str]:
     ]
 
 
-def cause_in_words(verdict: GateVerdict, number: int) -> str:
+def cause_in_words(verdict: GateVerdict, place: int) -> str:
     """Return a cause in a line: how many calls, what happened, where the code changed, an example."""
-    cause = verdict.causes[number - 1]
+    cause = verdict.causes[place - 1]
     lines = {c.function or c.file: c.place for c in verdict.ending.exercised if c.fate is Fate.DIFFERENT}
     places = [f"{lines[name]} {name}" if name in lines else name for name in cause.functions[:_SHOWN]]
     where = f"; changed: {', '.join(places)}" if places else ""
-    example = cause.cells[0]
-    return f"cause {number}, {len(cause.cells)} calls: {what(example)}{clean(where)}; as in {clean(example.cell)}"
+    example, calls = cause.cells[0], number(len(cause.cells), "call")
+    return f"cause {place}, {calls}: {what(example)}{clean(where)}; as in {clean(example.cell)}"
 
 
 def _fixed_line(verdict: GateVerdict) -> Iterator[str]:
     """Yield which known defects hit fewer cells."""
-    named = [f"{name}: {count} cells fixed" if name else f"{count} more fixed" for name, count in verdict.fixed]
+    named = [
+        f"{name}: {number(count, 'cell')} fixed" if name else f"{count} more fixed" for name, count in verdict.fixed
+    ]
     if named:
-        yield "; ".join(named[:4]) + (f"; and {len(named) - 4} defects more" if len(named) > 4 else "")  # noqa: PLR2004
+        more = len(named) - 4
+        yield "; ".join(named[:4]) + (f"; and {number(more, 'more defect')}" if more > 0 else "")
 
 
 def _code_lines(verdict: GateVerdict) -> Iterator[str]:
@@ -148,8 +175,8 @@ def _code_lines(verdict: GateVerdict) -> Iterator[str]:
         return
     different = [change for change in changes if change.fate is Fate.DIFFERENT]
     traced, total = len(verdict.ending.traced), len(changes)
-    made = f"{len(different)} of {total} changes make a difference"
-    yield f"code: {_run_lines(verdict)} ({traced} calls looked at); {made}"
+    made = f"{len(different)} of {number(total, 'change')} {'makes' if len(different) == 1 else 'make'} a difference"
+    yield f"code: {_run_lines(verdict)} ({number(traced, 'call')} looked at); {made}"
     for title, outside in (("NOT RUN", False), ("not run by any call of head pruning", True)):
         places = [_place(change) for change in verdict.not_run if bool(change.why) is outside]
         if places := [*dict.fromkeys(places)]:
@@ -165,8 +192,8 @@ def change_in_words(change: Exercised) -> str:
     """Return where a change is, and what became of it where that is known."""
     kind = "" if change.kind == "statement" else f", {change.kind}"
     gone = ", gone" if change.gone else ""
-    run = f": {change.fate}, in {len(change.cells)} calls" if change.cells else ""
-    differ = f", {change.differ} differ" if change.differ else ""
+    run = f": {change.fate}, in {number(len(change.cells), 'call')}" if change.cells else ""
+    differ = f", {change.differ} {'differs' if change.differ == 1 else 'differ'}" if change.differ else ""
     why = f" ({change.why})" if change.why else ""
     return clean(f"{_place(change)}{kind}{gone}{run}{differ}{why}")
 
@@ -182,8 +209,9 @@ def what(difference: Difference) -> str:
     if len(said) == 1:
         return f"{'' if difference.sides[0] is difference.candidate else 'the base: '}{said[0]}"
     fails_alike = difference.change is Change.CHANGED and len(set(_failures(difference))) == 1
-    mended = ", with known defects mended" if difference.mended else ""
-    return f"{' -> '.join(dict.fromkeys(said))}{', and other weights survive' if fails_alike else ''}{mended}"
+    said_of_weights = ", and other weights survive" if fails_alike else ""
+    into = f"; the call gets further now, and meets a known defect: {clean(difference.into)}" if difference.into else ""
+    return f"{' -> '.join(dict.fromkeys(said))}{said_of_weights}{into}{_MENDED if difference.mended else ''}"
 
 
 def _failures(difference: Difference) -> tuple[oracle.Signature | None, ...]:
@@ -214,11 +242,17 @@ def _api_lines(broken: Sequence[ApiBreak]) -> list[str]:
     ]
 
 
+def _api_title(verdict: GateVerdict) -> str:
+    differ, gone = len(verdict.api_breaks), len(verdict.lost)
+    names = "1 name or parameter differs" if differ == 1 else f"{differ} names or parameters differ"
+    return f"the interface: {names}, {gone} {'is' if gone == 1 else 'are'} gone"
+
+
 def annotations(verdict: GateVerdict) -> list[str]:
     """Return workflow commands that put each failure on the pull request's page."""
     said = [
         *(
-            (level, f"title=head pruning {change}", f"{what(group[0])} ({len(group)} cells)")
+            (level, f"title=head pruning {change}", f"{what(group[0])} ({number(len(group), 'cell')})")
             for change, group in _groups(verdict)
             if (level := _REPORTED[change])
         ),

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from headcount import errors
 from headcount.gate import Change, GateVerdict
+from headcount.wording import number
 
 #: What became of a cell that a defect failed, and that is not fixed.
 _NOT_FIXED = (Change.STILL_FAILING, Change.CHANGED, Change.REGRESSED)
@@ -26,7 +27,8 @@ def _lines(verdict: GateVerdict, chosen: Sequence[str]) -> Iterator[str]:
     if hidden := [id_ for id_ in chosen if id_ not in by_itself and not left[id_]]:
         yield f"  no cell of the gate shows: {', '.join(hidden)}"
     if others := [count for id_, count in left.items() if id_ not in chosen]:
-        yield f"  leaves other failures, which were there before: {sum(others)} cells, of {len(others)} defects"
+        count = f"{number(sum(others), 'cell')}, of {number(len(others), 'defect')}"
+        yield f"  leaves other failures, which were there before: {count}"
     yield _broken(verdict)
 
 
@@ -43,7 +45,7 @@ def _left(verdict: GateVerdict) -> Counter[str]:
 def _counted(cells: dict[str, int]) -> str:
     """Return ids with their numbers of cells, the most first."""
     ranked = sorted(cells.items(), key=lambda one: (-one[1], one[0]))
-    return ", ".join(f"{id_ or 'unexplained'} ({count} {'cell' if count == 1 else 'cells'})" for id_, count in ranked)
+    return ", ".join(f"{id_ or 'unexplained'} ({number(count, 'cell')})" for id_, count in ranked)
 
 
 def _broken(verdict: GateVerdict) -> str:
@@ -54,5 +56,6 @@ def _broken(verdict: GateVerdict) -> str:
             return f"  breaks nothing: all {count} cells that were fine still are, and no public name is gone"
         case errors.ExitCode.REGRESSION:
             worse, lost = len(verdict.of(Change.REGRESSED)), len(verdict.lost)
-            return f"  BREAKS {worse} {'cell' if worse == 1 else 'cells'} that were better, and {lost} public names"
+            were = "was" if worse == 1 else "were"
+            return f"  BREAKS {number(worse, 'cell')} that {were} better, and {number(lost, 'public name')}"
     return "  whether it breaks anything is not known: see above"

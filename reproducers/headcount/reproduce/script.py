@@ -69,7 +69,7 @@ def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
     check = verdict.finding.problem if verdict.finding else verdict.ending or verdict.kind
     if verdict.kind is oracle.Kind.BROKEN_USE and cell.config.then in _NOT_IN_A_FILE:
         raise _no_file(verdict)
-    facts = _facts(cell, verdict, weights)
+    facts = _facts(cell, verdict, weights) | {"is_script": form is Form.SCRIPT}
     try:
         body = _TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
     except TemplateNotFound:
