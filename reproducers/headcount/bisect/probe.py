@@ -9,6 +9,7 @@ from pathlib import Path
 from headcount import builds, check, defects, environment, isolation, matrix, models, observation, oracle, wording
 from headcount.bisect.search import State
 from headcount.examine import Examined, examine
+from headcount.isolation.engine import NO_END
 from headcount.matrix.cells import every_cell, known_cells
 
 
@@ -85,12 +86,14 @@ class Script:
         sought: the only label that is searched for; "" for any.
         any_failure: all failures are one.
         resumed: use cached answers, even though other files that the script reads may have changed since.
+        limited: a time was given for it, and not to end by then is a failure.
     """
 
     path: Path
     sought: str = ""
     any_failure: bool = False
     resumed: bool = False
+    limited: bool = False
 
     @property
     def name(self) -> str:
@@ -103,6 +106,8 @@ class Script:
         doubtful = not run.frame and run.raised.partition(":")[0] not in ("", "AssertionError")
         if run.status == 0:
             return Answer(State.GOOD, State.GOOD, run, doubtful=doubtful)
+        if run.status is None and run.why.startswith(NO_END) and self.limited:
+            return Answer(State.BAD if self.sought in ("", NO_END) else State.SKIP, NO_END, run)
         if run.status != 1 or observation.MACHINES_FAULT.search(run.raised):
             return Answer(State.SKIP, "", run)
         label = State.BAD if self.any_failure else script_failure(run)

@@ -226,7 +226,7 @@ def scan(prober: Prober, find: Find) -> Bisection:
     if all(answer.doubtful for answer in telling):
         raise UntestableError(
             f"{name} fails on every build, and never inside torch_pruning: {tested[-1].what}",
-            "it may be at fault itself; if it is not, let it catch the exception and exit with 1",
+            "it may be at fault itself: headcount check FILE says what the pruner left; or let it exit with 1",
         )
     states = {point: State.SKIP if a.state is State.SKIP else a.label for point, a in answers.items()}
     found = [

@@ -36,7 +36,8 @@ add = shared.command(
         "--timeout",
         type=shared.seconds,
         metavar="S",
-        help=f"seconds a script may take on one build before it cannot be tested (default: {SCRIPT_TIMEOUT:g})",
+        help="seconds a file may take on one build, and not to end by then is a failure; by default a script has "
+        f"{SCRIPT_TIMEOUT:g}, and then it cannot be tested",
     ),
     shared.either(
         shared.option(
@@ -120,7 +121,9 @@ def _subject(options: shared.Options) -> tuple[bisect.Subject, str]:
         timeout = options.timeout or check.TIMEOUT
         return bisect.OwnNetwork(check.named(what), timeout, any_failure=options.any_failure), ""
     if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
-        return bisect.Script(_program(Path(what)), any_failure=options.any_failure, resumed=options.resume), ""
+        return bisect.Script(
+            _program(Path(what)), any_failure=options.any_failure, resumed=options.resume, limited=bool(options.timeout)
+        ), ""
     try:
         cell = shared.cell_named(what)
     except errors.UsageError as error:

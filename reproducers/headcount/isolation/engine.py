@@ -37,6 +37,9 @@ HANGS = 3
 SCRIPT_TIMEOUT = 300.0
 SCRIPT_PRINTED_LIMIT = 1_000_000
 
+#: How the reason begins why a script that did not end in time tells nothing.
+NO_END = "no end within"
+
 #: Seconds from an answer's first byte to its last.
 ANSWER_TIMEOUT = 20.0
 
@@ -179,7 +182,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
                 (str(overlay.path), str(overlay.path.resolve()), room.folder),
             )
             if not ended:
-                return ScriptRun(None, printed, why=f"no end within {self._script_timeout:g} s")
+                return ScriptRun(None, printed, why=f"{NO_END} {self._script_timeout:g} s")
             return _script_run(room.process.exitcode, printed, shared.tail(room.end, SCRIPT_PRINTED_LIMIT))
 
     def ask(self, overlay: builds.Overlay, main: str, *arguments: object, timeout: float) -> bytes | Observation:
