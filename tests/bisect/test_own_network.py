@@ -1,4 +1,4 @@
-"""A user's own network is searched for as cells and scripts are; a file that has no end is bad where a time was given."""
+"""A user's own network is searched for as cells are; a file that has no end is bad where a time was given."""
 
 from collections.abc import Callable
 from pathlib import Path
