@@ -484,13 +484,13 @@ def test_what_differs_is_shown_though_it_is_one_failure(tmp_path: Path, capsys: 
 def test_a_script_that_hangs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is given up after --timeout. Until then a line now and then says what is waited for."""
+    """It is a failure after --timeout. Until then a line now and then says what is waited for."""
     clone = repository(tmp_path / "clone", "correct", "wrong-heads")
     script = tmp_path / "mine.py"
     script.write_text("import torch_pruning, time\ntime.sleep(1e6 * torch_pruning.MetaPruner.surplus)")
     monkeypatch.setattr("headcount.report.console.BEAT", 0.2)
     code, out, err = run(capsys, script, "--repo", clone, "--good", "c0", "--timeout", "2")
-    assert code == ExitCode.INDETERMINATE
+    assert code == ExitCode.CLEAN
     assert "killed: no end within 2 s" in out
     assert "1 of 2 after " in err
     assert f": testing HEAD ({sha(clone, 'c1')})" in err
@@ -589,7 +589,7 @@ def test_the_call_is_checked_first(tmp_path: Path, capsys: pytest.CaptureFixture
         (("steps-compund",), "is no cell, no known defect, and no file (near are the defects steps-compound"),
         ((tests,), "test_mine.py defines tests, and calls none of them (end it with import sys, pytest;"),
         ((CELL, "--resume"), "--resume is for scripts"),
-        ((CELL, "--timeout", "3"), "--timeout is for scripts"),
+        ((CELL, "--timeout", "3"), "--timeout is for files"),
         (("total-heads",), "(near are the defects 410-total-heads; "),
         (("#409",), "(near are the defects 410, 411"),
         (("410", "--bad", "v1.4.1"), "v1.4.1 is no release with head pruning (1.4.1 is)"),

@@ -5,8 +5,9 @@ look at a pruner's work, all in the isolated process; `facts` are what they saw.
 """
 
 from headcount.check.facts import Sight
+from headcount.check.file import File, is_own, named
 from headcount.check.judge import Judgement, judge
-from headcount.check.run import PRELOADED, TIMEOUT, Checked, File, FileFaultError, check, check_all, is_own, named
+from headcount.check.run import PRELOADED, TIMEOUT, Checked, FileFaultError, check, check_all
 
 __all__ = [
     "PRELOADED",

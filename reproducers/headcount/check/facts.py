@@ -5,9 +5,6 @@ from enum import StrEnum
 
 from headcount.observation import Ending, Observation, UnexpectedWeight
 
-#: The function of a user's file that is called if no other is named.
-FUNCTION = "check"
-
 
 class Leave(StrEnum):
     """Why an attention's heads may all stay, though some were to go: what the documentation leaves open."""

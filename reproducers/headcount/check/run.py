@@ -1,17 +1,16 @@
 """A user's file on several builds: each in a process of its own, a few at a time."""
 
-import ast
 import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 
 from headcount import builds, errors, isolation, untrusted
-from headcount.check.facts import FUNCTION, Sight
+from headcount.check.facts import Sight
+from headcount.check.file import File
 from headcount.check.judge import Judgement, judge
 from headcount.observation import Ending, Observation, Phase
 
@@ -20,24 +19,6 @@ TIMEOUT = 120.0
 
 #: What the processes of files import.
 PRELOADED = ("headcount.check.process",)
-
-
-@dataclass(frozen=True)
-class File:
-    """A user's file.
-
-    Attributes:
-        path: absolute.
-        function: the function in it that is called; "" for the usual one, or none if it is a script.
-    """
-
-    path: Path
-    function: str = ""
-
-    @property
-    def name(self) -> str:
-        """The file's name, with the function if it is not the usual one."""
-        return ":".join(filter(None, (self.path.name, self.function)))
 
 
 @dataclass(frozen=True)
@@ -51,32 +32,6 @@ class Checked:
 
 class FileFaultError(errors.UsageError):
     """The file is at fault, whatever the build."""
-
-
-def named(text: str) -> File:
-    """Return the file that FILE.py or FILE.py:NAME names.
-
-    Raises:
-        UsageError: there is none.
-    """
-    file, colon, function = text.rpartition(":")
-    if not colon or not function.isidentifier() or not file.endswith(".py"):
-        file, function = text, ""
-    path = Path(file)
-    if not path.is_file():
-        raise errors.UsageError(f"there is no file {file}", "headcount check --new FILE.py writes one to start from")
-    return File(path.resolve(), function)
-
-
-def is_own(text: str) -> bool:
-    """Return whether a text names a file that says how a network is made and pruned, and no script that judges."""
-    with suppress(errors.UsageError, OSError, SyntaxError, ValueError):
-        file = named(text)
-        return bool(file.function) or any(
-            isinstance(node, ast.FunctionDef) and node.name == FUNCTION
-            for node in ast.parse(file.path.read_bytes()).body
-        )
-    return False
 
 
 def check(engine: isolation.Engine, build: builds.Overlay, file: File, timeout: float = TIMEOUT) -> Checked:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from headcount.check.facts import FUNCTION
+from headcount.check.file import FUNCTION, offers
 
 #: The functions that may stand beside the one that is called.
 BEFORE_STEP, UPDATE = "before_step", "update"
@@ -54,7 +54,7 @@ def load(path: Path, name: str) -> Subject | None:
         FileError: it has none of that name, or it returns something else, or raises.
     """
     with at_fault(path):
-        if not name and FUNCTION not in _bound(ast.parse(path.read_bytes(), str(path))):
+        if not name and not offers(ast.parse(path.read_bytes(), str(path))):
             return None
         sys.argv = [str(path)]
         sys.path.insert(0, str(path.parent))
@@ -66,15 +66,6 @@ def load(path: Path, name: str) -> Subject | None:
     net, inputs, arguments = _three(given, path.name, name or FUNCTION)
     pruner = arguments.pop("pruner", None)
     return Subject(net, inputs, arguments, pruner, defined.get(BEFORE_STEP), defined.get(UPDATE))
-
-
-def _bound(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that a file's own statements bind: functions, and what is imported."""
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in node.names)
 
 
 def run(path: Path) -> None:
