@@ -122,5 +122,26 @@ def test_a_parameter_that_a_release_lacks(engine: Engine, miniature: Callable[[s
     assert found.judgement.verdict.kind in (Kind.NOT_APPLICABLE, Kind.WRONG_SHAPE)
 
 
+def test_two_builds(miniature: Callable[[str], Overlay], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(VIT, "utf-8")
+    (tmp_path / "_helper.py").write_text("1 / 0", "utf-8")
+    files = check.files([tmp_path])
+    assert [file.name for file in files] == ["mine.py"]
+    for base, candidate, became in (
+        ("correct", "correct", check.Became.SAME),
+        ("correct", "desync", check.Became.WORSE),
+        ("desync", "desync", check.Became.SAME),
+        ("desync", "correct", check.Became.BETTER),
+        ("correct", "crash-import", check.Became.UNDECIDED),
+    ):
+        (found,) = check.compare(miniature(base), miniature(candidate), files)
+        assert (found.became, bool(found.new)) == (became, became is check.Became.WORSE)
+
+
+def test_a_folder_without_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no Python file"):
+        check.files([tmp_path])
+
+
 def _right(found: check.Checked) -> bool:
     return found.judgement.verdict.kind is Kind.OK and not found.judgement.undecided

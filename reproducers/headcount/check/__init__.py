@@ -4,6 +4,7 @@
 look at a pruner's work, all in the isolated process; `facts` are what they saw. `judge` judges, `run` runs builds.
 """
 
+from headcount.check.compare import Became, Compared, compare, files
 from headcount.check.facts import Sight
 from headcount.check.file import File, is_own, named
 from headcount.check.judge import Judgement, judge
@@ -12,13 +13,17 @@ from headcount.check.run import PRELOADED, TIMEOUT, Checked, FileFaultError, che
 __all__ = [
     "PRELOADED",
     "TIMEOUT",
+    "Became",
     "Checked",
+    "Compared",
     "File",
     "FileFaultError",
     "Judgement",
     "Sight",
     "check",
     "check_all",
+    "compare",
+    "files",
     "is_own",
     "judge",
     "named",

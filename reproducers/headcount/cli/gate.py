@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headcount import builds, environment, errors, gate, matrix, reproduce, results, untrusted
+from headcount import builds, check, environment, errors, gate, matrix, reproduce, results, untrusted
 from headcount.cli import shared
 from headcount.gate import waive
 from headcount.isolation import Cache, Engine, forkserver
 from headcount.observation import Observation
+from headcount.report import check as check_report
 from headcount.report import gate as report
 from headcount.report.console import Steps, progress, say
 
@@ -64,6 +65,15 @@ add = shared.command(
         "--require-exercised", action="store_true", help="a changed line that no call ran makes it undecided"
     ),
     shared.option("--waive", type=Path, metavar="FILE", help="a TOML file of what may get worse, and until when"),
+    shared.option(
+        "--check",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE|DIR",
+        dest="networks",
+        help="a user's network, as for headcount check, or a folder of such files: none may get worse; several",
+    ),
     shared.option("--fresh", action="store_true", help="run again what was observed before"),
     shared.option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
     more="""Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
@@ -85,7 +95,31 @@ def run(options: shared.Options) -> errors.ExitCode:
     waivers = waive.read(options.waive) if options.waive else ()
     if options.merge:
         return _reported(_merged(options), options.results / f"gate-merged-{results.stamp()}", waivers).exit_code
-    return gated(_request(options), options.results, waivers)
+    networks = check.files(options.networks)
+    wanted = _request(options)
+    compared = [*check.compare(wanted.base, wanted.candidate, networks)]  # first: a file that is at fault ends it here
+    code = gated(wanted, options.results, waivers)
+    return worst(code, _told(compared, options.results)) if compared else code
+
+
+def _told(compared: Sequence[check.Compared], folder: Path) -> errors.ExitCode:
+    """Print and write what became of users' networks, and return what it comes to."""
+    text = check_report.compared(compared)
+    path = folder / f"networks-{results.stamp()}.txt"
+    with shared.writes(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", "utf-8")
+    shared.out(f"\n{text}")
+    became = {each.became for each in compared}
+    if check.Became.WORSE in became:
+        return errors.ExitCode.REGRESSION
+    return errors.ExitCode.INDETERMINATE if check.Became.UNDECIDED in became else errors.ExitCode.CLEAN
+
+
+def worst(one: errors.ExitCode, other: errors.ExitCode) -> errors.ExitCode:
+    """Return the worse of two answers: a regression, then what is undecided."""
+    order = (errors.ExitCode.CLEAN, errors.ExitCode.INDETERMINATE, errors.ExitCode.REGRESSION)
+    return max(one, other, key=lambda code: order.index(code) if code in order else len(order))
 
 
 def gated(wanted: gate.Request, folder: Path, waivers: Sequence[waive.Waiver] = ()) -> errors.ExitCode:

@@ -39,6 +39,16 @@ def text(file: check.File, found: Sequence[check.Checked]) -> str:
     ).rstrip()
 
 
+def compared(found: Sequence[check.Compared]) -> str:
+    """Return what became of users' networks in a candidate."""
+    lines = [f"users' networks, {wording.number(len(found), 'file')}:"]
+    for each in found:
+        now = _state(each.candidate)
+        lines.append(f"  {each.file.name}: {each.became}: {now}")
+        lines += [f"    {wording.verdict(verdict)}" for verdict in each.new[:_TOLD]]
+    return "\n".join(lines)
+
+
 def reasons(found: check.Checked) -> list[str]:
     """Return the ways in which it fails in words, the first first; what is more than a few is counted."""
     words = [wording.verdict(verdict) for verdict in found.judgement.verdicts]
