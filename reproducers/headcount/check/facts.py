@@ -141,6 +141,7 @@ class Pruned:
         weights: what is not the dense network's.
         updated: what was set before the network was called again: `update`, or the names of attributes.
         refused: layers whose groups the pruner considered and left alone.
+        output: why what the network gives was not compared with the dense network's; "" if it was.
         unclear: layers whose heads or use are not known, and why.
         unjudged: what else could not be judged, and why.
     """
@@ -151,6 +152,7 @@ class Pruned:
     weights: tuple[UnexpectedWeight, ...] = ()
     updated: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    output: str = ""
     unclear: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
 
@@ -163,8 +165,10 @@ class Sight:
         observation: how it ended; the failure, side effects, the forward pass and its output.
         pruned: of each pruner in turn, what it left.
         fault: what is wrong with the file itself, with the line; "" if nothing is.
+        ended: the exception that ended a script after its pruners' work, with the line.
     """
 
     observation: Observation = field(default_factory=lambda: Observation(Ending.NOT_RUN))
     pruned: tuple[Pruned, ...] = ()
     fault: str = ""
+    ended: str = ""

@@ -55,7 +55,13 @@ def is_own(text: str) -> bool:
 def offers(tree: ast.Module) -> bool:
     """Return whether a file has the usual function: its own, which takes nothing, or one that it imports."""
     return any(
-        (isinstance(node, ast.FunctionDef) and node.name == FUNCTION and not ast.unparse(node.args))
+        (isinstance(node, ast.FunctionDef) and node.name == FUNCTION and _takes_nothing(node.args))
         or (isinstance(node, ast.ImportFrom) and FUNCTION in {alias.asname or alias.name for alias in node.names})
         for node in tree.body
     )
+
+
+def _takes_nothing(args: ast.arguments) -> bool:
+    """Return whether a function can be called without arguments."""
+    positional = len(args.posonlyargs) + len(args.args) - len(args.defaults)
+    return positional == 0 and all(default is not None for default in args.kw_defaults)

@@ -99,20 +99,27 @@ def _is_untouched(pruned: Pruned) -> bool:
 def _open(sight: Sight) -> Iterator[str]:
     for pruned in sight.pruned:
         yield from pruned.unjudged
-        for attention in pruned.attentions:
-            if attention.may_stay and attention.read is not None and len(attention.read) == attention.heads:
-                yield f"{attention.listed[0].layer}: its heads may stay: {attention.may_stay}"
+        yield from _left_open(pruned)
         if not pruned.call.plain:
             yield "importance: which heads and channels are the least important was not judged, by this criterion"
         elif pruned.call.steps > 1:
             yield "importance: which are the least important was not judged, in several steps"
-        for dimension in pruned.dimensions:
-            if dimension.is_output and not dimension.ignored:
-                yield f"{dimension.layer}: it is what the network gives, and may go or stay"
-            elif dimension.multihead and not dimension.attention:
-                yield f"{dimension.layer}: it goes with the heads' channels of nn.MultiheadAttention"
-    if sight.observation.output_gap is None and sight.observation.output_failure is None:
-        yield "output: it was not compared with the dense network's"
+        if pruned.output and sight.observation.output_failure is None:
+            yield f"output: it was not compared with the dense network's: {pruned.output}"
+    if sight.ended:
+        yield f"the script itself ended with {sight.ended}"
+
+
+def _left_open(pruned: Pruned) -> Iterator[str]:
+    """Yield the choices that the documentation leaves, and that were taken."""
+    for attention in pruned.attentions:
+        if attention.may_stay and attention.read is not None and len(attention.read) == attention.heads:
+            yield f"{attention.listed[0].layer}: its heads may stay: {attention.may_stay}"
+    for dimension in pruned.dimensions:
+        if dimension.is_output and not dimension.ignored:
+            yield f"{dimension.layer}: it is what the network gives, and may go or stay"
+        elif dimension.multihead and not dimension.attention:
+            yield f"{dimension.layer}: it goes with the heads' channels of nn.MultiheadAttention"
 
 
 # --- 6, 2, 4 -------------------------------------------------------------------------------------

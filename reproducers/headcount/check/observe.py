@@ -4,6 +4,7 @@ import inspect
 import random
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from headcount.check import subject
 from headcount.check.facts import Sight
-from headcount.check.subject import FileError, Subject
+from headcount.check.subject import FileError, LackingError, Subject
 from headcount.check.watch import Watch
 from headcount.observation import Ending, Failure, Observation, Phase
 
@@ -30,6 +31,8 @@ def observe(pruning: ModuleType, path: Path, name: str) -> Sight:
             return _script(watch, path) if given is None else _function(watch, pruning, given, path)
     except FileError as error:
         return Sight(fault=str(error))
+    except LackingError as error:
+        return Sight(Observation(Ending.NOT_APPLICABLE, detail=f"this release lacks what the file names: {error}"))
     except Exception as error:  # noqa: BLE001 - whatever a build raises is an observation
         return _raised(watch, error)
 
@@ -72,6 +75,8 @@ def _script(watch: Watch, path: Path) -> Sight:
         raise watch.fault
     if watch.lacking:
         return Sight(Observation(Ending.NOT_APPLICABLE, detail=watch.lacking))
+    if failure is not None and subject.is_lacking(failure):
+        raise LackingError(subject.described(failure, path))
     if not watch.pruners:
         if failure is not None and _inside_build(failure):
             return _raised(watch, failure)
@@ -79,7 +84,8 @@ def _script(watch: Watch, path: Path) -> Sight:
         raise FileError(why)
     if failure is not None and not isinstance(failure, SystemExit) and _inside_build(failure):
         return _raised(watch, failure)
-    return _looked_at(watch, None)
+    ended = subject.described(failure, path) if failure is not None else ""
+    return replace(_looked_at(watch, None), ended=ended)
 
 
 def _looked_at(watch: Watch, given: Subject | None) -> Sight:

@@ -7,6 +7,7 @@ products, and shows there channel by channel. Norms are a scale and a shift mean
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +148,22 @@ class Network:
                     side = (f"{OUTPUT}{number}", axis)
                     seen.note(side, output.shape[axis], np.arange(output.shape[axis]), _changed(output, known, axis))
         return seen.changed
+
+    @contextmanager
+    def muted(self, parameter: str, rows: Sequence[int]) -> "Iterator[Network]":
+        """Yield the network with these rows of a layer's weight, and of its bias, at 0."""
+        names = (parameter, f"{parameter.removesuffix('weight')}bias")
+        tensors = [self.parameters[name] for name in names if name in self.parameters]
+        before = [tensor.detach().clone() for tensor in tensors]
+        with torch.no_grad():
+            for tensor in tensors:
+                tensor.index_fill_(0, torch.tensor(rows), 0.0)
+        try:
+            yield Network(self._net, self._call)
+        finally:
+            with torch.no_grad():
+                for tensor, values in zip(tensors, before, strict=True):
+                    tensor.copy_(values)
 
     def _replayed(self, source: Side, seen: _Seen) -> list[Tensor]:
         """Return what the network gives, each operation computed again that the change of a parameter reaches."""

@@ -142,20 +142,22 @@ class Structure:
         )
 
 
-def found(network: Network, listed: Mapping[str, int]) -> Structure:
+def found(network: Network, listed: Mapping[str, int], *, dims: bool = False) -> Structure:
     """Return a network's structure.
 
     Args:
         listed: the weights of the layers in `num_heads`, and how many heads each has.
+        dims: channels of heads may go one by one: it is looked for which of them queries and keys turn together.
     """
-    return _Search(network, listed).found()
+    return _Search(network, listed, dims=dims).found()
 
 
 class _Search:
-    def __init__(self, network: Network, listed: Mapping[str, int]) -> None:
-        self._network, self._listed = network, listed
+    def __init__(self, network: Network, listed: Mapping[str, int], *, dims: bool) -> None:
+        self._network, self._listed, self._dims = network, listed, dims
         self._result = Structure()
         self._with_weight = _biases(network)
+        self._partners: dict[int, list[tuple[int, int]]] = {}  # head size -> places that go together
         self._leader: dict[Node, Node] = {}
 
     def found(self) -> Structure:
@@ -239,9 +241,19 @@ class _Search:
         ]
         for number, (out, parameter, one) in enumerate(meeting):
             for other_out, other_parameter, other in meeting[number + 1 :]:
+                if self._dims and (out <= other_out or other_out <= out) and len(one.rows) == len(other.rows):
+                    self._turned((parameter, one), (other_parameter, other))
                 if out == other_out and len(one.rows) == len(other.rows):
                     for row, met in zip(one.rows, other.rows, strict=True):
                         self._join(((parameter, 0), row), ((other_parameter, 0), met))
+
+    def _turned(self, queries: tuple[str, Part], keys: tuple[str, Part]) -> None:
+        """Join the channels of a head that rotary positions turn together: queries of one meet keys of the other."""
+        if (size := len(queries[1].rows)) not in self._partners:
+            self._partners[size] = _partners(self._network, queries, keys)
+        for place, partner in self._partners[size]:
+            for parameter, part in (queries, keys):
+                self._join(((parameter, 0), part.rows[place]), ((parameter, 0), part.rows[partner]))
 
     def _join(self, one: Node, *others: Node) -> None:
         first = self._first(one)
@@ -277,6 +289,22 @@ class _Search:
             else:
                 result.channels[side] = numbered
         result.fixed |= self._network.contracted - self._network.sides.keys()
+
+
+def _partners(network: Network, queries: tuple[str, Part], keys: tuple[str, Part]) -> list[tuple[int, int]]:
+    """Return the places in a head of which the one's queries meet the other's keys, none where that is not clear.
+
+    Of queries that are 0 but in one channel, keys matter only in the channels that it meets.
+    """
+    (parameter, one), (other_parameter, other) = queries, keys
+    pairs = []
+    for place, row in enumerate(one.rows):
+        with network.muted(parameter, [r for r in one.rows if r != row]) as alone:
+            met = [p for p, key in enumerate(other.rows) if _channels(alone.reached(other_parameter, 0, [key]))]
+        if len(met) > 2:  # noqa: PLR2004 - a pair
+            return []
+        pairs += [(place, partner) for partner in met if partner != place]
+    return pairs
 
 
 def _biases(network: Network) -> dict[Side, Side]:

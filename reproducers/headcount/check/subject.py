@@ -29,6 +29,10 @@ class FileError(Exception):
     """The file is at fault: it raises, returns something else, or its network cannot be called."""
 
 
+class LackingError(Exception):
+    """The file names what this release of torch_pruning does not have."""
+
+
 @dataclass(frozen=True)
 class Subject:
     """What a file gives.
@@ -108,15 +112,23 @@ def at_fault(path: Path) -> Iterator[None]:
 
     Raises:
         FileError: with the exception, its message and the line.
+        LackingError: so, where the release lacks a name.
     """
     try:
         yield
     except FileError:
         raise
     except Exception as error:
-        raise FileError(described(error, path)) from error
+        kind = LackingError if is_lacking(error) else FileError
+        raise kind(described(error, path)) from error
     except SystemExit as ended:
         raise FileError(f"{path.name} ends the process with {ended.code!r} before it has returned") from ended
+
+
+def is_lacking(error: BaseException) -> bool:
+    """Return whether a name was looked for in torch_pruning, and is not there."""
+    named = isinstance(error, AttributeError | ImportError) and "torch_pruning" in str(error)
+    return named and "/torch_pruning/" not in traceback.extract_tb(error.__traceback__)[-1].filename
 
 
 def described(error: BaseException, path: Path) -> str:

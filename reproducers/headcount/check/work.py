@@ -83,7 +83,8 @@ class Work:
         self._dense.eval()
         self._listed = {self._weight(layer): (layer, int(count)) for layer, count in self._heads_given().items()}
         network = self._network()
-        self.structure = structure.found(network, {name: count for name, (_, count) in self._listed.items()})
+        heads = {name: count for name, (_, count) in self._listed.items()}
+        self.structure = structure.found(network, heads, dims=bool(arguments.get("prune_head_dims", True)))
         self._unknown, self._summed = network.unknown, frozenset(network.contracted)
         self.importance = weights.importance(self.structure)
         self._encode()
@@ -467,15 +468,25 @@ class Work:
         return counts
 
     def gap(self, output: Any) -> float | None:
-        """Return how far an output is from the dense network's with what went masked; None if that tells nothing.
+        """Return how far an output is from the dense network's with what went masked; None if that tells nothing."""
+        gap, why = None, self._incomparable()
+        if not why:
+            gone = {
+                side: np.flatnonzero(np.isin(numbers, self._lost)) for side, numbers in self.structure.outputs.items()
+            }
+            gap = masked.gap(output, self._dense, self.call_dense, masked.Gone(self._gone, gone))
+            why = "it has another shape" if gap is None else ""
+        self.pruned = replace(self.pruned, output=why)
+        return gap
 
-        Fewer channels in a head may change what its logits are divided by.
-        """
-        cut = any(size != listed.size for a in self.pruned.attentions for listed in a.listed for size in listed.sizes)
-        if cut or self.pruned.weights or any(d.torn for d in self.pruned.dimensions) or self._is_half():
-            return None
-        gone = {side: np.flatnonzero(np.isin(numbers, self._lost)) for side, numbers in self.structure.outputs.items()}
-        return masked.gap(output, self._dense, self.call_dense, masked.Gone(self._gone, gone))
+    def _incomparable(self) -> str:
+        """Return why an output would tell nothing; "" if it tells something."""
+        listed = [listed for attention in self.pruned.attentions for listed in attention.listed]
+        if any(size != each.size for each in listed for size in each.sizes):
+            return "channels of heads went, and the network may divide by how many there are"
+        if self.pruned.weights or any(dimension.torn for dimension in self.pruned.dimensions):
+            return "what is left does not fit together"
+        return "half precision is too coarse" if self._is_half() else ""
 
     def _is_half(self) -> bool:
         return any(whole.dtype is not torch.float32 for whole in self._whole.values())

@@ -29,6 +29,7 @@ add = shared.command(
         choices=list(bisect.Find),
         help="which changes (default: all, of a search: introduced); to find a fix, the bad end is the older",
     ),
+    shared.option("--judge", action="store_true", help="judge what a script's pruners left, not its exit status"),
     shared.option("--any-failure", action="store_true", help="all failures are one: none is skipped"),
     shared.option("--fresh", action="store_true", help="test every build anew, though a cell was run before"),
     shared.option("--resume", action="store_true", help="take what the same script did with a build before"),
@@ -117,7 +118,7 @@ def _subject(options: shared.Options) -> tuple[bisect.Subject, str]:
     known = [name for defect in defects.DEFECTS for name in (defect.id.partition("-")[0], defect.id)]
     if what.removeprefix("#") in known:
         return bisect.by_defect(reproduce.find(what), any_failure=options.any_failure), ""
-    if check.is_own(what):
+    if check.is_own(what) or options.judge:
         timeout = options.timeout or check.TIMEOUT
         return bisect.OwnNetwork(check.named(what), timeout, any_failure=options.any_failure), ""
     if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
@@ -151,6 +152,11 @@ def _check(options: shared.Options, subject: bisect.Subject) -> None:
             options.search and options.find is bisect.Find.ALL,
             "a binary search finds one change",
             "--find introduced or --find fixed, or --scan for all",
+        ),
+        (
+            options.judge and not isinstance(subject, bisect.OwnNetwork),
+            "--judge is for scripts",
+            "cells and files for headcount check are judged anyway",
         ),
         (options.resume and not is_script, "--resume is for scripts", kept),
         (options.timeout and not has_limit, "--timeout is for files", kept),

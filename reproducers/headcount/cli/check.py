@@ -17,7 +17,7 @@ from transformers import ViTConfig, ViTForImageClassification
 
 def check():
     config = ViTConfig(hidden_size=48, num_attention_heads=6, num_hidden_layers=2, intermediate_size=96, image_size=32)
-    net = ViTForImageClassification(config)
+    net = ViTForImageClassification(config).eval()
     attention = [block.attention.attention for block in net.vit.encoder.layer]
     return net, torch.randn(1, 3, 32, 32), dict(
         importance=tp.importance.MagnitudeImportance(p=2),
@@ -89,7 +89,7 @@ def run(options: shared.Options) -> int:
             found.append(each)
     _refuse_unknown(file, found)
     shared.answer(options.json, report.text(file, found), lambda: report.to_json(file, found))
-    return _exit_code(found[-1])
+    return _exit_code(report.newest(found))
 
 
 def _refuse_unknown(file: check.File, found: list[check.Checked]) -> None:

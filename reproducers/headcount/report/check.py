@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from itertools import groupby
 
+from packaging.version import Version
+
 from headcount import builds, check, defects, environment, oracle, untrusted, wording
+from headcount.observation import Ending
 from headcount.report.markdown import render
 
 #: Findings of one build that are told in words.
@@ -11,6 +14,15 @@ _TOLD = 4
 
 #: Groups of channels that are listed.
 _SHOWN = 6
+
+
+def newest(found: Sequence[check.Checked]) -> check.Checked:
+    """Return the newest of some builds: that of the highest version, and of several the last that was named."""
+    return max(reversed(found), key=_age)
+
+
+def _age(found: check.Checked) -> Version:
+    return Version(found.build.version)
 
 
 def is_right(found: check.Checked) -> bool:
@@ -21,17 +33,18 @@ def is_right(found: check.Checked) -> bool:
 def text(file: check.File, found: Sequence[check.Checked]) -> str:
     """Return what builds do with a file, neighbours that do the same together, and which to take."""
     runs = [list(run) for _, run in groupby(found, _likeness)]
-    last = found[-1]
+    last = newest(found)
     return render(
         "check.txt.j2",
         {"name": _names, "clean": untrusted.clean},
         file=file,
         runs=[(run, run[0], _state(run[0]), reasons(run[0]), looks_like(run)) for run in runs],
-        right=[each for each in found if is_right(each)],
+        right=sorted((each for each in found if is_right(each)), key=_age),
+        every=len(found) >= len(builds.RELEASES),
         failed=any(each.judgement.verdict.is_failure for each in found),
         releases=all(each.build.label in builds.RELEASES for each in found),
-        looked_at=_looked_at(last),
-        updated=_updated(found),
+        looked_at=_looked_at(last) if last.sight.observation.ending is Ending.FINISHED else [],
+        updated=_updated([last]),
         refused=[name for pruned in last.sight.pruned for name in pruned.refused],
         undecided=last.judgement.undecided,
         open=[*dict.fromkeys(last.judgement.open)],
