@@ -97,7 +97,7 @@ def test_a_cell_s_details(page: Page, results: Path, tmp_path: Path) -> None:
     dialog.get_by_role("button", name="Close").click()
     expect(page.locator("dialog[open]")).to_have_count(0)
     page.goto(address)
-    expect(dialog).to_contain_text("heads are left")
+    expect(dialog).to_contain_text("1 head is left")
 
 
 def test_what_a_failure_looks_like(page: Page, results: Path, tmp_path: Path) -> None:
