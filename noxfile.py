@@ -21,6 +21,9 @@ nox.options.sessions = ["tests", "lint"]
 TORCH = "2.13.0"
 TRANSFORMERS = ("4.57.6", "5.23.0")
 
+#: timm needs torchvision, and that a torch that it has a build for.
+TIMM = ("timm==1.0.31", "torch==2.14.1", "torchvision==0.29.1")
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -149,6 +152,13 @@ def claims(session: nox.Session, transformers: str) -> None:
     """Check what Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
     install(session, transformers, "test")
     session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/claims", *session.posargs, env=run_environment())
+
+
+@nox.session
+def timm(session: nox.Session) -> None:
+    """Check real networks of timm and torchvision on three releases; 5.5 GB: torchvision needs a torch of its own."""
+    session.install(*TIMM, f"transformers=={TRANSFORMERS[-1]}", "pytest", "--editable", ".")
+    session.run("pytest", "tests/others", *session.posargs, env=run_environment(), interrupt_timeout=20)
 
 
 @nox.session
