@@ -7,10 +7,10 @@ from transformers import ViTConfig, ViTModel
 def check():
     config = ViTConfig(hidden_size=48, num_attention_heads=6, num_hidden_layers=2, intermediate_size=96, image_size=32)
     net = ViTModel(config, add_pooling_layer=False).eval()
-    attention = [block.attention.attention for block in net.encoder.layer]
+    projections = ("query", "key", "value", "q_proj", "k_proj", "v_proj")  # in either transformers
     call = {
         "pruning_ratio": 0.5,
-        "num_heads": {layer: 6 for a in attention for layer in (a.query, a.key, a.value)},
+        "num_heads": {layer: 6 for name, layer in net.named_modules() if name.endswith(projections)},
         "prune_num_heads": True,
         "prune_head_dims": False,
         "head_pruning_ratio": 1 / 3,

@@ -8,13 +8,13 @@ from transformers import ViTConfig, ViTForImageClassification
 def check():
     sizes = {"hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 2, "intermediate_size": 192}
     net = ViTForImageClassification(ViTConfig(**sizes, image_size=32)).eval()
-    attention = [block.attention.attention for block in net.vit.encoder.layer]
+    projections = ("query", "key", "value", "q_proj", "k_proj", "v_proj")  # in either transformers
     call = {
         "importance": tp.importance.MagnitudeImportance(p=1),
         "pruning_ratio": 0.9,
         "round_to": 32,
         "ignored_layers": [net.classifier],
-        "num_heads": {layer: 6 for a in attention for layer in (a.query, a.key, a.value)},
+        "num_heads": {layer: 6 for name, layer in net.named_modules() if name.endswith(projections)},
         "prune_num_heads": True,
         "prune_head_dims": False,
         "head_pruning_ratio": 1 / 3,

@@ -6,8 +6,9 @@ __all__ = ["check", "update"]
 
 
 def update(net, pruner):
-    for block in net.segformer.encoder.block[0]:
-        attention = block.attention.self
-        heads, rows = pruner.num_heads[attention.query], attention.query.out_features
-        attention.num_attention_heads, attention.all_head_size = heads, rows
+    for attention in net.modules():
+        query = getattr(attention, "query", None) or getattr(attention, "q_proj", None)
+        if query is not None:
+            attention.num_attention_heads = attention.num_heads = pruner.num_heads[query]
+            attention.all_head_size = query.out_features
     net.config.hidden_sizes = [net.classifier.in_features]

@@ -15,20 +15,20 @@ from transformers import (
 )
 from transformers.models.detr.modeling_detr import DetrDecoderLayer
 
+#: What either transformers calls them.
+PROJECTIONS = ("query", "key", "value", "q_proj", "k_proj", "v_proj")
 SIZES = {"hidden_size": 48, "num_attention_heads": 6, "num_hidden_layers": 2}
 
 
 def swiglu():
     net = Dinov2Model(Dinov2Config(**SIZES, mlp_ratio=2, image_size=32, patch_size=8, use_swiglu_ffn=True)).eval()
-    attention = [block.attention.attention for block in net.encoder.layer]
-    heads = {layer: 6 for a in attention for layer in (a.query, a.key, a.value)}
+    heads = {layer: 6 for name, layer in net.named_modules() if name.endswith(PROJECTIONS)}
     return net, torch.randn(1, 3, 32, 32), CALL | {"num_heads": heads}
 
 
 def bert():
     net = BertModel(BertConfig(**SIZES, vocab_size=99, intermediate_size=96, max_position_embeddings=32)).eval()
-    attention = [block.attention.self for block in net.encoder.layer]
-    heads = {layer: 6 for a in attention for layer in (a.query, a.key, a.value)}
+    heads = {layer: 6 for name, layer in net.named_modules() if name.endswith(PROJECTIONS)}
     given = {"input_ids": torch.arange(8)[None], "attention_mask": torch.ones(1, 8)}
     return net, given, CALL | {"num_heads": heads, "output_transform": lambda output: output.pooler_output}
 
@@ -54,6 +54,5 @@ def segformer():
     sizes = {"depths": [2], "sr_ratios": [2], "hidden_sizes": [48], "patch_sizes": [7], "strides": [4]}
     more = {"num_attention_heads": [6], "mlp_ratios": [2], "decoder_hidden_size": 48, "num_encoder_blocks": 1}
     net = SegformerForImageClassification(SegformerConfig(**sizes, **more)).eval()
-    attention = [block.attention.self for block in net.segformer.encoder.block[0]]
-    heads = {layer: 6 for a in attention for layer in (a.query, a.key, a.value)}
+    heads = {layer: 6 for name, layer in net.named_modules() if name.endswith(PROJECTIONS)}
     return net, torch.randn(1, 3, 32, 32), CALL | {"ignored_layers": [net.classifier], "num_heads": heads}
