@@ -7,7 +7,9 @@ import pytest
 
 from headcount import check
 from headcount.builds import Overlay
+from headcount.cli import main
 from headcount.environment import environment
+from headcount.errors import ExitCode
 from headcount.isolation import Engine
 from headcount.oracle import Kind
 
@@ -64,3 +66,13 @@ def test_kinds(engine: Engine, releases: Mapping[str, Overlay], name: str) -> No
             assert "the network's own code does not run" in "".join(judgement.undecided)
         else:
             assert (judgement.verdict.kind, judgement.undecided) == (kind, ()), (release, judgement.verdicts)
+
+
+def test_the_example_is_right_as_it_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    assert main(["check", "--new", str(file)]) == ExitCode.CLEAN
+    assert main(["check", str(file), "--build", "1.4.1", "--build", "1.6.1", "--build", "1.4.0"]) == ExitCode.CLEAN
+    printed = capsys.readouterr().out
+    assert "looks like 410-total-heads" in printed
+    assert "take 1.6.1: the newest that prunes it right" in printed
+    assert main(["check", "--new", str(file)]) == ExitCode.USAGE, "it is there already"
