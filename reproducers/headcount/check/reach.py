@@ -104,6 +104,7 @@ class Network:
         sides: those that products read, with their sizes.
         contracted: the dimensions of parameters that products sum over, kernels' included.
         unknown: parameters that are used in a way that this does not follow.
+        levels: of each operation, what it divides by if it is a norm.
         tape: all operations. A change is followed along it, without the network's own code.
         mutates: some operation changes what follows from parameters in place: then the network runs for each change.
     """
@@ -122,7 +123,10 @@ class Network:
         self.contracted: set[Side] = set()
         self.unknown: set[str] = set()
         self.tape: list[_Step] = []
+        self.levels: list[_Level] = []
         self.mutates = False
+        with torch.no_grad():
+            call(net)  # a first call may do more than those that follow: it fills what is kept
         self._given = self._run(_Recorder(self))
         self._outputs = [output.clone() for output in self._given]
         self.used = {product.side[0] for product in self.products}
@@ -234,7 +238,7 @@ class _Surrogate(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def other(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Compute what is no product."""
-        return _computed(func, *args, **kwargs)
+        raise NotImplementedError
 
     def product(self, func: Any, args: Any, kwargs: Any, positions: tuple[int, int], *, depthwise: bool) -> Any:
         raise NotImplementedError
@@ -247,13 +251,15 @@ class _Recorder(_Surrogate):  # type: ignore[no-untyped-call]
 
     def other(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Compute an operation, and keep what it was given and gave."""
-        gave, network = _computed(func, *args, **kwargs), self.network
+        network, level = self.network, _Level()
+        gave = _computed(level, func, *args, **kwargs)
+        network.levels.append(level)
         inputs = [item for item in _flat((args, kwargs)) if isinstance(item, Tensor)]
         owners = frozenset(map(network.owner, inputs)) - {""}
         if owners or not self._follows.isdisjoint(map(id, inputs)):
             self._follows |= set(map(id, _flat(gave)))
             network.mutates |= bool(func._schema.is_mutable)  # noqa: SLF001 - as above
-        compute = functools.partial(_computed, func)
+        compute = functools.partial(_computed, level, func)
         network.tape.append(_Step(compute, args, kwargs, _flat(gave), frozenset(map(id, inputs)), owners))
         return gave
 
@@ -287,14 +293,19 @@ class _Changed(_Surrogate):  # type: ignore[no-untyped-call]
     def __init__(self, network: Network, source: Side, seen: _Seen) -> None:
         super().__init__(network)
         self._source, self._seen, self._ahead = source, seen, iter(network.products)
+        self._levels = iter(network.levels)
+
+    def other(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Compute an operation as in the first run."""
+        return _computed(next(self._levels), func, *args, **kwargs)
 
     def product(self, func: Any, args: Any, kwargs: Any, positions: tuple[int, int], *, depthwise: bool) -> Any:
         """Note what changed in what a product reads."""
         network, read = self.network, args[positions[0]]
         name = network.owner(args[positions[1]])
         if depthwise or name in network.unknown:
-            return func(*args, **kwargs)
-        product = next(self._ahead)
+            return self.other(func, args, kwargs)
+        product, _ = next(self._ahead), next(self._levels)
         size = network.sides[product.side]
         if read.shape == product.read.shape:
             self._seen.note(product.side, size, product.indices, _changed(read, product.read, product.axis))
@@ -307,14 +318,27 @@ class _Changed(_Surrogate):  # type: ignore[no-untyped-call]
         return _cloned(product.gave)
 
 
-def _computed(func: Any, *args: Any, **kwargs: Any) -> Any:
+@dataclass
+class _Level:
+    """What a norm divides by, in the dense network and whenever its input changes: one number for all of it."""
+
+    value: float | None = None
+
+    def of(self, tensor: Tensor) -> float:
+        """Return it; that of this tensor, if it is asked for the first time."""
+        if self.value is None:
+            self.value = float(tensor.float().square().mean().sqrt()) or 1.0
+        return self.value
+
+
+def _computed(level: _Level, func: Any, *args: Any, **kwargs: Any) -> Any:
     """Return what an operation gives, or what stands for it: norms are a scale and a shift."""
     name = func._schema.name  # noqa: SLF001 - torch's own way to tell operations apart
     if name in _NORMS:
-        return _scaled(func, args, kwargs, _NORMS[name])
+        return _scaled(level, func, args, kwargs)
     given = func(*args, **kwargs)
     if name in _STATISTICS and _is_statistic(args, given):
-        return _mapped(torch.ones_like, given)
+        return _mapped(lambda tensor: torch.full_like(tensor, level.of(tensor)), given)
     return given
 
 
@@ -360,17 +384,17 @@ def _changed(one: Tensor, other: Tensor, axis: int) -> Flags:
     return flags
 
 
-def _scaled(func: Any, args: Any, kwargs: Any, positions: tuple[int, int]) -> Any:
-    """Return a norm's outputs with its input scaled and shifted by its parameters alone."""
-    given, (read, scale, shift) = [*args], (args[0], *(args[p] if p < len(args) else None for p in positions))
+def _scaled(level: _Level, func: Any, args: Any, kwargs: Any) -> Any:
+    """Return a norm's outputs with its input divided by one number, and scaled and shifted by its parameters."""
+    positions = _NORMS[func._schema.name]  # noqa: SLF001 - as above
+    read, scale, shift = args[0], *(args[p] if p < len(args) else None for p in positions)
     channels = (-1, *[1] * (read.dim() - 2)) if "group" in func._schema.name else (-1,)  # noqa: SLF001 - as above
-    result = read
+    result = read / level.of(read)
     if isinstance(scale, Tensor):
         result = result * (scale.view(channels) if scale.dim() == 1 else scale)
     if isinstance(shift, Tensor):
         result = result + (shift.view(channels) if shift.dim() == 1 else shift)
-    computed = func(*given, **kwargs)
-    return (result.clone(), *(torch.ones_like(other) for other in computed[1:]))
+    return (result, *(torch.ones_like(other) for other in func(*args, **kwargs)[1:]))
 
 
 def _is_statistic(args: Any, given: Any) -> bool:
