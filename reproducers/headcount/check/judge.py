@@ -343,7 +343,8 @@ def _ranking(pruned: Pruned) -> Iterator[Finding]:
         return
     rule, kind = Rule.LEAST_IMPORTANT, Kind.WRONG_SELECTION
     for number, attention in enumerate(pruned.attentions):
-        if attention.misranked and _grouped(attention) == 1:
+        ranked = _grouped(attention) == 1 and attention.may_stay is not Leave.MULTIHEAD
+        if attention.misranked and ranked:
             where = attention.listed[0].layer
             found = (*attention.misranked, number)
             yield Finding(rule, kind, Problem.HEAD_RANKING, None, "heads", where, found)
