@@ -52,11 +52,12 @@ def _examined(build: builds.Overlay, cell: matrix.Cell, observation: Observation
 class Pool(ExitStack):
     """Engines, one for each core, and threads that wait for their answers. Use it as a context."""
 
-    def __init__(self, *, fresh: bool = False) -> None:
+    def __init__(self, *, fresh: bool = False, also: Sequence[str] = ()) -> None:
         """Start nothing yet.
 
         Args:
             fresh: look nothing up that was observed before, whoever asks.
+            also: as an engine has it.
         """
         super().__init__()
         self.cores = os.cpu_count() or 1
@@ -64,7 +65,7 @@ class Pool(ExitStack):
         self._threads = self.enter_context(ThreadPoolExecutor(self.cores))
         self._free: SimpleQueue[isolation.Engine] = SimpleQueue()
         for cache in caches:
-            self._free.put(self.enter_context(isolation.Engine(cache=cache, fresh=fresh)))
+            self._free.put(self.enter_context(isolation.Engine(cache=cache, fresh=fresh, also=also)))
         # It all ends in the opposite order: no cell is begun any more, engines close, threads return, caches close.
         self.callback(self._threads.shutdown, wait=False, cancel_futures=True)
 

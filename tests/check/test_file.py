@@ -144,4 +144,4 @@ def test_a_folder_without_files(tmp_path: Path) -> None:
 
 
 def _right(found: check.Checked) -> bool:
-    return found.judgement.verdict.kind is Kind.OK and not found.judgement.undecided
+    return found.judgement.is_right

@@ -140,8 +140,7 @@ class OwnNetwork:
         if verdict.is_failure:
             label = State.BAD if self.any_failure else str(verdict.signature.unplaced)
             return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, verdict)
-        is_right = verdict.kind is oracle.Kind.OK and not judgement.undecided
-        return Answer(State.GOOD, State.GOOD, verdict) if is_right else Answer(State.SKIP, "", verdict)
+        return Answer(State.GOOD, State.GOOD, verdict) if judgement.is_right else Answer(State.SKIP, "", verdict)
 
 
 #: What is searched for.

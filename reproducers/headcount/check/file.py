@@ -1,4 +1,4 @@
-"""A user's file, as far as it can be told without running it: whether it says how a network is made and pruned."""
+"""Tell from a user's file, without running it, whether it says how a network is made and pruned."""
 
 import ast
 from dataclasses import dataclass

@@ -31,6 +31,11 @@ class Judgement:
     open: tuple[str, ...] = ()
 
     @property
+    def is_right(self) -> bool:
+        """Whether all that was judged is fine, and the promises that must be judged were."""
+        return self.verdict.kind is Kind.OK and not self.undecided
+
+    @property
     def verdict(self) -> Verdict:
         """The first way in which it fails; fine if there is none."""
         return next(iter(self.verdicts), Verdict(Kind.OK))

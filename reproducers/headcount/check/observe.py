@@ -18,6 +18,9 @@ from headcount.check.subject import FileError, LackingError, Subject
 from headcount.check.watch import Watch
 from headcount.observation import Ending, Failure, Observation, Phase
 
+#: Side effects that are told, at most.
+_EFFECTS = 64
+
 
 def observe(pruning: ModuleType, path: Path, name: str) -> Sight:
     """Run a file with an imported torch_pruning. Never raises."""
@@ -77,7 +80,7 @@ def _script(watch: Watch, path: Path) -> Sight:
         return Sight(Observation(Ending.NOT_APPLICABLE, detail=watch.lacking))
     if failure is not None and subject.is_lacking(failure):
         raise LackingError(subject.described(failure, path))
-    if not watch.pruners:
+    if not watch.works:
         if failure is not None and _inside_build(failure):
             return _raised(watch, failure)
         why = subject.described(failure, path) if failure else f"{path.name} calls no pruner's constructor"
@@ -90,9 +93,8 @@ def _script(watch: Watch, path: Path) -> Sight:
 
 def _looked_at(watch: Watch, given: Subject | None) -> Sight:
     """Call each pruned network again, and return all that was seen."""
-    output, failure, shape, gap = None, None, (), None
-    for pruner in watch.pruners:
-        work = watch.works[id(pruner)]
+    failure, gap = None, None
+    for work in watch.works.values():
         output, raised = work.forward(given.update if given else None, first=given is None)
         if raised is not None:
             failure = Failure.of(raised, Phase.FORWARD)
@@ -103,23 +105,22 @@ def _looked_at(watch: Watch, given: Subject | None) -> Sight:
         Ending.FINISHED,
         Phase.FORWARD,
         output_failure=failure,
-        output_shape=shape,
         output_gap=gap,
-        effects=tuple(watch.effects[:64]),
+        effects=tuple(watch.effects[:_EFFECTS]),
         seconds={key: round(value, 6) for key, value in watch.seconds.items()},
     )
-    return Sight(observation, tuple(watch.works[id(pruner)].pruned for pruner in watch.pruners))
+    return Sight(observation, tuple(work.pruned for work in watch.works.values()))
 
 
 def _raised(watch: Watch, error: BaseException) -> Sight:
-    works = [watch.works[id(pruner)] for pruner in watch.pruners]
+    works = watch.works.values()
     changed = any(work.has_changed() for work in works)
     observation = Observation(
         Ending.RAISED,
         watch.phase,
         failure=Failure.of(error, watch.phase),
         changed=changed,
-        effects=tuple(watch.effects[:64]),
+        effects=tuple(watch.effects[:_EFFECTS]),
     )
     return Sight(observation, tuple(work.pruned for work in works))
 

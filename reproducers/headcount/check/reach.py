@@ -320,12 +320,12 @@ class _Changed(_Surrogate):  # type: ignore[no-untyped-call]
 
 @dataclass
 class _Level:
-    """What a norm divides by, in the dense network and whenever its input changes: one number for all of it."""
+    """The number that a norm divides by. It stays the same when the norm's input changes."""
 
     value: float | None = None
 
     def of(self, tensor: Tensor) -> float:
-        """Return it; that of this tensor, if it is asked for the first time."""
+        """Return the number. The first tensor decides it."""
         if self.value is None:
             self.value = float(tensor.float().square().mean().sqrt()) or 1.0
         return self.value

@@ -1,14 +1,10 @@
 """A user's file on several builds: each in a process of its own, a few at a time."""
 
 import json
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass
-from queue import SimpleQueue
 
-from headcount import builds, errors, isolation, untrusted
+from headcount import builds, errors, examine, isolation, untrusted
 from headcount.check.facts import Sight
 from headcount.check.file import File
 from headcount.check.judge import Judgement, judge
@@ -53,22 +49,8 @@ def check_all(prepared: Sequence[builds.Overlay], file: File, timeout: float = T
     Raises:
         FileFaultError: the file itself is at fault.
     """
-    with ExitStack() as stack:
-        free: SimpleQueue[isolation.Engine] = SimpleQueue()
-        cores = min(os.cpu_count() or 1, len(prepared)) or 1
-        threads = stack.enter_context(ThreadPoolExecutor(cores))
-        for _ in range(cores):
-            free.put(stack.enter_context(isolation.Engine(also=PRELOADED)))
-        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-
-        def one(build: builds.Overlay) -> Checked:
-            engine = free.get()
-            try:
-                return check(engine, build, file, timeout)
-            finally:
-                free.put(engine)
-
-        yield from threads.map(one, prepared)
+    with examine.Pool(also=PRELOADED) as pool:
+        yield from pool.map(lambda engine, build: check(engine, build, file, timeout), prepared)
 
 
 def _read(answer: bytes) -> Sight:

@@ -27,7 +27,7 @@ class Watch(AbstractContextManager["Watch"]):
     """Watches as long as it is entered.
 
     Attributes:
-        works: of each pruner in turn.
+        works: the id of each pruner -> its work, in turn. A work holds its pruner.
         phase: what is being done.
         lacking: what the call has and this release has not.
         fault: what is wrong with the file, found while its pruner was made.
@@ -37,7 +37,6 @@ class Watch(AbstractContextManager["Watch"]):
     def __init__(self, pruning: ModuleType) -> None:
         self._pruning = pruning
         self.works: dict[int, Work] = {}
-        self.pruners: list[Any] = []
         self.phase = Phase.CONSTRUCT
         self.fault: FileError | None = None
         self.lacking = ""
@@ -82,23 +81,22 @@ class Watch(AbstractContextManager["Watch"]):
             if parameter.kind is parameter.VAR_KEYWORD:
                 more = arguments.pop(name)
                 arguments, given = arguments | more, (*given, *more)
-            elif parameter.kind is parameter.VAR_POSITIONAL:  # whatever it takes, it hands on
+            elif parameter.kind is parameter.VAR_POSITIONAL:  # it hands its arguments on to another constructor
                 arguments |= dict(zip(_FIRST, arguments.pop(name), strict=False))
         self._inside = True
         try:
             work = self._work(pruner, arguments, [name for name in given if name in arguments])
-            with self._looked_after(work, Phase.CONSTRUCT):
+            with _LookedAfter(self, work, Phase.CONSTRUCT):
                 function(pruner, *args, **kwargs)
             if work is not None:
                 self.works[id(pruner)] = work
-                self.pruners.append(pruner)
                 _note_refusals(pruner, work)
                 work.measure(pruner)
         finally:
             self._inside = False
 
     def _work(self, pruner: Any, arguments: dict[str, Any], given: list[str]) -> Work | None:
-        if len(self.pruners) >= MOST:
+        if len(self.works) >= MOST:
             return None
         try:
             return Work(type(pruner), arguments, given)
@@ -110,7 +108,7 @@ class Watch(AbstractContextManager["Watch"]):
         work = self.works.get(id(pruner))
         self._inside = True
         try:
-            with self._looked_after(work, Phase.STEP):
+            with _LookedAfter(self, work, Phase.STEP):
                 result = function(pruner, *args, **kwargs)
             if inspect.isgenerator(result):
                 return self._interactive(pruner, work, result)
@@ -125,9 +123,6 @@ class Watch(AbstractContextManager["Watch"]):
         yield from groups
         if work is not None:
             work.measure(pruner)
-
-    def _looked_after(self, work: Work | None, phase: Phase) -> AbstractContextManager[None]:
-        return _LookedAfter(self, work, phase)
 
 
 class _LookedAfter(AbstractContextManager[None]):

@@ -106,4 +106,4 @@ def _refuse_unknown(file: check.File, found: list[check.Checked]) -> None:
 def _exit_code(newest: check.Checked) -> int:
     if newest.judgement.verdict.is_failure:
         return errors.ExitCode.REGRESSION
-    return errors.ExitCode.CLEAN if report.is_right(newest) else errors.ExitCode.INDETERMINATE
+    return errors.ExitCode.CLEAN if newest.judgement.is_right else errors.ExitCode.INDETERMINATE

@@ -213,8 +213,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             except (EOFError, OSError):
                 room.process.join(1)
                 code, printed = room.process.exitcode, shared.tail(room.log, shared.PRINTED_LIMIT)
-                detail = f"killed by {_signal_name(-code)}" if code and code < 0 else f"exited with status {code}"
-                return Observation(Ending.KILLED, Phase.CELL, detail=detail, printed=printed)
+                return Observation(Ending.KILLED, Phase.CELL, detail=_end(code), printed=printed)
             finally:
                 watchdog.cancel()
 
@@ -256,11 +255,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         self.close()
         # 255 is also what multiprocessing gives when the server, which knows the status, is gone.
         self._server_lost = code == _UNKNOWN_STATUS
-        detail = (
-            f"killed by {_signal_name(-code)}"
-            if code is not None and code < 0
-            else f"exited with status {code}" + ", or its server was killed" * self._server_lost
-        )
+        detail = _end(code) + ", or its server was killed" * self._server_lost
         return Observation(Ending.KILLED, phase, detail=detail, printed=printed)
 
 
@@ -360,6 +355,11 @@ def _script_run(status: int | None, printed: str, note: str) -> ScriptRun:
             why=noted.why[:300],
         )
     return ScriptRun(CANNOT_BE_TESTED, printed, why="it ended before it could say how")
+
+
+def _end(code: int | None) -> str:
+    """Say how a process ended."""
+    return f"killed by {_signal_name(-code)}" if code is not None and code < 0 else f"exited with status {code}"
 
 
 def _signal_name(number: int) -> str:

@@ -25,11 +25,6 @@ def _age(found: check.Checked) -> Version:
     return Version(found.build.version)
 
 
-def is_right(found: check.Checked) -> bool:
-    """Return whether all that was judged is fine, and the promises that must be judged were."""
-    return found.judgement.verdict.kind is oracle.Kind.OK and not found.judgement.undecided
-
-
 def text(file: check.File, found: Sequence[check.Checked]) -> str:
     """Return what builds do with a file, neighbours that do the same together, and which to take."""
     runs = [list(run) for _, run in groupby(found, _likeness)]
@@ -39,7 +34,7 @@ def text(file: check.File, found: Sequence[check.Checked]) -> str:
         {"name": _names, "clean": untrusted.clean},
         file=file,
         runs=[(run, run[0], _state(run[0]), reasons(run[0]), looks_like(run)) for run in runs],
-        right=sorted((each for each in found if is_right(each)), key=_age),
+        right=sorted((each for each in found if each.judgement.is_right), key=_age),
         every=len(found) >= len(builds.RELEASES),
         failed=any(each.judgement.verdict.is_failure for each in found),
         releases=all(each.build.label in builds.RELEASES for each in found),
@@ -97,7 +92,7 @@ def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, objec
             }
             for each in found
         },
-        "right": [each.build.label for each in found if is_right(each)],
+        "right": [each.build.label for each in found if each.judgement.is_right],
     }
 
 
