@@ -15,9 +15,9 @@ import torch_pruning as tp
 from transformers import ViTConfig, ViTForImageClassification
 
 
-def check():
-    config = ViTConfig(hidden_size=48, num_attention_heads=6, num_hidden_layers=2, intermediate_size=96, image_size=32)
-    net = ViTForImageClassification(config).eval()
+def check(layers=2):
+    sizes = dict(hidden_size=48, num_hidden_layers=layers, num_attention_heads=6, intermediate_size=96, image_size=32)
+    net = ViTForImageClassification(ViTConfig(**sizes)).eval()
     projections = ("query", "key", "value", "q_proj", "k_proj", "v_proj")  # in either transformers
     return net, torch.randn(1, 3, 32, 32), dict(
         importance=tp.importance.MagnitudeImportance(p=2),
@@ -58,6 +58,7 @@ add = shared.command(
         metavar="S",
         help=f"seconds on one build before that is a failure (default: {check.TIMEOUT:g})",
     ),
+    shared.SET,
     shared.JSON,
     more=f"""
 The file is as a script of yours that prunes, but returns the network, its inputs and the pruner's arguments:
@@ -79,7 +80,7 @@ def run(options: shared.Options) -> int:
         shared.write_new(path, EXAMPLE)
         shared.out(f"{path} is written: change it to your network, then: headcount check {path}")
         return errors.ExitCode.CLEAN
-    file = check.named(options.file)
+    file = shared.file_changed(options.file, options.set)
     specs = options.build or builds.RELEASES
     prepared = [builds.prepare(builds.parse(spec), say=console.say) for spec in specs]
     found: list[check.Checked] = []

@@ -79,7 +79,7 @@ def looks_like(run: Sequence[check.Checked]) -> tuple[str, ...]:
 def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, object]:
     """Return the same as plain values."""
     return {
-        "file": file.name,
+        "file": file.options,
         "environment": dict(environment.environment()),
         "builds": {
             each.build.label: {

@@ -64,14 +64,14 @@ def emit(
     smallest = minimise.minimise(
         cell,
         fails,
+        minimise.simpler if wanted.minimal else minimise.simpler_models,
         kept=lambda before, after: say(f"  {difference(before, after)}"),
-        neighbours=minimise.simpler if wanted.minimal else minimise.simpler_models,
     )
     if wanted.good is None:
         return proven_script(engine, overlay, smallest, sought.explanation, wanted.form)
     new = defects.Explanation(defects.Outcome.UNEXPECTED_FAILURE)
     text = proven_script(engine, overlay, smallest, new, wanted.form)
-    done = _run(engine, wanted.good, text)
+    done = run(engine, wanted.good, text)
     if done.status:
         raise UnprovenError(f"the file for {cell.id} ends with {done.status} on {wanted.good.label}, too")
     return text
@@ -82,8 +82,8 @@ def _is_good(engine: isolation.Engine, build: builds.Overlay, cell: matrix.Cell)
     return not examine.examine(engine, build, cell).verdict.is_failure
 
 
-def _run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
-    """Run a file's text with a build."""
+def run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
+    """Run a file's text with a build, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
         path = Path(scratch) / "reproducer.py"
         path.write_text(text, "utf-8")
@@ -154,7 +154,7 @@ def proven_script(
     build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
     for weights in _WEIGHTS:
         text = script.write(cell, build, verdict, explanation, weights, form)
-        done = _run(engine, overlay, text)
+        done = run(engine, overlay, text)
         if shows(verdict, done):
             return text
     raise UnprovenError(
