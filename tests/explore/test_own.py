@@ -15,7 +15,9 @@ VIT = (Path(__file__).parents[1] / "check" / "files" / "vit.py").read_text("utf-
 
 def _file(folder: Path) -> check.File:
     path = folder / "mine.py"
-    sized = VIT.replace("def check():", "def check(layers=2):").replace("num_hidden_layers=2", "num_hidden_layers=layers")
+    sized = VIT.replace("def check():", "def check(layers=2):").replace(
+        "num_hidden_layers=2", "num_hidden_layers=layers"
+    )
     path.write_text(sized, "utf-8")
     return check.named(str(path))
 

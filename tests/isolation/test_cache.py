@@ -2,7 +2,9 @@
 
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,6 +82,40 @@ def test_a_damaged_row_is_not_believed(kept: Path) -> None:
         database.execute("update kept set value = x'00'")
     with Cache(kept) as opened:
         assert opened.get(Observation, OVERLAY, CELL) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000 + "]" * 5000, "3", '["", {}, {}]', '["key", {"ending": "finished"}]', "[" + " " * 70_000_000]
+)
+def test_what_is_no_observation_of_this_cell_is_not_believed(kept: Path, text: str) -> None:
+    with closing(sqlite3.connect(kept)) as database, database:
+        database.execute("update kept set value = ?", [zlib.compress(text.encode())])
+    with Cache(kept) as opened:
+        assert opened.get(Observation, OVERLAY, CELL) is None
+
+
+def test_another_cells_observation_is_not_believed(kept: Path) -> None:
+    with Cache(kept) as opened:
+        opened.put(OVERLAY, OTHER, Observation(Ending.FINISHED, output_gap=1.0))
+    with closing(sqlite3.connect(kept)) as database, database:
+        values = [row[0] for row in database.execute("select value from kept")]
+        for value, swapped in zip(values, reversed(values), strict=True):
+            database.execute("update kept set used = 0, value = ? where value = ? and used > 0", [swapped, value])
+        assert [row[0] for row in database.execute("select value from kept")] != values
+    with Cache(kept) as opened:
+        assert opened.get(Observation, OVERLAY, CELL) is None
+
+
+def test_a_cache_that_cannot_be_written_is_read(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cache, "_open", _raises)
+    with Cache(kept) as opened:
+        assert opened.get(Observation, OVERLAY, CELL) == SEEN
+        opened.put(OVERLAY, OTHER, SEEN)
+        assert opened.get(Observation, OVERLAY, OTHER) is None
+
+
+def _raises(_: Cache) -> sqlite3.Connection:
+    raise sqlite3.OperationalError("attempt to write a readonly database")
 
 
 def test_a_cache_that_cannot_be_opened_is_done_without(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A failing call on a user's own network, shrunk and written as one file; with fake builds, whose mistakes are known."""
+"""A failing call on a user's own network, shrunk and written as one file; with fake builds of known mistakes."""
 
 from collections.abc import Callable
 from pathlib import Path

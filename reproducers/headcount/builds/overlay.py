@@ -1,7 +1,7 @@
 """Overlays: a folder per build that holds it and nothing else. uv or pip puts it there, without its dependencies.
 
-An overlay is complete or absent: it is made aside, then renamed, and checked against its own digest
-each time it is used. Two runs may share one cache.
+An overlay is complete or absent: it is made aside, then renamed, and checked against its own digest each time it is
+used. So is its byte code, which is made here, and made again where it is not what was made. Two runs may share a cache.
 """
 
 import compileall
@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -31,6 +32,12 @@ from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source
 
 _MANIFEST = "headcount-overlay.json"
 _LOCK_SECONDS = 600
+
+#: What installers write for themselves beside the metadata: it is no part of a build.
+_INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+
+#: The byte code of this Python.
+_BYTE_CODE = f"*.{sys.implementation.cache_tag}*.pyc"
 
 _VARIABLES = re.compile(
     r"(UV_(?!PUBLISH)|PIP_|SSL_|REQUESTS_CA_|CURL_CA_|XDG_|(HTTPS?|ALL|NO)_PROXY$|HOME$|USERPROFILE$|APPDATA$|LOCALAPPDATA$)",
@@ -56,7 +63,7 @@ class Overlay:
 
     Attributes:
         version: the distribution metadata's; `torch_pruning.__version__` is not to be trusted.
-        digest: SHA-256 over the package's files.
+        digest: SHA-256 over all its files but what installers write for themselves.
         spec: what the user wrote to name it; the label if there is no such text.
     """
 
@@ -194,12 +201,12 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> Overlay:
     """Return the overlay at `path`, made by `fill` if there is none that is whole, under a lock."""
+    if known := _known(build, path):  # needs no lock: a half-made overlay has no name yet
+        return known
     with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS):
         if path.exists():
-            with suppress(OSError, ValueError, KeyError, RecursionError, errors.UsageError):
-                known = json.loads((path / _MANIFEST).read_text())
-                if (known["digest"], known["version"]) == (package_digest(path), _installed_version(build, path)):
-                    return Overlay(build.label, path, known["version"], known["digest"], build.spec)
+            if known := _known(build, path) or _healed(build, path, say):
+                return known
             say(f"{build.label}: the overlay in the cache is not whole, installing it again")
             shutil.rmtree(path)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
@@ -209,11 +216,44 @@ def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callabl
             version = _installed_version(build, aside)
             for shipped in list(aside.rglob("__pycache__")):  # Python would use it in place of the source
                 shutil.rmtree(shipped)
-            compileall.compile_dir(aside, quiet=2)
             digest = package_digest(aside)
-            (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
+            _compile(aside, {"build": build.label, "version": version, "digest": digest})
             aside.replace(path)
         return Overlay(build.label, path, version, digest, build.spec)
+
+
+def _known(build: Build, path: Path, *, byte_code: bool = True) -> Overlay | None:
+    """Return the overlay at `path` if it is whole, with its byte code unless that does not matter."""
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, errors.UsageError):
+        known = json.loads((path / _MANIFEST).read_text())
+        whole = (known["digest"], known["version"]) == (package_digest(path), _installed_version(build, path))
+        if whole and (not byte_code or known["byte code"].get(sys.implementation.cache_tag) == _byte_code_digest(path)):
+            return Overlay(build.label, path, known["version"], known["digest"], build.spec)
+    return None
+
+
+def _healed(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | None:
+    """Return the overlay at `path` with its byte code made anew, if all else of it is whole."""
+    if not (known := _known(build, path, byte_code=False)):
+        return None
+    manifest = json.loads((path / _MANIFEST).read_text())
+    if sys.implementation.cache_tag in (manifest.get("byte code") or {}):  # else it is of another Python
+        say(f"{build.label}: its byte code is not what was made, making it again")
+    _compile(path, manifest)
+    return known
+
+
+def _compile(path: Path, manifest: dict[str, object]) -> None:
+    """Make the byte code, which Python holds against its source, and then write down what it is."""
+    for old in path.rglob(_BYTE_CODE):
+        old.unlink()
+    compileall.compile_dir(path, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+    known = manifest.get("byte code")
+    others = known if isinstance(known, dict) else {}
+    manifest["byte code"] = others | {sys.implementation.cache_tag: _byte_code_digest(path)}
+    aside = path / f"{_MANIFEST}.new"
+    aside.write_text(json.dumps(manifest))
+    aside.replace(path / _MANIFEST)
 
 
 def is_whole(overlay: Overlay) -> bool:
@@ -225,10 +265,19 @@ def is_whole(overlay: Overlay) -> bool:
 
 
 def package_digest(overlay: Path) -> str:
-    """Return SHA-256 over all that can be imported. Metadata is the installer's, and byte code is made here."""
-    aside = (*overlay.glob("*.dist-info"), overlay / ".lock", overlay / _MANIFEST)
-    files = sorted(path for path in overlay.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return _digest((path for path in files if not any(path.is_relative_to(other) for other in aside)), overlay)
+    """Return SHA-256 over all that can be imported: every file but the installer's own notes and the byte code."""
+    own = {overlay / ".lock", overlay / _MANIFEST, overlay / f"{_MANIFEST}.new"}
+    own |= {path for name in _INSTALLERS for path in overlay.glob(f"*.dist-info/{name}")}
+    files = sorted(path for path in overlay.rglob("*") if path.is_file() and not _is_byte_code(path))
+    return _digest((path for path in files if path not in own), overlay)
+
+
+def _is_byte_code(path: Path) -> bool:
+    return path.parent.name == "__pycache__" and path.suffix == ".pyc"
+
+
+def _byte_code_digest(overlay: Path) -> str:
+    return _digest(sorted(overlay.rglob(_BYTE_CODE)), overlay)
 
 
 def _digest(files: Iterable[Path], root: Path) -> str:

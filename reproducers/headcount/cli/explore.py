@@ -169,9 +169,7 @@ def _own(options: shared.Options) -> int:
         return _own_kinds(pool, build, failing, options)
 
 
-def _own_cured(
-    pool: examine.Pool, build: builds.Overlay, failing: Sequence[explore.OwnCall]
-) -> list[explore.OwnCall]:
+def _own_cured(pool: examine.Pool, build: builds.Overlay, failing: Sequence[explore.OwnCall]) -> list[explore.OwnCall]:
     """Return the failing calls with their cures, and show how far that is."""
     found = []
     with console.progress(len(failing)) as steps:
