@@ -58,6 +58,7 @@ add = shared.command(
         metavar="S",
         help=f"seconds on one build before that is a failure (default: {check.TIMEOUT:g})",
     ),
+    shared.WITH,
     shared.JSON,
     more=f"""
 The file is as a script of yours that prunes, but returns the network, its inputs and the pruner's arguments:
