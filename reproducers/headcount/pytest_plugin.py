@@ -108,16 +108,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _stand_beside(config: pytest.Config) -> None:
     """Find the packages that the run was given, as the process that was called has installed them."""
+    found: tuple[str, Mapping[str, str]] | None = None
     if hasattr(config, "workerinput"):
         found = config.workerinput["beside"]
     else:
         os.environ.pop(environment.BESIDE, None)
         try:
-            asked = config.option.packages
-            made = builds.prepare_beside(asked, say=console.say) if asked else None
+            if asked := config.option.packages:
+                made = builds.prepare_beside(asked, say=console.say)
+                found = str(made.path), dict(made.shown)
         except errors.HeadcountError as error:
             pytest.exit(str(error), returncode=error.exit_code)
-        found = config.stash[BESIDE] = made and (str(made.path), dict(made.shown))
+        config.stash[BESIDE] = found
     if found is not None:
         environment.stand_beside(*found)
 

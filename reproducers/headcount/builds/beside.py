@@ -215,7 +215,7 @@ def _asked(wanted: Sequence[str], path: Path) -> list[metadata.Distribution]:
 
 def _shown(wanted: Sequence[str], path: Path) -> dict[str, str]:
     everything = sorted(f"{d.name}=={d.version}" for d in metadata.distributions(path=[str(path)]))
-    asked = {canonicalize_name(d.name): d.version for d in _asked(wanted, path)}
+    asked: dict[str, str] = {canonicalize_name(d.name): d.version for d in _asked(wanted, path)}
     return {**asked, "beside": sha256(repr(everything).encode()).hexdigest()[:8]}
 
 

@@ -42,7 +42,7 @@ def install(*arguments: str, variables: Mapping[str, str] | None = None) -> "sub
         [*command(), *arguments],
         capture_output=True,
         text=True,
-        env=installer_environment() | (variables or {}),
+        env={**installer_environment(), **(variables or {})},
         timeout=TIMEOUT,
         check=False,
     )
