@@ -6,7 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,20 @@ SETUP = "from setuptools import setup; setup(name='torch-pruning', version='{ver
 
 
 def make_wheel(
-    folder: Path, *, name: str = "torch_pruning", version: str = "1.6.1", code: str = miniatures.CORRECT
+    folder: Path,
+    *,
+    name: str = "torch_pruning",
+    version: str = "1.6.1",
+    code: str = miniatures.CORRECT,
+    needs: Sequence[str] = (),
 ) -> Path:
     """A wheel of a package with this code, as an index would serve it."""
+    needed = "".join(f"Requires-Dist: {each}\n" for each in needs)
     path = folder / f"{name}-{version}-py3-none-any.whl"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(f"{name}/__init__.py", code)
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}")
         archive.writestr(
             f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
         )
@@ -163,6 +169,6 @@ def hostile_results(source: Path, folder: Path) -> Path:
     return write_lines(folder / f"{HOSTILE[:8].replace('/', '')}.jsonl", lines)
 
 
-def no_leftovers(cache: Path) -> bool:
-    """Whether nothing but locks is left in a cache."""
-    return {path.suffix for path in (cache / "overlays").iterdir()} <= {".lock"}
+def no_leftovers(cache: Path, kept: str = "overlays") -> bool:
+    """Whether nothing but locks is left in a folder of a cache."""
+    return {path.suffix for path in (cache / kept).iterdir()} <= {".lock"}

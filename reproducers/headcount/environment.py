@@ -1,9 +1,11 @@
 """What an observation depends on beside the build and the cell: the base environment, and this harness."""
 
+import json
 import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from hashlib import sha256
@@ -14,6 +16,9 @@ from pathlib import Path
 DEVICE = "HEADCOUNT_DEVICE"
 CPU = "cpu"
 
+#: The variable that says what stands beside the base environment, for this process and all that it starts.
+BESIDE = "HEADCOUNT_BESIDE"
+
 
 def device() -> str:
     """Return where cells run: `cpu`, also for `cpu:0`, or another device of torch's."""
@@ -22,8 +27,25 @@ def device() -> str:
 
 
 def environment() -> Mapping[str, str]:
-    """Return the versions of the base environment, without importing it; and the device, if it is not the CPU."""
-    return _versions() if device() == CPU else {**_versions(), "device": device()}
+    """Return the versions of the base environment, without importing it; what stands beside; the device if no CPU."""
+    beside = json.loads(os.environ.get(BESIDE, "{}"))
+    return {**_versions(), **beside} if device() == CPU else {**_versions(), **beside, "device": device()}
+
+
+def stand_beside(path: Path | str, shown: Mapping[str, str]) -> None:
+    """Let this process, and all that it starts from now on, find packages in a folder before the base's.
+
+    Args:
+        shown: what `environment` says of them.
+    """
+    sys.path.insert(0, str(path))
+    os.environ |= {"PYTHONPATH": first_on_path(path), BESIDE: json.dumps(shown)}
+    _versions.cache_clear()
+
+
+def first_on_path(path: Path | str) -> str:
+    """Return Python's path variable with a folder before what it has."""
+    return os.pathsep.join(filter(None, (str(path), os.environ.get("PYTHONPATH"))))
 
 
 @cache

@@ -38,6 +38,7 @@ OVERLAYS: pytest.StashKey[list[builds.Overlay]] = pytest.StashKey()
 ROW = pytest.StashKey[results.Row]()
 SERVER: pytest.StashKey[Mapping[str, Any]] = pytest.StashKey()
 LACKING: pytest.StashKey[str] = pytest.StashKey()
+BESIDE: pytest.StashKey[tuple[str, Mapping[str, str]] | None] = pytest.StashKey()
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "--build": {
@@ -69,6 +70,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "help": "where cells run: cpu, cuda where there is a GPU, or another device that torch knows; what is left is "
         "compared on the CPU (default: cpu)",
     },
+    "--with": {
+        "dest": "packages",
+        "action": "append",
+        "default": [],
+        "metavar": "PACKAGE",
+        "help": "a package to put beside the base environment, as pip names it: torch==2.14.1; may be given several "
+        "times",
+    },
     "--results": {
         "type": Path,
         "default": Path("results"),
@@ -88,12 +97,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set where cells run, and name the JUnit file after the transformers version: nox runs both with one path."""
     os.environ[environment.DEVICE] = config.option.device
+    _stand_beside(config)
     wanted = config.getoption("xmlpath", None)
     if wanted and not hasattr(config, "workerinput"):
         path = Path(wanted)
         config.option.xmlpath = str(
             path.with_stem(f"{path.stem}-transformers-{environment.environment()['transformers']}")
         )
+
+
+def _stand_beside(config: pytest.Config) -> None:
+    """Find the packages that the run was given, as the process that was called has installed them."""
+    found: tuple[str, Mapping[str, str]] | None = None
+    if hasattr(config, "workerinput"):
+        found = config.workerinput["beside"]
+    else:
+        os.environ.pop(environment.BESIDE, None)
+        try:
+            if asked := config.option.packages:
+                made = builds.prepare_beside(asked, say=console.say)
+                found = str(made.path), dict(made.shown)
+        except errors.HeadcountError as error:
+            pytest.exit(str(error), returncode=error.exit_code)
+        config.stash[BESIDE] = found
+    if found is not None:
+        environment.stand_beside(*found)
 
 
 # --- builds: installed once, by the process that was called ---------------------------------------
@@ -125,6 +153,7 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput |= {
         "server": stash[SERVER],
         "lacking": stash[LACKING],
+        "beside": stash[BESIDE],
         "overlays": [(label, str(path), *rest) for label, path, *rest in map(astuple, stash[OVERLAYS])],
     }
 

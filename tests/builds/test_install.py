@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headcount import builds
-from headcount.builds import overlay
+from headcount.builds.installer import command
 from headcount.errors import SetupError, UsageError
 from helpers import checkout, make_wheel, no_leftovers
 
@@ -19,7 +19,7 @@ def wheel(tmp_path: Path) -> Path:
 
 def installer(monkeypatch: pytest.MonkeyPatch, output: str) -> None:
     """An installer that fails with these words."""
-    monkeypatch.setattr(overlay, "_installer", lambda: ["sh", "-c", f"echo {output!r} >&2; exit 1"])
+    monkeypatch.setattr("headcount.builds.installer.command", lambda: ["sh", "-c", f"echo {output!r} >&2; exit 1"])
 
 
 def test_an_unknown_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,7 @@ def test_no_installer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADCOUNT_UV", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SetupError, match="neither uv nor pip"):
-        overlay._installer()  # noqa: SLF001 - what it finds depends on the machine
+        command()
 
 
 def test_a_full_disk(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:

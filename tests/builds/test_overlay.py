@@ -82,7 +82,7 @@ def test_what_is_whole_needs_no_lock(tmp_path: Path, wheel: Path, monkeypatch: p
     def refuses(*_: object, **__: object) -> None:
         raise PermissionError("read-only file system")
 
-    monkeypatch.setattr("headcount.builds.overlay.FileLock", refuses)
+    monkeypatch.setattr("headcount.builds.kept.FileLock", refuses)
     assert builds.prepare(builds.parse(str(wheel)), tmp_path / "cache") == whole
 
 

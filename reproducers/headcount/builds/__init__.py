@@ -1,12 +1,12 @@
 """Which Torch-Pruning: anything pip can install, named by a spec, installed as an overlay, read from a clone."""
 
+from headcount.builds.beside import Beside, prepare_beside
 from headcount.builds.git import Clone, Commit, has_changes
+from headcount.builds.installer import find_uv, installer_environment
+from headcount.builds.kept import cache_folder
 from headcount.builds.overlay import (
     Overlay,
-    cache_folder,
     edited,
-    find_uv,
-    installer_environment,
     is_whole,
     package_digest,
     prepare,
@@ -18,6 +18,7 @@ from headcount.builds.wheel import wheel
 __all__ = [
     "DISTRIBUTION",
     "RELEASES",
+    "Beside",
     "Build",
     "Clone",
     "Commit",
@@ -33,6 +34,7 @@ __all__ = [
     "parse",
     "parse_all",
     "prepare",
+    "prepare_beside",
     "prepare_tree",
     "wheel",
 ]

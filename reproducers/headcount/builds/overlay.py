@@ -1,37 +1,32 @@
 """Overlays: a folder per build that holds it and nothing else. uv or pip puts it there, without its dependencies.
 
-An overlay is complete or absent: it is made aside, then renamed, and checked against its own digest each time it is
-used. So is its byte code, which is made here, and made again where it is not what was made. Two runs may share a cache.
+An overlay is complete or absent, and checked against its own digest each time it is used. So is its byte code, which is
+made here, and made again where it is not what was made.
 """
 
 import compileall
-import errno
 import hashlib
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-import platformdirs
-from filelock import FileLock, Timeout
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from headcount import environment, errors, untrusted
+from headcount import errors
+from headcount.builds import installer, kept
 from headcount.builds.git import export
 from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source
 
 _MANIFEST = "headcount-overlay.json"
-_LOCK_SECONDS = 600
 
 #: What installers write for themselves beside the metadata: it is no part of a build.
 _INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
@@ -39,21 +34,9 @@ _INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.
 #: The byte code of this Python.
 _BYTE_CODE = f"*.{sys.implementation.cache_tag}*.pyc"
 
-_VARIABLES = re.compile(
-    r"(UV_(?!PUBLISH)|PIP_|SSL_|REQUESTS_CA_|CURL_CA_|XDG_|(HTTPS?|ALL|NO)_PROXY$|HOME$|USERPROFILE$|APPDATA$|LOCALAPPDATA$)",
-    re.IGNORECASE,
-)
-
 #: What git prints, under any installer.
 _NO_REF = re.compile(
     r"couldn't find remote ref|revspec|not our ref|did not match any|unknown revision|Git operation failed"
-)
-
-_NO_NETWORK = re.compile(
-    r"failed to fetch|connection (error|refused|reset)|newconnectionerror|name resolution|dns error|timed out"
-    r"|unreachable|error sending request|network connectivity|nameresolutionerror|proxyerror|offline"
-    r"|network was disabled",
-    re.IGNORECASE,
 )
 
 
@@ -74,23 +57,18 @@ class Overlay:
     spec: str = ""
 
 
-def cache_folder() -> Path:
-    """Return where overlays and observations are kept: `$HEADCOUNT_CACHE`, else the platform's cache folder."""
-    return Path(os.environ.get("HEADCOUNT_CACHE") or platformdirs.user_cache_path("headcount"))
-
-
 def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Overlay:
     """Install a build into an overlay, or find the overlay made before.
 
     Args:
-        cache: folder for overlays; `cache_folder()` unless given.
+        cache: folder for overlays; `kept.cache_folder()` unless given.
         say: called with a line when something takes time or was repaired.
 
     Raises:
         UsageError: the build does not exist, does not build, is another package, or has no head pruning.
         SetupError: no network, no space, no installer.
     """
-    with _overlays(build, cache) as folder, _sources(build) as (requirement, key):
+    with kept.folder("overlays", build.label, cache) as folder, _sources(build) as (requirement, key):
         overlay = _obtain(build, folder / key, lambda target: _install(build, requirement, target), say)
     if Version(overlay.version) < Version(RELEASES[0]):
         raise errors.UsageError(
@@ -120,7 +98,7 @@ def prepare_tree(clone: Path, tree: str, version: str, label: str, cache: Path |
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {DISTRIBUTION}\nVersion: {version}\n", "utf-8")
 
-    with _overlays(build, cache) as folder:
+    with kept.folder("overlays", build.label, cache) as folder:
         return _obtain(build, folder / f"git-{tree[:20]}-{version}", fill, lambda _: None)
 
 
@@ -140,34 +118,8 @@ def edited(base: Overlay, label: str, key: str, change: Callable[[Path], None], 
         shutil.copytree(base.path, aside, ignore=shutil.ignore_patterns("__pycache__", _MANIFEST, ".lock"))
         change(aside)
 
-    with _overlays(build, cache) as folder:
+    with kept.folder("overlays", build.label, cache) as folder:
         return _obtain(build, folder / key, fill, lambda _: None)
-
-
-@contextmanager
-def _overlays(build: Build, cache: Path | None) -> Iterator[Path]:
-    """Give the folder of all overlays. What fails meanwhile is an error about this build.
-
-    Raises:
-        SetupError: another run holds it, or the disk fails.
-    """
-    folder = (cache or cache_folder()) / "overlays"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
-    except Timeout:
-        raise errors.SetupError(
-            f"another run has held the lock on {build.label} for {_LOCK_SECONDS} s", f"end it, or delete {folder}"
-        ) from None
-    except (OSError, subprocess.SubprocessError) as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise errors.SetupError(
-                f"cannot install {build.label}: no space left for {folder}",
-                "free some, or point HEADCOUNT_CACHE elsewhere",
-            ) from error
-        raise errors.SetupError(
-            f"cannot install {build.label}: {error}", "HEADCOUNT_CACHE names the folder for overlays"
-        ) from error
 
 
 @contextmanager
@@ -182,8 +134,8 @@ def _sources(build: Build) -> Iterator[tuple[str, str]]:
             # What a URL points at may change: the key is new each time, and the overlay's digest is compared.
             yield f"{DISTRIBUTION} @ {build.requirement}", f"url-{os.urandom(8).hex()}"
         case Source.FOLDER | Source.REF:
-            with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
-                copy = Path(scratch) / "source"
+            with kept.scratch() as scratch:
+                copy = scratch / "source"
                 if build.source is Source.FOLDER:
                     # What a link leads to is copied: the key must know its content.
                     shutil.copytree(build.requirement, copy, ignore=_left_out, ignore_dangling_symlinks=True)
@@ -200,26 +152,25 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 
 
 def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> Overlay:
-    """Return the overlay at `path`, made by `fill` if there is none that is whole, under a lock."""
-    if known := _known(build, path):  # needs no lock: a half-made overlay has no name yet
-        return known
-    with FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS):
-        if path.exists():
-            if known := _known(build, path) or _healed(build, path, say):
-                return known
+    """Return the overlay at `path`, made by `fill` if there is none that is whole."""
+
+    def mend() -> Overlay | None:
+        found = _known(build, path) or _healed(build, path, say)
+        if found is None:
             say(f"{build.label}: the overlay in the cache is not whole, installing it again")
-            shutil.rmtree(path)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
-            aside = Path(scratch) / "overlay"
-            say(f"{build.label}: installing")
-            fill(aside)
-            version = _installed_version(build, aside)
-            for shipped in list(aside.rglob("__pycache__")):  # Python would use it in place of the source
-                shutil.rmtree(shipped)
-            digest = package_digest(aside)
-            _compile(aside, {"build": build.label, "version": version, "digest": digest})
-            aside.replace(path)
+        return found
+
+    def make(aside: Path) -> Overlay:
+        say(f"{build.label}: installing")
+        fill(aside)
+        version = _installed_version(build, aside)
+        for shipped in list(aside.rglob("__pycache__")):  # Python would use it in place of the source
+            shutil.rmtree(shipped)
+        digest = package_digest(aside)
+        _compile(aside, {"build": build.label, "version": version, "digest": digest})
         return Overlay(build.label, path, version, digest, build.spec)
+
+    return kept.obtain(path, lambda: _known(build, path), make, mend)
 
 
 def _known(build: Build, path: Path, *, byte_code: bool = True) -> Overlay | None:
@@ -291,51 +242,18 @@ def _digest(files: Iterable[Path], root: Path) -> str:
 
 
 def _install(build: Build, requirement: str, target: Path) -> None:
-    done = subprocess.run(  # noqa: S603 - an installer, and no shell
-        [*_installer(), "--quiet", "--no-deps", "--target", str(target), requirement],
-        capture_output=True,
-        text=True,
-        env=installer_environment(),
-        timeout=900,  # seconds
-        check=False,
-    )
+    # Copied, not linked: a build that writes to its own files must not write to uv's cache.
+    copied = ("--link-mode", "copy") if installer.find_uv() else ()
+    done = installer.install(*copied, "--quiet", "--no-deps", "--target", str(target), requirement)
     if done.returncode:
         raise _failed(build, done.stdout + done.stderr)
 
 
-def installer_environment() -> dict[str, str]:
-    """Return the installers' environment: where packages are, and no tokens, since a build's own code may run there.
-
-    uv finds the wheels that pip finds: it does not read pip's variable itself.
-    """
-    needed = {name: value for name, value in os.environ.items() if _VARIABLES.match(name)}
-    for_uv = {"UV_FIND_LINKS": needed["PIP_FIND_LINKS"]} if "PIP_FIND_LINKS" in needed else {}
-    return environment.harmless_environment() | for_uv | needed
-
-
-def find_uv() -> str | None:
-    """Return the uv that nox brought (`$HEADCOUNT_UV`), else the one on PATH."""
-    return os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
-
-
-def _installer() -> list[str]:
-    if uv := find_uv():
-        # Copied, not linked: a build that writes to its own files must not write to uv's cache.
-        return [uv, "pip", "install", "--python", sys.executable, "--link-mode", "copy"]
-    if util.find_spec("pip"):
-        return [sys.executable, "-m", "pip", "install", "--disable-pip-version-check"]
-    raise errors.SetupError("there is neither uv nor pip to install builds with", 'python -m pip install "nox[uv]"')
-
-
-def _failed(build: Build, output: str) -> errors.HeadcountError | OSError:
-    if "No space left on device" in output or "Disk quota" in output:
-        return OSError(errno.ENOSPC, "No space left on device")
-    lines = [line.strip() for line in output.splitlines() if line.strip()] or ["the installer gave no reason"]
-    telling = [line for line in lines if "error" in line.lower() or "no version" in line.lower() or "╰─▶" in line]
-    reason = untrusted.clean((telling or lines)[-1].removeprefix("╰─▶ "))[:300]
+def _failed(build: Build, output: str) -> errors.HeadcountError:
+    reason = installer.reason(output)
     if _NO_REF.search(output):
         return errors.UsageError(f"cannot install {build.label}: {reason}", "does it have that commit or branch?")
-    if _NO_NETWORK.search(output):
+    if installer.NO_NETWORK.search(output):
         return errors.SetupError(
             f"cannot install {build.label}: the package index does not answer",
             "go online once, or name a folder of wheels in PIP_FIND_LINKS; builds installed before work offline",

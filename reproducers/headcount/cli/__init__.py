@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 
-from headcount import environment, errors
+from headcount import builds, environment, errors
 from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
 from headcount.report.console import say
 
@@ -32,8 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(words, argparse.Namespace(words=words))
     os.environ.pop(environment.DEVICE, None)  # only the matrix runs on other devices, and checks that they are there
+    os.environ.pop(environment.BESIDE, None)
     try:
         shared.check_new(getattr(options, "json", None))  # before long work
+        if asked := getattr(options, "packages", None):
+            builds.prepare_beside(asked, say=say).use()
         return int(options.run(options))
     except errors.HeadcountError as error:
         say(f"headcount: {error}")

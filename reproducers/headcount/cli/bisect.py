@@ -46,6 +46,7 @@ add = shared.command(
         ),
         shared.option("--search", action="store_true", help="test few: a binary search for one change, ends verified"),
     ),
+    shared.WITH,
     shared.JSON,
     more="""
 Without --good and --bad, all releases are tested, or all commits from v1.3.0 to HEAD, and every change of the

@@ -64,6 +64,17 @@ def either(*options: Option) -> Option:
 #: Of a command that can `answer` in JSON too.
 JSON = option("--json", type=Path, metavar="FILE", help="write it there too")
 
+#: Of a command that runs what a user wrote.
+WITH = option(
+    "--with",
+    dest="packages",
+    action="append",
+    default=[],
+    metavar="PACKAGE",
+    help="a package that the base environment lacks, as pip names it: timm==1.0.31; several times for several; "
+    "installed beside it, once",
+)
+
 
 def command(
     name: str, help_: str, *options: Option, more: str = "", exit_codes: str = EXIT_CODES
