@@ -85,6 +85,15 @@ def test_a_row_that_was_edited_is_refused(mine: Path, tmp_path: Path, judgement:
         results.read(write_lines(tmp_path / "edited.jsonl", lines))
 
 
+def test_a_cell_is_no_network(tmp_path: Path) -> None:
+    """Whatever it calls itself, and wherever in its line."""
+    header, row, *others = read_lines(miniature_results(tmp_path, "correct"))
+    del row["kind"]
+    for renamed in ({**row, "kind": "network"}, {"kind": "network", **row}):
+        with pytest.raises(UsageError, match="line 2"):
+            results.read(write_lines(tmp_path / "renamed.jsonl", [header, renamed, *others]))
+
+
 def test_networks_are_merged_once_each(mine: Path, tmp_path: Path) -> None:
     other = kept(tmp_path / "other.jsonl", {"1.6.1": RIGHT}, replace(FILE, function="other"))
     merged = results.merge([results.read(mine), results.read(other)])
