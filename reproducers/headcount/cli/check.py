@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headcount import builds, check, errors, oracle
+from headcount import builds, check, environment, errors, oracle, results
 from headcount.cli import shared
 from headcount.report import check as report
 from headcount.report import console
@@ -60,6 +60,9 @@ add = shared.command(
     ),
     shared.SET,
     shared.WITH,
+    shared.option(
+        "--results", type=Path, metavar="DIR", help="keep what was judged in a file there, for headcount report"
+    ),
     shared.JSON,
     more=f"""
 The file is as a script of yours that prunes, but returns the network, its inputs and the pruner's arguments:
@@ -94,6 +97,8 @@ def run(options: shared.Options) -> int:
             found.append(each)
     _refuse_unknown(file, found)
     shared.answer(options.json, report.text(file, found), lambda: report.to_json(file, found))
+    if options.results:
+        _keep(options.results, file, found)
     return _exit_code(report.newest(found))
 
 
@@ -106,6 +111,23 @@ def _refuse_unknown(file: check.File, found: list[check.Checked]) -> None:
     if all(each.judgement.verdict.kind is oracle.Kind.NOT_APPLICABLE for each in found):
         detail = found[-1].sight.observation.detail
         raise errors.UsageError(f"{file.name}: {detail}", "change the pruner's arguments")
+
+
+def _keep(folder: Path, file: check.File, found: list[check.Checked]) -> None:
+    """Write what was judged, a row a build, and say where.
+
+    Raises:
+        HeadcountError: it cannot be written.
+    """
+    transformers = environment.environment()["transformers"]
+    path = folder / f"check-{transformers}-{file.path.stem}-{results.stamp()}.jsonl"
+    try:
+        with results.Writer(path, [each.build for each in found]) as writer:
+            for each in found:
+                writer.write(results.Network.of(file, each))
+    except OSError as error:
+        raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "--results DIR names another") from error
+    console.say(f"results: {path}")
 
 
 def _exit_code(newest: check.Checked) -> int:
