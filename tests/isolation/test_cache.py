@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from headcount import builds
 from headcount.builds import Overlay
 from headcount.isolation import Cache, Engine, cache
+from headcount.isolation import engine as engine_module
 from headcount.matrix import cells
 from headcount.observation import Ending, Failure, Observation, ScriptRun
+from helpers import make_wheel
 
 CELL, OTHER = cells.EDGE_CASES[:2]
 OVERLAY = Overlay("some", Path("nowhere"), "1.6.1", digest="a")
@@ -158,3 +161,23 @@ def test_what_a_process_alone_showed_is_kept_apart(tmp_path: Path, miniature: Ca
         engine.forget(overlay, CELL)
         assert not engine.run(overlay, CELL).recalled
         assert not engine.run(overlay, CELL, alone=True).recalled
+
+
+def test_nothing_is_kept_of_a_build_that_was_changed(tmp_path: Path) -> None:
+    """Not even if its files are as they were again: other code may have run."""
+    wheel = make_wheel(tmp_path)
+    overlay = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
+    code = overlay.path / "torch_pruning" / "__init__.py"
+    before = code.read_text("utf-8")
+    with Cache(tmp_path / "kept.sqlite") as opened, Engine(cache=opened) as engine:
+        assert engine.run(overlay, CELL).ending is Ending.FINISHED
+        code.write_text(before + "\n# another\n", "utf-8")
+        code.write_text(before, "utf-8")
+        assert builds.is_whole(overlay)
+        found = engine.run(overlay, OTHER)
+        assert (found.ending, found.detail) == (Ending.UNIMPORTABLE, engine_module.CHANGED)
+        assert opened.get(Observation, overlay, OTHER) is None
+        again = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
+    with Cache(tmp_path / "kept.sqlite") as opened, Engine(cache=opened) as engine:
+        assert engine.run(again, CELL).recalled
+        assert engine.run(again, OTHER).ending is Ending.FINISHED

@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -31,13 +31,18 @@ _MANIFEST = "headcount-overlay.json"
 #: What installers write for themselves beside the metadata: it is no part of a build.
 _INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
 
-#: The byte code of this Python.
-_BYTE_CODE = f"*.{sys.implementation.cache_tag}*.pyc"
+#: How the names of this Python's byte code are.
+_TAG = f".{sys.implementation.cache_tag}."
+_BYTE_CODE = f"*{_TAG}*pyc"
 
 #: What git prints, under any installer.
 _NO_REF = re.compile(
     r"couldn't find remote ref|revspec|not our ref|did not match any|unknown revision|Git operation failed"
 )
+
+
+#: Of each file: its path, its number on the disk, its size, and when it was changed last, as the system has it.
+Seal = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Overlay:
         version: the distribution metadata's; `torch_pruning.__version__` is not to be trusted.
         digest: SHA-256 over all its files but what installers write for themselves.
         spec: what the user wrote to name it; the label if there is no such text.
+        seal: what no change of its files leaves as it is, from when they were checked; () where nothing is known.
     """
 
     label: str
@@ -55,6 +61,7 @@ class Overlay:
     version: str
     digest: str
     spec: str = ""
+    seal: Seal = field(default=(), compare=False, repr=False)
 
 
 def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Overlay:
@@ -168,7 +175,7 @@ def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callabl
             shutil.rmtree(shipped)
         digest = package_digest(aside)
         _compile(aside, {"build": build.label, "version": version, "digest": digest})
-        return Overlay(build.label, path, version, digest, build.spec)
+        return Overlay(build.label, path, version, digest, build.spec, _seal(aside))
 
     return kept.obtain(path, lambda: _known(build, path), make, mend)
 
@@ -176,10 +183,10 @@ def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callabl
 def _known(build: Build, path: Path, *, byte_code: bool = True) -> Overlay | None:
     """Return the overlay at `path` if it is whole, with its byte code unless that does not matter."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, errors.UsageError):
-        known = json.loads((path / _MANIFEST).read_text())
+        known, seal = json.loads((path / _MANIFEST).read_text()), _seal(path)
         whole = (known["digest"], known["version"]) == (package_digest(path), _installed_version(build, path))
         if whole and (not byte_code or known["byte code"].get(sys.implementation.cache_tag) == _byte_code_digest(path)):
-            return Overlay(build.label, path, known["version"], known["digest"], build.spec)
+            return Overlay(build.label, path, known["version"], known["digest"], build.spec, seal)
     return None
 
 
@@ -191,7 +198,7 @@ def _healed(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | N
     if sys.implementation.cache_tag in (manifest.get("byte code") or {}):  # else it is of another Python
         say(f"{build.label}: its byte code is not what was made, making it again")
     _compile(path, manifest)
-    return known
+    return replace(known, seal=_seal(path))
 
 
 def _compile(path: Path, manifest: dict[str, object]) -> None:
@@ -213,6 +220,30 @@ def is_whole(overlay: Overlay) -> bool:
         return package_digest(overlay.path) == overlay.digest
     except OSError:
         return False
+
+
+def has_changed(overlay: Overlay) -> bool:
+    """Return whether a file was changed since the overlay was checked, even if it is as before again. Takes no time."""
+    try:
+        return overlay.seal != () and _seal(overlay.path) != overlay.seal
+    except OSError:
+        return True
+
+
+def _seal(folder: Path) -> Seal:
+    return tuple(sorted(_sealed(str(folder), "")))
+
+
+def _sealed(folder: str, inside: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yield what seals a folder: all files but our own notes, and other Pythons' byte code."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{inside}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sealed(entry.path, name)
+            elif not name.startswith(f"/{_MANIFEST}") and (not name.endswith(".pyc") or _TAG in name):
+                state = entry.stat(follow_symlinks=False)
+                yield name, state.st_ino, state.st_size, state.st_ctime_ns
 
 
 def package_digest(overlay: Path) -> str:

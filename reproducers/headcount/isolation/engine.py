@@ -49,6 +49,9 @@ ANSWER_LIMIT = 16_000_000
 #: Seconds before the next try to start a process: a dying server takes a moment to go.
 START_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
 
+#: What is said of a build whose files are no longer what was prepared.
+CHANGED = "its files were changed after it was prepared: run it again"
+
 _UNKNOWN_STATUS = 255
 
 
@@ -133,6 +136,9 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
                 return greeting
         timeout = FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout
         observation = self._receive(self._child, timeout, Phase.CELL, cell)
+        if builds.has_changed(overlay):  # whatever it was that ran
+            self.close()
+            observation = self._failed[overlay.path] = Observation(Ending.UNIMPORTABLE, detail=CHANGED)
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if observation.ending is Ending.TIMEOUT else 0
         if cell.model.full_size or (observation.failure and MACHINES_FAULT.search(observation.failure.message)):
             self.close()  # only so does its memory come back, and a GPU's state
@@ -164,6 +170,8 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             content += json.dumps(dict(environment), sort_keys=True).encode()
         known = self._known.get(ScriptRun, overlay, content) if self._known and recall else None
         run = known or self._run_script(overlay, script, environment, confined=confined)
+        if known is None and builds.has_changed(overlay):
+            return replace(run, status=CANNOT_BE_TESTED, why=CHANGED)
         if self._cache is not None and known is None:
             self._cache.put(overlay, content, run)
         return run
@@ -209,13 +217,14 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             watchdog = Timer(ANSWER_TIMEOUT, _kill, [room.process])
             watchdog.start()
             try:
-                return connection.recv_bytes(ANSWER_LIMIT)
+                answer = connection.recv_bytes(ANSWER_LIMIT)
             except (EOFError, OSError):
                 room.process.join(1)
                 code, printed = room.process.exitcode, shared.tail(room.log, shared.PRINTED_LIMIT)
                 return Observation(Ending.KILLED, Phase.CELL, detail=_end(code), printed=printed)
             finally:
                 watchdog.cancel()
+        return Observation(Ending.UNIMPORTABLE, detail=CHANGED) if builds.has_changed(overlay) else answer
 
     def close(self) -> None:
         """End the process and all that it started."""
