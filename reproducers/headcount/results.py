@@ -3,6 +3,7 @@
 A file without its footer was cut off, and says so to its reader.
 """
 
+import errno
 import json
 import os
 import platform
@@ -317,6 +318,8 @@ class Writer(AbstractContextManager["Writer"]):
             if complete and not self._file.closed:
                 finished = datetime.now(UTC).isoformat(timespec="seconds")
                 self._write(_line(Footer(self.rows, dict(self._verdicts), finished, self.gate)))
+                if not self.path.exists() or not os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
+                    raise FileNotFoundError(errno.ENOENT, "the file was removed or replaced while it was written")
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()

@@ -13,6 +13,7 @@ import pytest
 
 import miniatures
 from headcount.builds import Overlay
+from headcount.errors import SetupError
 from headcount.isolation import Engine, landlock
 from headcount.isolation.engine import unpromised
 from headcount.isolation.landlock import SIGNALS_SINCE
@@ -270,3 +271,17 @@ def test_a_family_that_this_transformers_does_not_have(
     observation = engine.run(miniature("correct"), Cell(small("dinov3"), Config()))
     assert observation.ending is Ending.NOT_APPLICABLE
     assert observation.detail == "DINOv3 came with transformers 4.56, this is 4.40.0"
+
+
+def test_a_network_that_cannot_be_made_is_no_verdict(engine: Engine, miniature: Miniature) -> None:
+    """It is said at the first, and never of the build."""
+    with pytest.raises(SetupError, match="the network vit.* cannot be made here: OSError: no layer today"):
+        engine.run(miniature("breaks-torch"), CELL)
+
+
+def test_what_is_kept_of_a_long_message_is_short(engine: Engine, miniature: Miniature) -> None:
+    found = engine.run(miniature("long-message"), CELL)
+    assert found.failure is not None
+    assert len(found.failure.message) == 500
+    assert len(found.failure.traceback) <= 4000
+    assert "RuntimeError: long long" in found.failure.traceback

@@ -146,6 +146,7 @@ def _key(overlay: builds.Overlay, subject: matrix.Cell | bytes, *, alone: bool =
         alone,
         sorted(environment.environment().items()),
         (platform.system(), platform.machine()),
+        environment.interpreter(),
         environment.observing_digest(),
     )
     return sha256(repr(parts).encode()).hexdigest()

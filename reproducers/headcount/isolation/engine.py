@@ -23,7 +23,7 @@ from packaging.version import Version
 
 from headcount import builds, environment, errors, matrix, untrusted
 from headcount.isolation import Cache, forkserver, landlock, shared
-from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, Phase, ScriptRun
+from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Failure, Observation, Phase, ScriptRun
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
 IMPORT_TIMEOUT = 120.0
@@ -111,13 +111,24 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         return observation
 
     def _observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
-        """Run a cell; once more if the server was lost, which another build may have killed."""
+        """Run a cell; once more in a new process if the server was lost, or the network could not be made.
+
+        Another build, or the cell before, may have done that.
+
+        Raises:
+            SetupError: our own code fails in a new process, too.
+        """
         self._server_lost = False
         observation = self._run(overlay, cell, alone=alone)
-        if not self._server_lost:
-            return observation
-        self._failed.pop(overlay.path, None)
-        return self._run(overlay, cell, alone=True)
+        if self._server_lost or observation.ending is Ending.OURS:
+            self._failed.pop(overlay.path, None)
+            observation = self._run(overlay, cell, alone=True)
+        if observation.ending is Ending.OURS:
+            raise errors.SetupError(
+                f"the network {cell.model.id} cannot be made here: {_first_line(observation.failure)}",
+                "look at the versions of torch and transformers; if they are the recorded ones, please report it",
+            )
+        return observation
 
     def _run(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
         if overlay.path in self._failed:
@@ -344,7 +355,7 @@ def _read(answer: bytes, sent: int) -> Observation:
     observation = untrusted.checked(Observation, data, "observation")
     if number != sent:
         raise ValueError(f"an answer to cell {number}, not {sent}")
-    own = observation.ending in (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
+    own = observation.ending in (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE, Ending.OURS)
     if not own or observation.recalled:
         raise ValueError(f"a process cannot say of itself: {observation.ending if not own else 'recalled'}")
     return observation
@@ -364,6 +375,12 @@ def _script_run(status: int | None, printed: str, note: str) -> ScriptRun:
             why=noted.why[:300],
         )
     return ScriptRun(CANNOT_BE_TESTED, printed, why="it ended before it could say how")
+
+
+def _first_line(failure: Failure | None) -> str:
+    if failure is None:
+        return "no reason is given"
+    return untrusted.clean(f"{failure.exception}: {failure.message.strip().partition(chr(10))[0]}")
 
 
 def _end(code: int | None) -> str:
