@@ -37,6 +37,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for installer in ("UV", "PIP"):
         monkeypatch.setenv(f"{installer}_FIND_LINKS", str(folder))
         monkeypatch.setenv(f"{installer}_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     return folder
 
 

@@ -55,7 +55,11 @@ def install(*arguments: str, variables: Mapping[str, str] | None = None) -> "sub
 def reason(output: str) -> str:
     """Return the line of a failed installer's output that tells the most."""
     lines = [line.strip() for line in output.splitlines() if line.strip()] or ["the installer gave no reason"]
-    telling = [line for line in lines if re.search(r"error|no version|╰─▶|cause:", line, re.IGNORECASE)]
+    telling = [
+        line
+        for line in lines
+        if re.search(r"error|no version|╰─▶|cause:", line, re.IGNORECASE) and "ResolutionImpossible" not in line
+    ]
     return untrusted.clean(re.sub(r"^(╰─▶|cause:) ", "", (telling or lines)[-1]))[:300]
 
 

@@ -67,7 +67,10 @@ The file is as a script of yours that prunes, but returns the network, its input
 
 An unmodified script works too, if it defines no check(): it is run to its end, and what its pruners did is
 judged. The weights are replaced, so that each that is left says where it comes from. What belongs together is
-found in the dense network, and never asked of the pruner. The network's own code runs in an isolated process.""",
+found in the dense network, and never asked of the pruner. The network's own code runs in an isolated process.
+
+--with puts packages beside the base environment, whose torch stays unless another is named. timm needs torchvision,
+and that a torch that it has a build for: --with timm==1.0.31 --with torchvision==0.29.1 --with torch==2.14.1.""",
     exit_codes="""exit codes: 0 the newest of the builds prunes it right, 1 it breaks a promise, 2 the file or
 the call is at fault, 3 not judged, 4 the set-up failed, 130 interrupted.""",
 )
