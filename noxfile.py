@@ -155,10 +155,12 @@ def claims(session: nox.Session, transformers: str) -> None:
 
 
 @nox.session
-def timm(session: nox.Session) -> None:
-    """Check real networks of timm and torchvision on three releases; 5.5 GB: torchvision needs a torch of its own."""
-    session.install(*TIMM, f"transformers=={TRANSFORMERS[-1]}", "pytest", "--editable", ".")
-    session.run("pytest", "tests/others", *session.posargs, env=run_environment(), interrupt_timeout=20)
+def matrix_timm(session: nox.Session) -> None:
+    """Hold releases to what is known of networks of timm and torchvision; 5.5 GB: they need a torch of their own."""
+    needed = nox.project.dependency_groups(PROJECT, "test")
+    session.install(*TIMM, f"transformers=={TRANSFORMERS[-1]}", *needed, "--editable", ".", env=installer_environment())
+    arguments = ["-n", "auto", "tests/others", *session.posargs]
+    session.run("pytest", *arguments, env=run_environment(), interrupt_timeout=20)
 
 
 @nox.session
