@@ -65,7 +65,7 @@ def _operated(function: str, edit: Edit) -> str:
 
 
 def _functions(source: str, pattern: str) -> Iterator[tuple[int, int]]:
-    """Yield where the functions of a name stand, the outermost alone: first line, and the one after the last, from 0."""
+    """Yield where the functions of a name stand, the outermost alone: first line, end, from 0."""
     end = 0
     for name, first, last in _all_functions(source):
         if first >= end and fnmatchcase(name, pattern):
