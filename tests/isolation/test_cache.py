@@ -158,7 +158,9 @@ def test_what_a_process_alone_showed_is_kept_apart(tmp_path: Path, miniature: Ca
     with Cache(tmp_path / "kept.sqlite") as opened, Engine(cache=opened) as engine:
         engine.run(overlay, CELL)
         assert [engine.run(overlay, CELL, alone=True).recalled for _ in range(2)] == [False, True]
-        engine.forget(overlay, CELL)
+        engine.doubt(overlay, CELL)
+        assert engine.is_doubted(overlay, CELL)
+        assert not engine.is_doubted(overlay, OTHER)
         assert not engine.run(overlay, CELL).recalled
         assert not engine.run(overlay, CELL, alone=True).recalled
 

@@ -30,6 +30,7 @@ pragma journal_mode = wal;
 pragma synchronous = normal;
 create table if not exists kept (key text primary key, value blob not null, used integer not null)
 without rowid;
+create table if not exists unsteady (key text primary key, used integer not null) without rowid;
 """
 
 T = TypeVar("T")
@@ -94,11 +95,19 @@ class Cache(AbstractContextManager["Cache"]):
                 row = [key, zlib.compress(text.encode(), 1), self._now]
                 self._database.execute("insert or replace into kept values (?, ?, ?)", row)
 
-    def forget(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
-        """Remove an observation, from a process of its own or not."""
+    def doubt(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
+        """Remove an observation that did not repeat, from a process of its own or not, and remember that it did not."""
         keys = [_key(overlay, cell, alone=alone) for alone in (False, True)]
         with suppress(sqlite3.Error):
             self._database.execute("delete from kept where key in (?, ?)", keys)
+            self._database.execute("insert or replace into unsteady values (?, ?)", [keys[0], self._now])
+
+    def is_doubted(self, overlay: builds.Overlay, cell: matrix.Cell) -> bool:
+        """Return whether what a build does with a cell once did not repeat."""
+        with suppress(sqlite3.Error):
+            key = _key(overlay, cell)
+            return bool(self._database.execute("select 1 from unsteady where key = ?", [key]).fetchone())
+        return False
 
     def _unwritable(self) -> sqlite3.Connection:
         """Open what is there to be read; where nothing is, a database that has no table: nothing is kept or found."""
@@ -112,7 +121,8 @@ class Cache(AbstractContextManager["Cache"]):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         database = sqlite3.connect(self.path, timeout=20, isolation_level=None, check_same_thread=False)
         database.executescript(_SCHEMA)
-        database.execute("delete from kept where used < ?", [self._now - FORGOTTEN_AFTER])
+        for forget in ("delete from kept where used < ?", "delete from unsteady where used < ?"):
+            database.execute(forget, [self._now - FORGOTTEN_AFTER])
         return database
 
 

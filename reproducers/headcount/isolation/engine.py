@@ -155,10 +155,14 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             self.close()  # only so does its memory come back, and a GPU's state
         return observation
 
-    def forget(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
-        """Remove what a build did with a cell from the cache."""
+    def doubt(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
+        """Remove what a build did with a cell from the cache, and remember that it did not repeat."""
         if self._cache is not None:
-            self._cache.forget(overlay, cell)
+            self._cache.doubt(overlay, cell)
+
+    def is_doubted(self, overlay: builds.Overlay, cell: matrix.Cell) -> bool:
+        """Return whether what a build does with a cell once did not repeat, in this run or another."""
+        return self._known is not None and self._known.is_doubted(overlay, cell)
 
     def run_script(
         self,
