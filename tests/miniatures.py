@@ -77,6 +77,14 @@ MetaPruner.__init__ = __init__
 """,
     "crash-import": "raise RuntimeError('no import today')",
     "exit-import": "raise SystemExit(0)",
+    "leaves-a-limit": """
+import sys
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    sys.setrecursionlimit(sys.getrecursionlimit() + 1000)
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
     "breaks-torch": "def raises(*_, **__): raise OSError('no layer today')\nnn.Linear.__init__ = raises",
     "long-message": "def fails(): raise RuntimeError('long ' * 2_000_000)\nMetaPruner.step = lambda *_, **__: fails()",
     "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",

@@ -68,6 +68,7 @@ class Problem(StrEnum):
     DEFAULT_DTYPE = "default-dtype"  # this and what follows: torch's own
     THREADS = "threads"
     GRAD_MODE = "grad-mode"
+    PROCESS = "process"  # what Python, the system and the processor hold for all: its name stands where a place would
     RANDOM_STATE = "random-state"  # drawn from, or seeded
     CHANNEL_GROUPS = "out_channel_groups"  # another pruner's: modules of this one's model
     ORDER = "order"  # a dimension's survivors are out of order

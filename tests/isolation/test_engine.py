@@ -285,3 +285,10 @@ def test_what_is_kept_of_a_long_message_is_short(engine: Engine, miniature: Mini
     assert len(found.failure.message) == 500
     assert len(found.failure.traceback) <= 4000
     assert "RuntimeError: long long" in found.failure.traceback
+
+
+def test_what_a_build_leaves_in_its_process_is_seen_once(engine: Engine, miniature: Miniature) -> None:
+    """It is a side effect of that cell, and the next cell has a process of its own."""
+    for _ in range(2):
+        (effect,) = engine.run(miniature("leaves-a-limit"), CELL, recall=False).effects
+        assert (effect.where, effect.before) == ("recursion limit", "1000")

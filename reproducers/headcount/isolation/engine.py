@@ -23,7 +23,16 @@ from packaging.version import Version
 
 from headcount import builds, environment, errors, matrix, untrusted
 from headcount.isolation import Cache, forkserver, landlock, shared
-from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Failure, Observation, Phase, ScriptRun
+from headcount.observation import (
+    CANNOT_BE_TESTED,
+    MACHINES_FAULT,
+    Ending,
+    Failure,
+    Observation,
+    Phase,
+    Problem,
+    ScriptRun,
+)
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
 IMPORT_TIMEOUT = 120.0
@@ -151,6 +160,8 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             self.close()
             observation = self._failed[overlay.path] = Observation(Ending.UNIMPORTABLE, detail=CHANGED)
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if observation.ending is Ending.TIMEOUT else 0
+        if any(effect.problem is Problem.PROCESS for effect in observation.effects):
+            self.close()  # the next cell must not see it
         if cell.model.full_size or (observation.failure and MACHINES_FAULT.search(observation.failure.message)):
             self.close()  # only so does its memory come back, and a GPU's state
         return observation
