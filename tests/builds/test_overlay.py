@@ -75,6 +75,16 @@ def test_byte_code_is_ours(tmp_path: Path, wheel: Path) -> None:
     assert code.exists()
 
 
+def test_what_a_killed_run_left_half_made_is_removed(tmp_path: Path, wheel: Path) -> None:
+    build = builds.parse(str(wheel))
+    overlay = builds.prepare(build, tmp_path / "cache")
+    left = overlay.path.with_name(f".{overlay.path.name}-abcdefgh")
+    left.mkdir()
+    shutil.rmtree(overlay.path)
+    assert builds.prepare(build, tmp_path / "cache") == overlay
+    assert not left.exists()
+
+
 def test_what_is_whole_needs_no_lock(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache that cannot be written has all that is in it."""
     whole = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")

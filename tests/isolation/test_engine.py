@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import miniatures
+from headcount import scratch
 from headcount.builds import Overlay
 from headcount.errors import SetupError
 from headcount.isolation import Engine, landlock
@@ -20,6 +21,7 @@ from headcount.isolation.landlock import SIGNALS_SINCE
 from headcount.matrix import Cell, Config, Criterion, cells
 from headcount.models import Model, small
 from headcount.observation import Ending, Phase
+from headcount.scratch import processes_using
 
 CELL = cells.EDGE_CASES[0]
 
@@ -158,11 +160,48 @@ def test_what_left_its_group_is_ended(miniature: Miniature) -> None:
         child = engine._child  # noqa: SLF001 - there is no public way to its folder, nor need for one
         assert child is not None
         folder = child.folder
-        assert len(landlock.processes_using(folder)) >= 20
+        assert len(processes_using(Path(folder))) >= 20
     deadline = time.monotonic() + 10
-    while landlock.processes_using(folder) and time.monotonic() < deadline:
+    while processes_using(Path(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not landlock.processes_using(folder)
+    assert not processes_using(Path(folder))
+
+
+#: Runs a cell of a build that leaves forks behind, and waits to be killed.
+IS_KILLED = """
+import sys
+from pathlib import Path
+from headcount.builds import Overlay
+from headcount.isolation import Engine
+from headcount.matrix import cells
+engine = Engine()
+engine.run(Overlay("it", Path(sys.argv[1]), *sys.argv[2:]), cells.EDGE_CASES[0])
+print(engine._child.folder, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by way of /proc")
+def test_what_a_killed_run_left_is_gone_after_the_next(miniature: Miniature) -> None:
+    overlay = miniature("forks")
+    named = [str(overlay.path), overlay.version, overlay.digest]
+    with subprocess.Popen(
+        [sys.executable, "-c", IS_KILLED, *named], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        folder = Path(run.stdout.readline().strip())
+        run.kill()
+    assert folder.is_dir()
+    assert processes_using(folder)
+    with scratch.folder() as other:
+        scratch.clear.cache_clear()
+        scratch.clear()
+        assert other.is_dir(), "it is in use"
+    assert not folder.exists()
+    deadline = time.monotonic() + 10
+    while processes_using(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_using(folder)
 
 
 def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:

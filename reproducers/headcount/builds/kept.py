@@ -74,6 +74,8 @@ def obtain(
     if (found := look()) is not None:
         return found
     with FileLock(path.with_name(f"{path.name}.lock"), timeout=LOCK_SECONDS):
+        for half_made in path.parent.glob(f".{path.name}-*"):  # by a run that was killed: nobody else has the lock
+            shutil.rmtree(half_made, ignore_errors=True)
         if path.exists():
             if (found := (mend or look)()) is not None:
                 return found
@@ -83,10 +85,3 @@ def obtain(
             made = make(aside)
             aside.replace(path)
         return made
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Give a folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="headcount-") as name:
-        yield Path(name)

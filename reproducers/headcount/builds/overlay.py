@@ -21,7 +21,7 @@ from py_compile import PycInvalidationMode
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from headcount import errors
+from headcount import errors, scratch
 from headcount.builds import installer, kept
 from headcount.builds.git import export
 from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source
@@ -141,8 +141,8 @@ def _sources(build: Build) -> Iterator[tuple[str, str]]:
             # What a URL points at may change: the key is new each time, and the overlay's digest is compared.
             yield f"{DISTRIBUTION} @ {build.requirement}", f"url-{os.urandom(8).hex()}"
         case Source.FOLDER | Source.REF:
-            with kept.scratch() as scratch:
-                copy = scratch / "source"
+            with scratch.folder() as aside:
+                copy = aside / "source"
                 if build.source is Source.FOLDER:
                     # What a link leads to is copied: the key must know its content.
                     shutil.copytree(build.requirement, copy, ignore=_left_out, ignore_dangling_symlinks=True)

@@ -7,9 +7,7 @@ import atexit
 import contextlib
 import json
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,8 +19,8 @@ from threading import Timer
 
 from packaging.version import Version
 
-from headcount import builds, environment, errors, matrix, untrusted
-from headcount.isolation import Cache, forkserver, landlock, shared
+from headcount import builds, environment, errors, matrix, scratch, untrusted
+from headcount.isolation import Cache, forkserver, shared
 from headcount.observation import (
     CANNOT_BE_TESTED,
     MACHINES_FAULT,
@@ -298,7 +296,8 @@ class _Room:
     """A process and its home folder. The log and the end's note are read by handle: it may replace the files."""
 
     def __init__(self, context: ForkServerContext, main: str, *arguments: object, daemon: bool) -> None:
-        self.folder = tempfile.mkdtemp(prefix="headcount-")
+        self._scratch = scratch.Folder()
+        self.folder = str(self._scratch.path)
         self.log, self.end = (
             os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (shared.LOG, shared.END)
         )
@@ -309,10 +308,7 @@ class _Room:
         _kill(self.process)
         for handle in (self.log, self.end):
             os.close(handle)
-        for process in landlock.processes_using(self.folder):
-            with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
 
 class _Child(_Room):

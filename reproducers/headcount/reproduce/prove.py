@@ -2,12 +2,11 @@
 
 import difflib
 import signal
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, wording
+from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, scratch, wording
 from headcount.reproduce import minimise, script
 
 #: What is tried, in this order.
@@ -84,8 +83,8 @@ def _is_good(engine: isolation.Engine, build: builds.Overlay, cell: matrix.Cell)
 
 def run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
     """Run a file's text with a build, in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
-        path = Path(scratch) / "reproducer.py"
+    with scratch.folder() as folder:
+        path = folder / "reproducer.py"
         path.write_text(text, "utf-8")
         return engine.run_script(build, path, recall=True)  # it reads nothing but the build
 
