@@ -141,7 +141,8 @@ def test_results_that_cannot_be_written(tmp_path: Path) -> None:
     assert "--results DIR names another folder" in done.stdout + done.stderr
 
 
-def test_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c(tmp_path: Path, sent: str) -> None:
     """Children gone, results kept up to there, and known as cut off."""
     environment = {**clean_environment(tmp_path), "TMPDIR": str(tmp_path)}
     hang = miniature_wheel(tmp_path, "hang-late")
@@ -162,7 +163,10 @@ def test_ctrl_c(tmp_path: Path) -> None:
         time.sleep(0.1)
     time.sleep(0.5)
     child = int(next(tmp_path.glob("**/hanging")).read_text())
-    os.killpg(running.pid, signal.SIGINT)
+    if sent == "SIGINT":  # from a terminal it reaches all
+        os.killpg(running.pid, signal.SIGINT)
+    else:
+        os.kill(running.pid, signal.Signals[sent])
     output, _ = running.communicate(timeout=30)
     assert running.returncode == 2, output
     deadline = time.monotonic() + 10

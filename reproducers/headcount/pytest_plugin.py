@@ -97,6 +97,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set where cells run, and name the JUnit file after the transformers version: nox runs both with one path."""
     os.environ[environment.DEVICE] = config.option.device
+    if not hasattr(config, "workerinput"):
+        console.heed_signals()
     _stand_beside(config)
     wanted = config.getoption("xmlpath", None)
     if wanted and not hasattr(config, "workerinput"):

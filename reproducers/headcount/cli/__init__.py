@@ -9,7 +9,7 @@ from functools import partial
 
 from headcount import builds, environment, errors
 from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
-from headcount.report.console import say
+from headcount.report.console import heed_signals, say
 
 _COMMANDS = (
     (emit.add, partial(emit.run, minimal=False)),
@@ -29,6 +29,7 @@ _COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
+    heed_signals()
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(words, argparse.Namespace(words=words))
     os.environ.pop(environment.DEVICE, None)  # only the matrix runs on other devices, and checks that they are there

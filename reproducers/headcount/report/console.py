@@ -1,9 +1,10 @@
 """A command's progress, on stderr, so that its output can go to a file: a bar, or a line now and then."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 from typing import TextIO
 
 from rich.console import Console
@@ -16,6 +17,17 @@ BEAT = 10.0
 def say(line: str) -> None:
     """Print progress, or an error."""
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - a command's progress and errors
+
+
+def heed_signals() -> None:
+    """Let a request to end, and a terminal that is closed, interrupt this process as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread():
+            signal.signal(number, interrupt)
 
 
 class Steps:
