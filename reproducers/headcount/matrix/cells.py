@@ -158,6 +158,8 @@ EDGE_CASES: tuple[Cell, ...] = (
     ),
     # Taken apart in chunks: the second step must know where each begins.
     Cell(small("mix_ffn"), Config(prune_num_heads=False, iterative_steps=2)),
+    # What goes together is taken apart in chunks, or is read by none; attention is the first to write the width.
+    *(Cell(small(family), _THIRD) for family in ("adaln_spare", "swiglu", "parallel")),
     # Ten neurons: 10 * (1 - 0.8) is less than 2 in floats; a twentieth of them, and less than a multiple, is none.
     *(
         Cell(
