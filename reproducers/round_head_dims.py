@@ -4,7 +4,7 @@
 # ///
 """round_to takes dims of a head from channels of a layer: attention stays whole, or is cut down.
 
-Shows in 1.3.2 to 1.6.1, the newest release; not reported upstream.
+Shows in 1.3.1 to 1.6.1, the newest release; not reported upstream.
 """
 
 import sys

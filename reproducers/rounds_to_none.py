@@ -4,7 +4,7 @@
 # ///
 """round_to leaves a layer whole that should keep less than one multiple.
 
-Shows in 1.3.2 to 1.6.1, the newest release; not reported upstream.
+Shows in 1.3.1 to 1.6.1, the newest release; not reported upstream.
 """
 
 import sys

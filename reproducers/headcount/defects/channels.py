@@ -414,7 +414,10 @@ DEFECTS: tuple[Defect, ...] = (
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, side=Side.TOO_MANY), Breaks(Problem.TOTAL, side=Side.TOO_MANY)),
         may_show=ROUNDS & PRUNES_CHANNELS,
-        examples=("vit10m-local-keepnum-keepdims-heads0-chan4of5-steps1-round4-ignore_residual_outputs",),
+        examples=(
+            "vit10m-local-keepnum-keepdims-heads0-chan4of5-steps1-round4-ignore_residual_outputs",
+            "vit192m-local-prunenum-keepdims-heads1of3-chan9of10-steps1-round32",
+        ),
         reproducer=Reproducer("rounds_to_none.py", "1.6.1"),
         over=(
             "float-channels",

@@ -168,6 +168,8 @@ EDGE_CASES: tuple[Cell, ...] = (
         )
         for ratio, multiple in ((Fraction(4, 5), None), (Fraction(19, 20), None), (Fraction(4, 5), 4))
     ),
+    # A tenth of 192 neurons is less than one multiple.
+    Cell(Model(mlp=192), replace(_THIRD, pruning_ratio=Fraction(9, 10), round_to=32)),
     # Values alone are listed: a layer of which one is listed may look like one layer for all three.
     Cell(Model(), replace(_PLAIN_HEADS, num_heads="v")),
     # What is frozen has no gradient to rank by.
