@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "torch-pruning==1.4.3"]
 # ///
-"""A fused qkv projection that is taken apart by chunk(3, dim=-1) crashes: its parts are not seen.
+"""A layer that is taken apart by chunk(n, dim=-1), as qkv or SwiGLU, crashes: its parts are not seen.
 
 Shows in 1.3.0 to 1.4.3, fixed in 1.5.0; not reported upstream.
 """

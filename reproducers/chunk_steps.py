@@ -2,9 +2,9 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "torch-pruning==1.6.1"]
 # ///
-"""A fused qkv projection that is taken apart in chunks crashes in a second step, by the first's parts.
+"""A layer that is taken apart in chunks, as qkv or DiT's scales, crashes in a second step.
 
-Shows in 1.5.0 to 1.6.1, the newest release; not reported upstream.
+Shows in 1.3.0 to 1.6.1, the newest release; not reported upstream.
 """
 
 import sys
@@ -21,26 +21,25 @@ import torch
 import torch_pruning as tp
 
 
-class Attention(torch.nn.Module):
-    """The heads come from one projection."""
+class Block(torch.nn.Module):
+    """A scale and a shift of the tokens are made of a condition, by one layer."""
 
     def __init__(self):
         super().__init__()
-        self.qkv, self.output = torch.nn.Linear(48, 3 * 48), torch.nn.Linear(48, 48)
+        self.tokens, self.modulation = torch.nn.Linear(48, 48), torch.nn.Linear(16, 2 * 48)
+        self.classifier = torch.nn.Linear(48, 10)
 
-    def forward(self, tokens):
-        """(1, 4, 48), twice."""
-        parts = self.qkv(tokens).chunk(3, dim=-1)
-        q, k, v = (part.reshape(1, 4, 6, -1).transpose(1, 2) for part in parts)
-        return self.output(((q @ k.transpose(-2, -1) * 8**-0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+    def forward(self, tokens, condition):
+        """(1, 4, 48) and (1, 16) to (1, 4, 10)."""
+        scale, shift = (part.unsqueeze(1) for part in self.modulation(condition).chunk(2, dim=1))
+        return self.classifier(shift + (1 + scale) * self.tokens(tokens))
 
 
 torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(48, 48), Attention(), torch.nn.Linear(48, 10)).eval()
+model, inputs = Block().eval(), (torch.randn(1, 4, 48), torch.randn(1, 16))
 importance = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance
 
-call = {"prune_num_heads": True, "prune_head_dims": False, "head_pruning_ratio": 1 / 3}
-call |= {"iterative_steps": 2, "num_heads": {model[1].qkv: 6}, "ignored_layers": [model[2]]}
-pruner = tp.pruner.MetaPruner(model, torch.randn(1, 4, 48), importance=importance(p=2), **call)
+call = {"iterative_steps": 2, "ignored_layers": [model.classifier]}
+pruner = tp.pruner.MetaPruner(model, inputs, importance=importance(p=2), **call)
 pruner.step()
 pruner.step()

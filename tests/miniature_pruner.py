@@ -14,7 +14,7 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from headcount.models import FAMILIES, isotropic, own
+from headcount.models import FAMILIES, conditioned, isotropic, own
 
 
 class _Importance:
@@ -315,7 +315,9 @@ class MetaPruner:
             b: [(m, name, 0) for m in written[b] for name, _ in m.named_parameters()] + [(b.fc2, "weight", 1)]
             for b in prunable
         }
-        return [self._channels("mlp", [b.fc1], b.fc1.weight.pow(2).sum(1), places[b]) for b in prunable]
+        # A layer may make a gate for each channel, too.
+        scores = {b: b.fc1.weight.pow(2).sum(1).view(-1, b.fc2.in_features).sum(0) for b in prunable}
+        return [self._channels("mlp", [b.fc1], scores[b], places[b]) for b in prunable]
 
     def _widths(self):
         if {id(self.blocks[0].out), id(self.blocks[0].fc2)} & self.ignored or self.keeps_width:
@@ -361,7 +363,10 @@ class MetaPruner:
         roles |= {next(module for module in self.model.modules() if isinstance(module, nn.Conv2d)): "images"}
         for b in self.blocks:
             roles |= dict.fromkeys(b.attention.modules(), "inside") | {m: "inside" for m, *_ in self._own_of_heads(b)}
-            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1), "reads") | dict.fromkeys((b.out, b.fc2), "writes")
+            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1), "reads") | dict.fromkeys(
+                (b.out, b.fc2, *b.modulation), "writes"
+            )
+            roles |= dict.fromkeys((b.key, b.value), "inside") if b.reads_condition else {}
             roles |= {b.out: "both"} if self.joined else dict.fromkeys(b.depthwise, "mlp")
         widths = {self.stages.get(b.layer, 0): b.fc1.in_features for b in self.blocks}
         places, default = {stage: [] for stage in widths}, 0
@@ -396,7 +401,7 @@ class MetaPruner:
     def _own_of_heads(block):
         """Yield what each head has besides channels: a column of a table, a temperature, an output of an MLP."""
         for module in block.layer.modules():
-            if isinstance(module, nn.Sequential):
+            if isinstance(module, nn.Sequential) and module[-1] not in block.modulation:
                 yield module[-1], "weight", 0
             for name, dim in (("relative_position_bias_table", -1), ("logit_scale", 0)):
                 if hasattr(module, name):
@@ -414,6 +419,8 @@ class MetaPruner:
                 gone = {start + row for start in range(0, layer.out_features, whole) for row in rows}
             self._cut(layer, "weight", 0, gone)
             self._cut(layer, "bias", 0, gone)
+        for _, name in block.biases:
+            self._cut(block.attention, name, 0, rows)
         self._cut(block.out, "weight", 1, rows)
         self.dims_of[block] = size - len(dims)
         for layer, name, dim in self._own_of_heads(block):
@@ -463,7 +470,8 @@ def load_state_dict(model, state_dict):
 
 def _families():
     """Each way to find blocks: by their projections, and by one layer that is all of attention."""
-    return tuple(adapter(FAMILIES["vit"]) for adapter in (isotropic.Adapter, own.Multihead))
+    adapters = (conditioned.Adapter, isotropic.Adapter, own.Multihead)
+    return tuple(adapter(FAMILIES["vit"]) for adapter in adapters)
 
 
 def _exact(ratio):

@@ -32,6 +32,8 @@ def _found(model: Model) -> structure.Structure:
 def test_channels_and_heads(family: str) -> None:
     if not FAMILIES[family].is_in(environment()["transformers"]):
         pytest.skip("this transformers has none")
+    if family == "adaln_spare":
+        pytest.skip("what nothing reads goes with what is made beside it, and reaches no channel")
     model = small(family)
     found, classes = _found(model), defaultdict[tuple[str, int], set[int]](set)
     assert len(found.attentions) == model.layers

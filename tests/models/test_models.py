@@ -61,6 +61,7 @@ def test_what_is_said_of_a_family(model: Model) -> None:
     assert any(name.startswith("heads.") for name in dimensions) == family.relative_position_bias
     blocks = adapter(model.family).blocks(copied(model))
     assert [bool(block.depthwise) for block in blocks] == [family.depthwise] * model.layers
+    assert [block.gate is not None for block in blocks] == [family.gated_mlp] * model.layers
     assert family.is_in(version("transformers"))
 
 

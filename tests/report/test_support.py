@@ -104,6 +104,6 @@ def test_the_support_table_of_one_family(capsys: pytest.CaptureFixture[str]) -> 
     rows = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("DINOv2")]
     assert rows == ["DINOv2", "DINOv2, bare"]
     assert main(["support", "--model", "dino"]) == ExitCode.USAGE
-    assert "no such model: dino (there are beit, " in capsys.readouterr().err
+    assert "no such model: dino (there are adaln, " in capsys.readouterr().err
     assert main(["support", "--transformers", "4.99"]) == ExitCode.USAGE
     assert "nothing is recorded of transformers 4.99 (there are 4.57.6, 5.23.0)" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from headcount.defects.defect import (
     Raises,
     Reproducer,
     Severity,
+    families,
 )
 from headcount.defects.heads import SPENT_HEADS
 from headcount.oracle import Problem, Side
@@ -26,6 +27,19 @@ from headcount.oracle.expectation import kept_from, pruners, rankable
 
 #: What tells a group from others: a layer may be the root of two, by what it reads and by what it writes.
 _ROOT = "({0}[0].dep.target.module, {0}[0].dep.handler)"
+
+
+#: A layer that is the root of two groups, by what it reads and by what it writes, has a record of each.
+OWN_RECORD = Edit(
+    "*._prune",
+    "ranking_scope[module_name] = [record]",
+    "reads = self.DG.is_in_channel_pruning_fn(group[0][0].handler)\n"
+    "ranking_scope[module_name + ' reads' * reads] = [record]",
+)
+
+
+#: What there is at first is what groups begin with, whether it is written or read there.
+BY_GROUP = Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])")
 
 
 def _kept_back(records: str, stay: str, alone: str) -> str:
@@ -262,7 +276,7 @@ DEFECTS: tuple[Defect, ...] = (
         examples=("vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_residual_outputs-second_same",),
         reproducer=Reproducer("total_by_output.py", "1.4.0", "1.4.1"),
         over=("takes-all-channels", "float-channels"),
-        remedy=(Edit("*.__init__", "self.DG.get_out_channels(group[0][0].target.module)", "len(group[0][1])"),),
+        remedy=(BY_GROUP,),
     ),
     Defect(
         id="isomorphic-local",
@@ -411,7 +425,10 @@ DEFECTS: tuple[Defect, ...] = (
         source="MetaPruner's docstring",
         signature=(Breaks(Problem.COUNT, side=Side.TOO_MANY), Breaks(Problem.TOTAL, side=Side.TOO_MANY)),
         may_show=ROUNDS & PRUNES_CHANNELS,
-        examples=("vit10m-local-keepnum-keepdims-heads0-chan4of5-steps1-round4-ignore_residual_outputs",),
+        examples=(
+            "vit10m-local-keepnum-keepdims-heads0-chan4of5-steps1-round4-ignore_residual_outputs",
+            "vit192m-local-prunenum-keepdims-heads1of3-chan9of10-steps1-round32",
+        ),
         reproducer=Reproducer("rounds_to_none.py", "1.6.1"),
         over=(
             "float-channels",
@@ -481,6 +498,26 @@ DEFECTS: tuple[Defect, ...] = (
                 "n_pruned_per_group = _B - min(near or [_B])",
             ),
         ),
+    ),
+    Defect(
+        id="one-record",
+        title="local pruning leaves the width whole, silently, where attention's output is the first layer to write it",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes locally where attention is what is added last, as beside a parallel MLP or without one",
+        cause=(
+            "records are kept by the name of a group's first layer: attention's starts at its output projection, which "
+            "may also be the first that writes the width, and the later one takes the other's place."
+        ),
+        breaks="pruning_ratio (float): global channel sparisty.",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.COUNT, "width", untouched=True),),
+        may_show=LOCAL & PRUNES_WIDTH & families("attention is added last", "parallel"),
+        examples=(
+            "parallel-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "parallel-local-prunenum-keepdims-heads1of3-chan1of2-steps1",
+        ),
+        reproducer=Reproducer("one_record.py", "1.6.1", "1.4.0"),
+        remedy=(OWN_RECORD,),
     ),
     Defect(
         id="layernorm-order",

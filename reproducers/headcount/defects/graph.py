@@ -1,8 +1,10 @@
 """Known defects: what the graph of the network misses."""
 
 from headcount import matrix
+from headcount.defects.channels import BY_GROUP, OWN_RECORD
 from headcount.defects.defect import (
     CLASSIFIER,
+    PRUNES_CHANNELS,
     PRUNES_WIDTH,
     SCORES_WIDTH,
     SEVERAL_STEPS,
@@ -15,7 +17,7 @@ from headcount.defects.defect import (
     Severity,
     families,
 )
-from headcount.oracle import Kind, Problem
+from headcount.oracle import Kind, Problem, Side
 
 
 def _has_no_gradient(cell: matrix.Cell) -> bool:
@@ -26,7 +28,11 @@ def _has_no_gradient(cell: matrix.Cell) -> bool:
     )
 
 
-_CHUNKS = families("qkv taken apart in chunks, no positions", "mix_ffn")
+_CHUNKS = families("a layer taken apart in chunks of the last dimension, no positions", "mix_ffn", "swiglu")
+
+_PARTS = families("a layer taken apart in chunks that the graph sees", "mix_ffn", "adaln", "adaln_spare", "swiglu")
+
+_GATES = families("gates and what they scale are chunks of one layer, no positions", "swiglu")
 
 #: What a step leaves of each part of a split is where the next one looks.
 _COUNT_PARTS = Edit("SplitPruner.prune_out_channels", "self.offsets = offsets", "layer.offsets = offsets")
@@ -282,9 +288,9 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="chunk-last",
-        title="a fused qkv projection that is taken apart by chunk(3, dim=-1) crashes: its parts are not seen",
+        title="a layer that is taken apart by chunk(n, dim=-1), as qkv or SwiGLU, crashes: its parts are not seen",
         severity=Severity.CRASH,
-        hits="who prunes attention that takes qkv apart in chunks of the last dimension, counted from the end",
+        hits="who prunes qkv or a gated MLP taken apart in chunks of the last dimension, counted from the end",
         cause="a split is taken for one of channels where its dimension is 1, and -1 is not.",
         breaks=(
             "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
@@ -308,20 +314,137 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="chunk-steps",
-        title="a fused qkv projection that is taken apart in chunks crashes in a second step, by the first's parts",
+        title="a layer that is taken apart in chunks, as qkv or DiT's scales, crashes in a second step",
         severity=Severity.CRASH,
-        hits="who prunes attention that takes qkv apart in chunks, in several steps",
+        hits="who prunes qkv or adaptive norms that come as chunks of one layer, in several steps",
         cause="where each part begins after a step is noted of the pruner of splits, and not of the split.",
         breaks="iterative_steps (int): number of steps for iterative pruning.",
         source="MetaPruner's docstring",
         signature=(Raises("IndexError", "is out of bounds for dimension"),),
-        may_show=_CHUNKS & SEVERAL_STEPS,
+        may_show=_PARTS & SEVERAL_STEPS,
         examples=(
             "mix_ffn-local-keepnum-prunedims-heads0-chan1of2-steps2",
             "mix_ffn-global-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("chunk_steps.py", "1.6.1"),
         remedy=(_COUNT_PARTS,),
+    ),
+    Defect(
+        id="uncalled-layer",
+        title="a layer whose weight is read by F.linear is not seen: the width goes without it, or no head goes",
+        severity=Severity.SILENT_WEIGHTS,
+        hits="who prunes attention that never calls its qkv layer, as timm's BEiT, EVA and Swin v2",
+        cause=(
+            "layers are found by hooks, which run when a layer is called; nothing looks for a layer of num_heads that "
+            "is not in the graph."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(
+            Breaks(Problem.OTHER_INDICES, where="qkv.weight"),
+            Breaks(Problem.COUNT, "heads", untouched=True),
+            Breaks(Problem.TOTAL, "heads", side=Side.TOO_MANY),
+        ),
+        may_show=Condition("qkv by F.linear", lambda cell: cell.model.traits.qkv_uncalled),
+        examples=(
+            "functional_qkv-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "functional_qkv-local-prunenum-keepdims-heads1of3-chan1of2-steps1-ignore_residual_outputs",
+        ),
+        reproducer=Reproducer("uncalled_layer.py", "1.6.1"),
+        over=("no-channels-no-heads", "411-stale-groups"),
+        # It is refused: no sentence says that such a layer is found.
+        remedy=(
+            Edit(
+                "*.__init__",
+                "self.DG = _A",
+                "self.DG = _A\n"
+                "lost = [layer for layer in self.num_heads if layer not in self.DG.module2node]\n"
+                "if lost:\n"
+                "    raise ValueError(f'num_heads lists {lost[0]}, which is never called and so not traced')",
+            ),
+        ),
+    ),
+    Defect(
+        id="chunk-root",
+        title="an MLP whose gates are a chunk of its first layer loses far more channels than asked",
+        severity=Severity.SILENT_COUNTS,
+        hits="everyone who prunes a SwiGLU whose gates and values come from one layer",
+        cause=(
+            "the group starts at the layer with both chunks, whose channels are ranked one by one; then each takes its "
+            "like in the other chunk along."
+        ),
+        breaks="pruning_ratio (float): global channel sparisty.",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.COUNT, "mlp", side=Side.TOO_FEW), Breaks(Problem.TOTAL, side=Side.TOO_FEW)),
+        may_show=_GATES & PRUNES_CHANNELS,
+        examples=(
+            "swiglu-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "swiglu-global-keepnum-prunedims-heads0-chan1of2-steps1",
+        ),
+        reproducer=Reproducer("chunk_root.py", "1.6.1"),
+        remedy=(
+            # It starts at a layer that reads what the chunks make.
+            Edit(
+                "*.get_all_groups",
+                "if prunable_group:\n    _BODY",
+                "reads = [item for item in group if self.is_in_channel_pruning_fn(item[0].handler)\n"
+                "         and isinstance(item[0].target.module, tuple(root_module_types))]\n"
+                "least = min(reads, key=lambda item: len(item[1]), default=group[0])\n"
+                "split = any(dep.target.type == ops.OPTYPE.SPLIT for dep, _ in group)\n"
+                "if split and len(least[1]) < len(group[0][1]):\n"
+                "    group = self.get_pruning_group(least[0].target.module, least[0].handler, least[1])\n"
+                "if prunable_group:\n    _BODY",
+            ),
+            OWN_RECORD,
+            BY_GROUP,
+        ),
+    ),
+    Defect(
+        id="unread-part",
+        title="of a layer that is taken apart in chunks, a part that nothing reads keeps its channels: forward fails",
+        severity=Severity.CRASH,
+        hits="who prunes the width where an adaptive norm makes a part that is not used",
+        cause=(
+            "the parts of a split are those that something reads; the layer loses their channels only, and what is "
+            "left is dealt out evenly again."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(Breaks(Problem.OTHER_INDICES, "width", where="modulation"),),
+        may_show=families("a part that nothing reads", "adaln_spare") & PRUNES_CHANNELS & SCORES_WIDTH,
+        examples=(
+            "adaln_spare-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "adaln_spare-global-keepnum-prunedims-heads0-chan1of2-steps1",
+        ),
+        reproducer=Reproducer("unread_part.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*init_shape_information",
+                "for n in node.outputs:\n    _BODY",
+                "for n in node.outputs:\n    _BODY\n"
+                "size, sizes = getattr(grad_fn, '_saved_split_size', 0), grad_fn._saved_self_sym_sizes\n"
+                "dim = grad_fn._saved_dim if grad_fn._saved_dim < len(sizes) else -1\n"
+                "chs += [size] * (sizes[dim] // size - len(chs) if size else 0)",
+            ),
+            # What nothing reads goes with the first that is read.
+            Edit(
+                "*update_split_index_mapping",
+                "_A(offset=offsets[i : i + 2], reverse=True)",
+                "_A(offset=offsets[i : i + 2] + offsets[len(split_node.outputs) : -1] * (i == 0), reverse=True)",
+            ),
+            Edit(
+                "_SplitIndexMapping.__call__",
+                "[_A(idx=i.idx + self.offset[0], root_idx=i.root_idx) for i in idxs]",
+                "[_A(idx=i.idx + start, root_idx=i.root_idx)\n"
+                " for start in (self.offset[0], *self.offset[2:]) for i in idxs]",
+            ),
+        ),
     ),
     Defect(
         id="unread-layer",

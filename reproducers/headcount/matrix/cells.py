@@ -159,6 +159,8 @@ EDGE_CASES: tuple[Cell, ...] = (
     ),
     # Taken apart in chunks: the second step must know where each begins.
     Cell(small("mix_ffn"), Config(prune_num_heads=False, iterative_steps=2)),
+    # What goes together is taken apart in chunks, or is read by none; attention is the first to write the width.
+    *(Cell(small(family), _THIRD) for family in ("adaln_spare", "swiglu", "parallel")),
     # Ten neurons: 10 * (1 - 0.8) is less than 2 in floats; a twentieth of them, and less than a multiple, is none.
     *(
         Cell(
@@ -167,6 +169,8 @@ EDGE_CASES: tuple[Cell, ...] = (
         )
         for ratio, multiple in ((Fraction(4, 5), None), (Fraction(19, 20), None), (Fraction(4, 5), 4))
     ),
+    # A tenth of 192 neurons is less than one multiple.
+    Cell(Model(mlp=192), replace(_THIRD, pruning_ratio=Fraction(9, 10), round_to=32)),
     # Values alone are listed: a layer of which one is listed may look like one layer for all three.
     Cell(Model(), replace(_PLAIN_HEADS, num_heads="v")),
     # What is frozen has no gradient to rank by.

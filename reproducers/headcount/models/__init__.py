@@ -1,7 +1,7 @@
 """Which network: a model's sizes, the families and their small adapters, and synthetic importance.
 
-Sizes and importance know no torch, so that cells can be listed and expectations computed without it. The
-modules of adapters (`isotropic`, `variants`, `staged`, `own`) are imported in the isolated process alone.
+Sizes and importance know no torch, so that cells can be listed and expectations computed without it. The modules of
+adapters (`isotropic`, `variants`, `staged`, `own`, `conditioned`) are imported in the isolated process alone.
 """
 
 from headcount.models.families import FAMILIES, NAMED, VIT_BASE, Family, Model, adapter, small

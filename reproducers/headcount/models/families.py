@@ -29,6 +29,8 @@ class Family:
         uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
         queries_per_kv: heads of queries that read each head of keys and values.
         depthwise: each channel of the MLP is read by a convolution of its own.
+        gated_mlp: each channel of the MLP is multiplied by a gate.
+        qkv_uncalled: the layer of queries, keys and values is never called: its weight is read.
         mlp_by_width: the MLP's size is given as a multiple of the width.
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
@@ -48,6 +50,8 @@ class Family:
     uses_multihead_attention: bool = False
     queries_per_kv: int = 1
     depthwise: bool = False
+    gated_mlp: bool = False
+    qkv_uncalled: bool = False
     mlp_by_width: bool = False
     dims_by: int = 1
     heads_fixed: str = ""
@@ -107,6 +111,12 @@ FAMILIES: Mapping[str, Family] = {
         "nn.MultiheadAttention", adapter="own:Multihead", uses_multihead_attention=True, documented=True
     ),
     "mix_ffn": Family("fused qkv, chunk, Mix-FFN", adapter="own:Adapter", depthwise=True),
+    "adaln": Family("adaptive LayerNorm", adapter="conditioned:Adapter"),
+    "adaln_spare": Family("adaptive LayerNorm, a part unread", adapter="conditioned:Adapter"),
+    "swiglu": Family("fused qkv, SwiGLU", adapter="own:Adapter", gated_mlp=True),
+    "parallel": Family("fused qkv, parallel MLP", adapter="own:Adapter"),
+    "functional_qkv": Family("fused qkv, F.linear", adapter="own:Adapter", qkv_uncalled=True),
+    "cross": Family("cross-attention", adapter="conditioned:Adapter"),
 }
 
 

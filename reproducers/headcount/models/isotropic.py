@@ -34,7 +34,11 @@ class Block:
         out: the attention's output projection.
         fc1, fc2: the MLP's layers.
         reduction: what keys and values are read through: a convolution and a norm of its output.
+        gate: the layer that makes a gate for each channel of the MLP, which may be `fc1`; None if nothing does.
         depthwise: convolutions that read and write each channel of the MLP by itself.
+        biases: what the attention itself adds to queries, keys or values: `q` and the parameter's name.
+        reads_condition: keys and values are read from another input, whose channels stay.
+        modulation: the layer that makes scales and shifts of the width, once for each that it makes.
     """
 
     layer: nn.Module
@@ -46,7 +50,11 @@ class Block:
     fc1: nn.Linear
     fc2: nn.Linear
     reduction: tuple[nn.Module, ...] = ()
+    gate: nn.Linear | None = None
     depthwise: tuple[nn.Module, ...] = ()
+    biases: tuple[tuple[str, str], ...] = ()
+    reads_condition: bool = False
+    modulation: tuple[nn.Module, ...] = ()
 
     @property
     def projections(self) -> tuple[nn.Module, nn.Module, nn.Module]:
@@ -180,4 +188,6 @@ def _block(layer: nn.Module, attention: nn.Module, names: tuple[str, str, str]) 
         and query.in_features in (module.in_features, module.out_features)
     )
     depthwise = tuple(m for m in layer.modules() if isinstance(m, nn.Conv2d) and m.groups == fc1.out_features > 1)
-    return Block(layer, attention, query, key, value, out, fc1, fc2, depthwise=depthwise)
+    gate = fc1 if fc1.out_features == 2 * fc2.in_features else None
+    biases = tuple((name, f"{name}_bias") for name in "qkv" if hasattr(attention, f"{name}_bias"))
+    return Block(layer, attention, query, key, value, out, fc1, fc2, gate=gate, depthwise=depthwise, biases=biases)

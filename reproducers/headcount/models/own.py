@@ -1,17 +1,21 @@
 """A ViT of our own, with attention as other libraries have it: fused as in timm, grouped, or PyTorch's own.
 
-One kind has no positions and few biases, and an MLP that sees where tokens stand, as in SegFormer.
+One kind has no positions and few biases, and an MLP that sees where tokens stand, as in SegFormer; one has an MLP with
+gates and no positions.
 """
 
 from typing import Any
 
-from torch import Tensor, nn, randn
+from torch import Tensor, cat, nn, randn, zeros_like
 from transformers.integrations.sdpa_attention import repeat_kv
 
 from headcount.models import Model, isotropic
 
-#: The family without positions, and without biases of norms and of linear layers in its blocks.
+#: The family without biases of norms and of linear layers in its blocks.
 _MIXED = "mix_ffn"
+
+#: The families without positions.
+_UNPLACED = (_MIXED, "swiglu")
 
 
 class Fused(nn.Module):
@@ -29,7 +33,7 @@ class Fused(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, tokens, width) to the same shape."""
-        fused = self.qkv(tokens)
+        fused = self.projected(tokens)
         batch, count, channels = fused.shape
         sizes = (self.num_heads, channels // (3 * self.num_heads))
         if self.family in ("fused_chunk", _MIXED):
@@ -37,8 +41,27 @@ class Fused(nn.Module):
         else:
             qkv = fused.reshape(batch, count, 3, *sizes).permute(2, 0, 3, 1, 4)
             # Older releases of timm index.
-            q, k, v = qkv.unbind(0) if self.family == "fused_unbind" else (qkv[0], qkv[1], qkv[2])
-        return _attend(q, k, v, self.head_dim, self.proj)
+            q, k, v = (qkv[0], qkv[1], qkv[2]) if self.family == "fused_index" else qkv.unbind(0)
+        return attend(q, k, v, self.head_dim, self.proj)
+
+    def projected(self, tokens: Tensor) -> Tensor:
+        """Map (batch, tokens, width) to queries, keys and values side by side."""
+        read: Tensor = self.qkv(tokens)
+        return read
+
+
+class Functional(Fused):
+    """The layer is never called, its weight is read, as in timm's BEiT and Swin v2; keys have no bias."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.qkv = nn.Linear(model.width, 3 * model.width, bias=False)
+        self.q_bias, self.v_bias = (nn.Parameter(randn(model.width)) for _ in "qv")
+
+    def projected(self, tokens: Tensor) -> Tensor:
+        """Map (batch, tokens, width) to queries, keys and values side by side."""
+        none = zeros_like(self.v_bias, requires_grad=False)
+        return nn.functional.linear(tokens, self.qkv.weight, cat((self.q_bias, none, self.v_bias)))
 
 
 class Grouped(nn.Module):
@@ -59,10 +82,10 @@ class Grouped(nn.Module):
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         k, v = (repeat_kv(states, self.num_heads // states.shape[1]) for states in (k, v))
-        return _attend(q, k, v, self.head_dim, self.o_proj)
+        return attend(q, k, v, self.head_dim, self.o_proj)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, out: nn.Linear) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, out: nn.Linear) -> Tensor:
     """Return (batch, tokens, width) of q, k and v, each (batch, heads, tokens, head dim)."""
     read: Tensor = out(((q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
     return read
@@ -80,7 +103,7 @@ class SelfAttention(nn.MultiheadAttention):
 
 
 #: Family -> its attention. All others' is fused.
-_ATTENTION = {"grouped": Grouped, "multihead": SelfAttention}
+_ATTENTION = {"grouped": Grouped, "multihead": SelfAttention, "functional_qkv": Functional}
 
 
 class Mix(nn.Module):
@@ -105,15 +128,36 @@ class Layer(nn.Module):
         biased = model.family != _MIXED
         self.norm1, self.norm2 = (nn.LayerNorm(model.width, bias=biased) for _ in "12")
         self.attn = _ATTENTION.get(model.family, Fused)(model)
-        self.fc1 = nn.Linear(model.width, model.mlp, bias=biased)
+        self.gated = model.traits.gated_mlp
+        self.fc1 = nn.Linear(model.width, model.mlp * (2 if self.gated else 1), bias=biased)
         self.mix = None if biased else Mix(model)
         self.fc2 = nn.Linear(model.mlp, model.width, bias=biased)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, tokens, width) to the same shape."""
         tokens = tokens + self.attn(self.norm1(tokens))
-        inner = self.fc1(self.norm2(tokens))
-        read: Tensor = tokens + self.fc2(nn.functional.gelu(inner if self.mix is None else self.mix(inner)))
+        read: Tensor = tokens + self.fc2(self.active(self.fc1(self.norm2(tokens))))
+        return read
+
+    def active(self, inner: Tensor) -> Tensor:
+        """Map what the MLP's first layer writes to (batch, tokens, mlp)."""
+        if self.gated:
+            gate, value = inner.chunk(2, dim=-1)
+            return nn.functional.silu(gate) * value
+        return nn.functional.gelu(inner if self.mix is None else self.mix(inner))
+
+
+class Parallel(Layer):
+    """A block whose attention and MLP read the same norm, and are added at once, as in ViT-22B."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        del self.norm2
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (batch, tokens, width) to the same shape."""
+        normed = self.norm1(tokens)
+        read: Tensor = tokens + self.fc2(self.active(self.fc1(normed))) + self.attn(normed)
         return read
 
 
@@ -123,22 +167,32 @@ class Net(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.patches = nn.Conv2d(3, model.width, model.patch, model.patch)
-        plain = model.family != _MIXED
-        self.positions = nn.Parameter(randn(1, (model.image // model.patch) ** 2, model.width)) if plain else None
-        self.layers = nn.ModuleList(Layer(model) for _ in range(model.layers))
-        self.norm = nn.LayerNorm(model.width, bias=plain)
+        placed = model.family not in _UNPLACED
+        self.positions = nn.Parameter(randn(1, (model.image // model.patch) ** 2, model.width)) if placed else None
+        self.layers = nn.ModuleList(self.block(model)(model) for _ in range(model.layers))
+        self.norm = nn.LayerNorm(model.width, bias=model.family != _MIXED)
         self.classifier = nn.Linear(model.width, model.labels) if model.labels else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return (batch, labels); a bare one returns (batch, tokens, width)."""
-        tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)
-        if self.positions is not None:
-            tokens = tokens + self.positions
-        for layer in (*self.layers, self.norm):
+        tokens = self.embedded(pixels)
+        for layer in self.layers:
             tokens = layer(tokens)
-        if self.classifier is not None:
-            tokens = self.classifier(tokens.mean(1))
-        return tokens
+        return self.read(tokens)
+
+    def block(self, model: Model) -> type[Layer]:
+        """Return the class of a model's blocks."""
+        return Parallel if model.family == "parallel" else Layer
+
+    def embedded(self, pixels: Tensor) -> Tensor:
+        """Map an image to (batch, tokens, width)."""
+        tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)
+        return tokens if self.positions is None else tokens + self.positions
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Map the last block's tokens to what the network returns."""
+        tokens = self.norm(tokens)
+        return tokens if self.classifier is None else self.classifier(tokens.mean(1))
 
 
 class Adapter(isotropic.Adapter):

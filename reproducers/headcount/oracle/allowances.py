@@ -417,6 +417,13 @@ ALLOWANCES: tuple[Allowance, ...] = (
         {"heads": _unlisted_stays, "dims": _unlisted_stays, "all heads": _dense, "all channels": _unlisted_total},
     ),
     Allowance(
+        "uncalled-layer",
+        lambda cell: cell.model.traits.qkv_uncalled,
+        "A graph is traced from what layers return. No sentence says that a layer of num_heads that is never called is "
+        "found: it may be refused.",
+        may_refuse=True,
+    ),
+    Allowance(
         "per-head-tables",
         lambda cell: cell.model.traits.relative_position_bias,
         "A table with numbers for each head is no layer. No sentence says that it goes with one: heads may stay.",

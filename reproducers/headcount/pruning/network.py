@@ -34,6 +34,11 @@ def axes(net: nn.Module, model: Model) -> dict[str, tuple[Axis, ...]]:
     known = {
         p: (tuple(rows), columns) for layer, (rows, columns) in layers.items() for p in layer.parameters(recurse=False)
     }
+    known |= {
+        getattr(block.attention, own): ((f"{name}.{index}",),)
+        for index, block in enumerate(adapter(model.family).blocks(net))
+        for name, own in block.biases
+    }
     # Each head may have its own numbers, as many as heads: a table of relative positions, a temperature.
     tables = {
         p: {model.heads_of(index): (f"heads.{index}",)}
@@ -74,12 +79,13 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
         read = f"reduced.{index}" if block.reduction else width
         yield from (
             (block.query, f"q.{index}", (width,)),
-            (block.key, f"k.{index}", (read,)),
-            (block.value, f"v.{index}", (read,)),
+            (block.key, f"k.{index}", () if block.reads_condition else (read,)),
+            (block.value, f"v.{index}", () if block.reads_condition else (read,)),
             *((layer, read, (width,)) for layer in block.reduction),
             (block.out, width, (f"o.{index}",)),
-            (block.fc1, f"mlp.{index}", (width,)),
+            *((layer, f"mlp.{index}", (width,)) for layer in (block.fc1, block.gate) if layer is not None),
             *((layer, f"mlp.{index}", ()) for layer in block.depthwise),
+            *((layer, width, ()) for layer in block.modulation),
             (block.fc2, width, (f"mlp.{index}",)),
         )
     head = family.classifier(net)

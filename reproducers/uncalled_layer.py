@@ -1,0 +1,49 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["torch==2.13.0", "torch-pruning==1.6.1"]
+# ///
+"""A layer whose weight is read by F.linear is not seen: the width goes without it, or no head goes.
+
+Shows in 1.3.0 to 1.6.1, the newest release; not reported upstream.
+"""
+
+import sys
+import traceback
+
+
+def status(kind, error, _):  # for `git bisect run`: 1 is this failure, 125 is any other
+    traceback.print_exception(error)
+    sys.exit(1 if kind is AssertionError and "expected" in str(error) else 125)
+
+
+sys.excepthook = status
+import torch
+import torch_pruning as tp
+
+
+class Attention(torch.nn.Module):
+    """The heads come from one projection, whose weight is read, and a bias that is made by hand."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.output = torch.nn.Linear(48, 3 * 48, bias=False), torch.nn.Linear(48, 48)
+        self.bias = torch.nn.Parameter(torch.randn(3 * 48))
+
+    def forward(self, tokens):
+        """(1, 4, 48), twice."""
+        fused = torch.nn.functional.linear(tokens, self.qkv.weight, self.bias)
+        q, k, v = fused.reshape(1, 4, 3, 6, -1).permute(2, 0, 3, 1, 4).unbind(0)
+        return self.output(((q @ k.transpose(-2, -1) * 8**-0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(48, 48), Attention(), torch.nn.Linear(48, 10)).eval()
+importance = getattr(tp.importance, "GroupNormImportance", None) or tp.importance.GroupMagnitudeImportance
+
+call = {"prune_num_heads": True, "prune_head_dims": False, "head_pruning_ratio": 1 / 3}
+call |= {"num_heads": {model[1].qkv: 6}, "ignored_layers": [model[2]]}
+pruner = tp.pruner.MetaPruner(model, torch.randn(1, 4, 48), importance=importance(p=2), **call)
+pruner.step()
+
+width, reads = model[0].out_features, model[1].qkv.in_features
+assert reads == width, f"qkv reads {reads} channels, expected {width}"
