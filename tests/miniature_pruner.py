@@ -318,7 +318,7 @@ class MetaPruner:
         return [self._channels("mlp", [b.fc1], b.fc1.weight.pow(2).sum(1), places[b]) for b in prunable]
 
     def _widths(self):
-        if id(self.blocks[0].out) in self.ignored or self.keeps_width:
+        if {id(self.blocks[0].out), id(self.blocks[0].fc2)} & self.ignored or self.keeps_width:
             return []
         last = {self.stages.get(block.layer, 0): block for block in self.blocks}
         places = self._width_places()

@@ -77,6 +77,16 @@ MetaPruner.__init__ = __init__
 """,
     "crash-import": "raise RuntimeError('no import today')",
     "exit-import": "raise SystemExit(0)",
+    "leaves-a-limit": """
+import sys
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    sys.setrecursionlimit(sys.getrecursionlimit() + 1000)
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
+    "breaks-torch": "def raises(*_, **__): raise OSError('no layer today')\nnn.Linear.__init__ = raises",
+    "long-message": "def fails(): raise RuntimeError('long ' * 2_000_000)\nMetaPruner.step = lambda *_, **__: fails()",
     "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",
     "crash-step": "MetaPruner.step = lambda *_, **__: {}['step']",
     "hang": "import time; MetaPruner.step = lambda *_, **__: time.sleep(1e6)",
@@ -128,7 +138,7 @@ MetaPruner.step = step
     "chatty": """
 import sys
 def step(*_, **__):
-    print('{"ending": "finished"}' * 100000)
+    print('{"ending": "finished"}' * 100000, flush=True)
     print('the end of it', file=sys.stderr)
     raise RuntimeError('after all that')
 MetaPruner.step = step

@@ -10,6 +10,7 @@ from headcount.defects import DEFECTS, recorded
 from headcount.matrix import Config, Then
 from headcount.matrix.cells import EXTRAS, STEPPED_CALLS
 from headcount.matrix.config import HALVES
+from headcount.matrix.examples import LEFT_OUT
 from headcount.models import Model
 from headcount.report.support import State, support
 from headcount.wording import ranges
@@ -74,6 +75,11 @@ def words() -> str:
     ids += [f"then_{then}" for then in Then if then is not Then.NOTHING]
     ids += [f"in_{precision}" for precision in HALVES]
     return ", ".join(f"`{word}`" for word in dict.fromkeys(ids))
+
+
+def left_out() -> str:
+    """Say which of upstream's examples are no cells, and why."""
+    return "\n".join(["| no cell | why |", "|---|---|", *(f"| `{file}` | {why} |" for file, why in LEFT_OUT.items())])
 
 
 def stepped(transformers: str = "5.23.0") -> str:

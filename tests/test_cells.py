@@ -1,6 +1,7 @@
 """The matrix: complete where it is a product, covering where it is not, and with ids that select."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice, pairwise, product
 
@@ -11,6 +12,7 @@ import strategies
 from headcount.explore import draws
 from headcount.matrix import Cell, Config, Pruner, Second, Then
 from headcount.matrix import cells as matrix
+from headcount.matrix.examples import EXAMPLES, LEFT_OUT
 from headcount.matrix.validity import why_invalid
 from headcount.models import NAMED, Model, synthetic_channels, synthetic_heads
 
@@ -132,6 +134,24 @@ def test_every_cell_of_the_matrix_is_valid() -> None:
 def test_all_that_a_user_may_do_next_is_done_in_the_matrix() -> None:
     done = Counter(cell.config.then for cell in matrix.default_cells())
     assert {then: done[then] for then in Then if then is not Then.NOTHING} == dict.fromkeys([*Then][1:], 3)
+
+
+def test_upstreams_examples_are_cells_under_both_names_of_their_pruner() -> None:
+    """BasePruner is its name from 1.5.2 on. The calls as they are now are among the default cells."""
+    assert {example.cell for example in EXAMPLES} <= {*matrix.default_cells()}
+    assert {example.older for example in EXAMPLES} <= {*matrix.every_cell()}
+    first = EXAMPLES[0]
+    assert [first.on(release).config.pruner for release in ("1.5.1", "1.5.2", "1.6.1")] == [
+        Pruner.META,
+        Pruner.BASE,
+        Pruner.BASE,
+    ]
+    assert first.on("1.5.1") == replace(first.cell, config=replace(first.config, pruner=Pruner.META))
+
+
+def test_no_example_is_told_twice() -> None:
+    commands = [example.command for example in EXAMPLES]
+    assert len({*commands, *LEFT_OUT}) == len(commands) + len(LEFT_OUT)
 
 
 def test_no_two_channels_that_compete_tie() -> None:

@@ -71,6 +71,27 @@ def test_another_source_is_another_digest(tmp_path: Path, monkeypatch: pytest.Mo
     assert len({before[1], other[1], another[1]}) == 3
 
 
+def test_pythons_own_variables_are_not_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONOPTIMIZE", "PYTHONHASHSEED", "PYTHONWARNINGS", "PYTHONPYCACHEPREFIX", "PYTHONSTARTUP"):
+        monkeypatch.setenv(name, "1")
+        assert name not in environment.harmless_environment()
+
+
+def test_an_observation_knows_how_python_was_started() -> None:
+    """Without assertions, say, another answer comes out."""
+    said = [
+        subprocess.run(
+            [sys.executable, *flags, "-c", "from headcount.environment import interpreter; print(interpreter())"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for flags in ((), (), ("-O",), ("-X", "dev"), ("-W", "error"))
+    ]
+    assert said[0] == said[1]
+    assert len(set(said)) == 4
+
+
 def test_secrets_are_not_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "1")
     monkeypatch.setenv("LC_ALL", "C")

@@ -66,6 +66,14 @@ def test_a_run_that_raises_leaves_no_footer(tmp_path: Path) -> None:
     assert not read.complete
 
 
+def test_a_file_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    for spoil in (Path.unlink, lambda path: (path.unlink(), path.write_text("another"))):
+        path = tmp_path / "results.jsonl"
+        with pytest.raises(OSError, match="removed or replaced"), results.Writer(path, [BUILD]):
+            spoil(path)
+        path.unlink(missing_ok=True)
+
+
 def test_a_line_cut_in_the_middle_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     written(path, line(0), line(1))

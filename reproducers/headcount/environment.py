@@ -55,9 +55,25 @@ def _versions() -> Mapping[str, str]:
     }
 
 
+def interpreter() -> tuple[object, ...]:
+    """Return what else may change an observation: how Python was started, and what the processor can do."""
+    flags = sys.flags
+    return flags.optimize, flags.dev_mode, flags.utf8_mode, tuple(sys.warnoptions), _processor()
+
+
+@cache
+def _processor() -> tuple[str, ...]:
+    """Return the kinds of vector instructions that torch chooses its code by, where the system tells them."""
+    try:
+        found = Path("/proc/cpuinfo").read_text("utf-8", "replace").partition("\nflags")[2].partition("\n")[0].split()
+    except OSError:
+        found = [platform.processor()]
+    return tuple(sorted(flag for flag in found if flag.startswith(("avx", "amx", "asimd", "sve"))))
+
+
 #: What untrusted code may see of the environment: where things are, and how torch and transformers behave.
 _HARMLESS = re.compile(
-    r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHON\w*|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
+    r"(PATH|LANG|LANGUAGE|LC_\w+|TZ|TMPDIR|TEMP|TMP|PYTHONPATH|LD_LIBRARY_PATH|DYLD_\w+|VIRTUAL_ENV"
     r"|HF_HUB_OFFLINE|HEADCOUNT_DEVICE|TRANSFORMERS_VERBOSITY|CUDA_VISIBLE_DEVICES|SYSTEMROOT|WINDIR|COMSPEC|PATHEXT)$",
     re.IGNORECASE,
 )

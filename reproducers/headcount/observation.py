@@ -42,6 +42,7 @@ class Ending(StrEnum):
     KILLED = "killed"  # the process died: a signal, or an exit of its own
     GARBAGE = "garbage"  # the process answered with something that is no observation
     UNIMPORTABLE = "unimportable"  # the build cannot be imported, or is not the one it claims to be
+    OURS = "ours"  # our own code failed before the build had a part in it: nothing is known of the build
     NOT_RUN = "not-run"  # the build has hung too often
     NOT_APPLICABLE = "not-applicable"  # the release never promised such a parameter
 
@@ -67,6 +68,7 @@ class Problem(StrEnum):
     DEFAULT_DTYPE = "default-dtype"  # this and what follows: torch's own
     THREADS = "threads"
     GRAD_MODE = "grad-mode"
+    PROCESS = "process"  # what Python, the system and the processor hold for all: its name stands where a place would
     RANDOM_STATE = "random-state"  # drawn from, or seeded
     CHANNEL_GROUPS = "out_channel_groups"  # another pruner's: modules of this one's model
     ORDER = "order"  # a dimension's survivors are out of order
@@ -148,11 +150,11 @@ class Failure:
     """An exception that came out of the build, or out of the model it left.
 
     Attributes:
-        exception: its class name.
+        exception: its class name, cut to 100 characters.
         message: its text, cut to 500 characters.
         frame: `module.function` of the innermost frame inside torch_pruning, "" if there is none.
         phase: what the process was doing.
-        traceback: the last lines, for people.
+        traceback: the last lines, for people, cut to 4,000 characters.
         deliberate: a `raise` or an `assert` of torch_pruning's own, and not a slip further in.
     """
 
@@ -172,11 +174,11 @@ class Failure:
             frame = f"{inside.removesuffix('.py').replace('/', '.')}.{entry.name}" if package else frame
             deliberate = bool(package and entry.line and entry.line.startswith(("raise ", "assert ")))
         return cls(
-            exception=type(error).__name__,
-            message=str(error)[:500],
-            frame=frame,
+            exception=type(error).__name__[:100],
+            message=_text(error)[:500],
+            frame=frame[:200],
             phase=phase,
-            traceback="\n".join("".join(traceback.format_exception(error)).splitlines()[-12:]),
+            traceback=_lines(error),
             deliberate=deliberate,
         )
 
@@ -184,6 +186,20 @@ class Failure:
     def text(self) -> str:
         """The message without what differs from run to run: numbers, addresses, where in the model; its first line."""
         return without_numbers(self.message)
+
+
+def _text(error: BaseException) -> str:
+    """Return an exception's text. A build's own may raise when it is asked."""
+    try:
+        return str(error)
+    except Exception as second:  # noqa: BLE001 - as above
+        return f"its text cannot be had: {type(second).__name__}"
+
+
+def _lines(error: BaseException) -> str:
+    """Return the end of a traceback. What stands last is the exception's text, which may be as long as it likes."""
+    lines = "".join(traceback.format_exception(error)).splitlines()[-12:]
+    return "\n".join(line[:400] for line in lines)[-4000:]
 
 
 @dataclass(frozen=True)

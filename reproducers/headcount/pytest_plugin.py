@@ -284,6 +284,8 @@ def _emit(found: examine.Examined) -> str:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
     """Put the row into the test's report; a known defect makes it an xfail."""
     made: pytest.TestReport = yield
+    if call.excinfo and isinstance(call.excinfo.value, errors.SetupError):
+        made.headcount_stop = str(call.excinfo.value)  # type: ignore[attr-defined]
     if call.when == "call":
         row = item.stash.get(ROW, None)
         # As text: that crosses from an xdist worker at a tenth of what a nested value costs.
@@ -343,6 +345,8 @@ class Recorder:
             self._steps = self._shown.enter_context(console.progress(self.wanted, stream))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if why := getattr(report, "headcount_stop", ""):  # a fault of ours: with the next cell it would be the same
+            pytest.exit(why, errors.ExitCode.SETUP)
         line = getattr(report, "headcount_row", None)
         if line is None:
             # A claim about issue 410 that does not hold is a finding; a test without a row broke down.

@@ -1,8 +1,9 @@
-"""Results as JSON Lines: a header, a row per cell as it is finished, a footer with counts.
+"""Results as JSON Lines: a header, a row per cell as it is finished, or per user's network, a footer with counts.
 
 A file without its footer was cut off, and says so to its reader.
 """
 
+import errno
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from headcount import defects, environment, errors, examine, oracle, untrusted
+from headcount import check, defects, environment, errors, examine, oracle, untrusted
 from headcount.builds import Overlay
 from headcount.observation import Observation
 
@@ -25,7 +26,7 @@ from headcount.observation import Observation
 FORMAT = 2
 
 _HINT = "read it with the Headcount that wrote it"
-_GIVE = "give a results file of nox -s matrix"
+_GIVE = "give a results file of nox -s matrix, or of headcount check"
 
 #: By whether the verdict is a failure, and whether a defect is recorded: what it comes to.
 _OUTCOMES = {
@@ -128,14 +129,82 @@ class Row:
 
 def _contradicts_itself(row: Row) -> bool:
     """Return whether a row's outcome is none of its verdict, or its verdict none of its finding or failure."""
-    verdict, failed = row.verdict, row.verdict.is_failure
-    untestable = verdict.kind is oracle.Kind.UNTESTABLE
-    known = _OUTCOMES[failed, bool(row.explanation.defect)]
-    return (
-        row.outcome is not (defects.Outcome.INDETERMINATE if untestable else known)
-        or (verdict.finding is not None and not (failed and verdict.finding.kind is verdict.kind))
-        or (verdict.failure is not None and not (failed or untestable))
+    untestable = row.verdict.kind is oracle.Kind.UNTESTABLE
+    known = _OUTCOMES[row.verdict.is_failure, bool(row.explanation.defect)]
+    return row.outcome is not (defects.Outcome.INDETERMINATE if untestable else known) or _is_forged(row.verdict)
+
+
+def _is_forged(verdict: oracle.Verdict) -> bool:
+    """Return whether a verdict is none of its finding or failure."""
+    failed, untestable = verdict.is_failure, verdict.kind is oracle.Kind.UNTESTABLE
+    return (verdict.finding is not None and not (failed and verdict.finding.kind is verdict.kind)) or (
+        verdict.failure is not None and not (failed or untestable)
     )
+
+
+@dataclass(frozen=True)
+class Network:
+    """A user's own network on one build: what was judged of it, and nothing of its code.
+
+    Attributes:
+        file: the name of the user's file, with the function if it is not the usual one.
+        detail: why it was not judged at all, if it was not.
+        refused: groups that the pruner looked at and left whole.
+    """
+
+    build: str
+    version: str
+    file: str
+    transformers: str
+    torch: str
+    judgement: check.Judgement
+    detail: str = ""
+    refused: tuple[str, ...] = ()
+    kind: str = "network"
+
+    @classmethod
+    def of(cls, file: check.File, found: check.Checked) -> "Network":
+        """Return the row of a file on a build. Tracebacks quote the file, and are left out."""
+        return cls(
+            build=found.build.label,
+            version=found.build.version,
+            file=file.name,
+            transformers=environment.environment()["transformers"],
+            torch=environment.environment()["torch"],
+            judgement=replace(found.judgement, verdicts=tuple(map(_without_code, found.judgement.verdicts))),
+            detail=found.sight.observation.detail,
+            refused=tuple(name for pruned in found.sight.pruned for name in pruned.refused),
+        )
+
+    @property
+    def verdict(self) -> oracle.Verdict:
+        """The first way in which it fails; fine if there is none."""
+        return self.judgement.verdict
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is of: transformers version, build and file."""
+        return self.transformers, self.build, self.file
+
+    def to_json(self) -> str:
+        """Return it as a line of a results file."""
+        return _line(self)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Network":
+        """Return the row in a line.
+
+        Raises:
+            ValueError: it is none, or contradicts itself.
+        """
+        row = untrusted.checked(cls, json.loads(line), "row")
+        if strange := next((v for v in row.judgement.verdicts if v.kind is oracle.Kind.OK or _is_forged(v)), None):
+            raise ValueError(f"contradicts itself: {strange.kind}")
+        return row
+
+
+def _without_code(verdict: oracle.Verdict) -> oracle.Verdict:
+    return replace(verdict, failure=verdict.failure and replace(verdict.failure, traceback=""))
 
 
 @dataclass(frozen=True)
@@ -175,9 +244,13 @@ class Footer:
     kind: str = "footer"
 
 
-def _line(part: Row | Header | Footer) -> str:
+def _line(part: Row | Network | Header | Footer) -> str:
     """Return a part as a line of a results file. Its kind is in it, though a default is left out elsewhere."""
     return untrusted.encoded({"kind": part.kind} | untrusted.plain(part))
+
+
+#: How the line of a network begins.
+_NETWORK = untrusted.encoded({"kind": Network.kind}).removesuffix("}")
 
 
 def stamp() -> str:
@@ -227,11 +300,11 @@ class Writer(AbstractContextManager["Writer"]):
 
     @property
     def rows(self) -> int:
-        """How many cells were written."""
+        """How many rows were written."""
         return self._verdicts.total()
 
-    def write(self, row: Row, line: str | None = None) -> None:
-        """Append a finished cell; `line` is the same as JSON, where it is at hand."""
+    def write(self, row: Row | Network, line: str | None = None) -> None:
+        """Append a finished cell or network; `line` is the same as JSON, where it is at hand."""
         self._verdicts[row.verdict.kind.value] += 1
         self._write(line or row.to_json())
 
@@ -245,6 +318,8 @@ class Writer(AbstractContextManager["Writer"]):
             if complete and not self._file.closed:
                 finished = datetime.now(UTC).isoformat(timespec="seconds")
                 self._write(_line(Footer(self.rows, dict(self._verdicts), finished, self.gate)))
+                if not self.path.exists() or not os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
+                    raise FileNotFoundError(errno.ENOENT, "the file was removed or replaced while it was written")
         finally:
             with suppress(OSError):  # what could not be flushed before cannot be now
                 self._file.close()
@@ -261,15 +336,22 @@ class Results:
     header: Header
     rows: tuple[Row, ...]
     footer: Footer | None
+    networks: tuple[Network, ...] = ()
+
+    @property
+    def every(self) -> tuple[Row | Network, ...]:
+        """All rows, those of cells first."""
+        return (*self.rows, *self.networks)
 
     @property
     def complete(self) -> bool:
         """Whether the run came to its end, and every row it counted is there."""
         return (
             self.footer is not None
-            and self.footer.rows == len(self.rows)
+            and self.footer.rows == len(self.every)
             and (
-                not self.footer.verdicts or self.footer.verdicts == Counter(row.verdict.kind.value for row in self.rows)
+                not self.footer.verdicts
+                or self.footer.verdicts == Counter(row.verdict.kind.value for row in self.every)
             )
         )
 
@@ -284,7 +366,7 @@ def read(path: Path) -> Results:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise errors.UsageError(f"cannot read {path}: {error}", _GIVE) from error
-    rows: list[Row] = []
+    rows: list[Row | Network] = []
     footer: Footer | None = None
     number = 1
     try:
@@ -299,7 +381,8 @@ def read(path: Path) -> Results:
             raise errors.UsageError(f"{path}, line {number} is no JSON", _GIVE) from error
     except (ValueError, AttributeError, RecursionError) as error:
         raise errors.UsageError(f"{path}, line {number}: {error}", _HINT) from error
-    return Results(header, tuple(rows), footer)
+    cells = tuple(row for row in rows if isinstance(row, Row))
+    return Results(header, cells, footer, tuple(row for row in rows if isinstance(row, Network)))
 
 
 def _header(path: Path, lines: list[str]) -> Header:
@@ -315,9 +398,9 @@ def _header(path: Path, lines: list[str]) -> Header:
     return header
 
 
-def _row(line: str, header: Header) -> Row:
-    row = Row.from_json(line)
-    if row.kind != "row":
+def _row(line: str, header: Header) -> Row | Network:
+    row = Network.from_json(line) if line.startswith(_NETWORK) else Row.from_json(line)
+    if row.kind != type(row).kind:
         raise ValueError(f"it is a {row.kind!r} where a row belongs")
     if row.build not in {build.label for build in header.builds}:
         raise ValueError(f"it is of {row.build!r}, a build that the header does not list")
@@ -342,10 +425,11 @@ def merge(parts: Sequence[Results]) -> Results:
             raise errors.UsageError(
                 f"the results come from different environments: {name} differs", "merge runs of one environment"
             )
+    for key in (row.key for part in parts for row in part.every):
+        if key in seen:
+            raise errors.UsageError(f"{'-'.join(key[1:])} is in two of the results", "merge each part once")
+        seen.add(key)
     rows = tuple(row for part in parts for row in part.rows)
-    for row in rows:
-        if row.key in seen:
-            raise errors.UsageError(f"{row.build}-{row.cell} is in two of the results", "merge each part once")
-        seen.add(row.key)
+    networks = tuple(row for part in parts for row in part.networks)
     builds = tuple(dict.fromkeys(build for part in parts for build in part.header.builds))
-    return Results(replace(first, builds=builds), rows, Footer(len(rows)))
+    return Results(replace(first, builds=builds), rows, Footer(len(rows) + len(networks)), networks)

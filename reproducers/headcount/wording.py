@@ -40,6 +40,7 @@ _SENTENCES = _WEIGHTS | {
     oracle.Problem.DEFAULT_DTYPE: "{where}'s default dtype: {before} became {after}",
     oracle.Problem.THREADS: "{where}'s threads: {before} became {after}",
     oracle.Problem.GRAD_MODE: "{where}'s grad mode: {before} became {after}",
+    oracle.Problem.PROCESS: "{where}: {before} became {after}",
     oracle.Problem.RANDOM_STATE: "random state: drawn from, or seeded",
     oracle.Problem.CHANNEL_GROUPS: "another pruner's out_channel_groups holds {found} modules of this one's model",
     oracle.Problem.HEAD_RANKING: "head {found[0]} went, the less important head {found[1]} of block {found[2]} stays",

@@ -1,5 +1,6 @@
 """How an overlay is made: complete or absent, once for all runs, without a change to what it is made of."""
 
+import marshal
 import shutil
 import threading
 from pathlib import Path
@@ -41,6 +42,58 @@ def test_a_half_made_overlay_is_made_again(tmp_path: Path, wheel: Path) -> None:
     assert (
         said.count("torch_pruning-1.6.1-py3-none-any: the overlay in the cache is not whole, installing it again") == 3
     )
+
+
+def test_all_that_can_be_imported_is_content(tmp_path: Path, wheel: Path) -> None:
+    """Code may lie beside the metadata. What installers note for themselves is no part of a build."""
+    overlay = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
+    (info,) = overlay.path.glob("*.dist-info")
+    for name in ("INSTALLER", "RECORD", "direct_url.json"):
+        (info / name).write_text("another")
+    assert builds.is_whole(overlay)
+    for place in (info, overlay.path / "torch_pruning" / "__pycache__", overlay.path):
+        (place / "implementation.py").write_text("keep = len")
+        assert not builds.is_whole(overlay)
+        (place / "implementation.py").unlink()
+        assert builds.is_whole(overlay)
+
+
+def test_byte_code_is_ours(tmp_path: Path, wheel: Path) -> None:
+    """Byte code under a true header, cut off, or gone, is made again; each time the source is what runs."""
+    build, said = builds.parse(str(wheel)), list[str]()
+    overlay = builds.prepare(build, tmp_path / "cache")
+    (code,) = (overlay.path / "torch_pruning").rglob("__init__.*.pyc")
+    made = code.read_bytes()
+    for damaged in (made[:16] + b"another" + made[16:], made[: len(made) // 2], b""):
+        code.write_bytes(damaged)
+        assert builds.prepare(build, tmp_path / "cache", said.append) == overlay
+        assert code.read_bytes()[:16] == made[:16]
+        assert marshal.loads(code.read_bytes()[16:]).co_names == marshal.loads(made[16:]).co_names  # noqa: S302 - made here
+    assert said == [f"{overlay.label}: its byte code is not what was made, making it again"] * 3
+    code.unlink()
+    builds.prepare(build, tmp_path / "cache")
+    assert code.exists()
+
+
+def test_what_a_killed_run_left_half_made_is_removed(tmp_path: Path, wheel: Path) -> None:
+    build = builds.parse(str(wheel))
+    overlay = builds.prepare(build, tmp_path / "cache")
+    left = overlay.path.with_name(f".{overlay.path.name}-abcdefgh")
+    left.mkdir()
+    shutil.rmtree(overlay.path)
+    assert builds.prepare(build, tmp_path / "cache") == overlay
+    assert not left.exists()
+
+
+def test_what_is_whole_needs_no_lock(tmp_path: Path, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that cannot be written has all that is in it."""
+    whole = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
+
+    def refuses(*_: object, **__: object) -> None:
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr("headcount.builds.kept.FileLock", refuses)
+    assert builds.prepare(builds.parse(str(wheel)), tmp_path / "cache") == whole
 
 
 def test_a_checkout_is_not_touched(tmp_path: Path) -> None:

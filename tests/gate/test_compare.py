@@ -112,6 +112,12 @@ def test_cells_with_no_changed_function_in_common_have_several_causes() -> None:
     assert [cause.functions for cause in verdict.causes] == [("step",), ("prune",)]
 
 
+def test_a_cell_that_fails_before_it_gets_there_is_of_the_cause_that_fails_alike() -> None:
+    """What known defects hide: the base fails first, and nothing says which changed function would run."""
+    verdict = verdict_of(("one", "crash"), ("hidden", "crash"), functions={"one": ("step",)})
+    assert [(len(cause.cells), cause.functions) for cause in verdict.causes] == [(2, ("step",))]
+
+
 def test_what_did_not_run_is_a_doubt_where_that_is_required() -> None:
     build = Build(RELEASES[-1], "", RELEASES[-1], "abc")
     unseen = gate.Ending(exercised=(gate.Exercised("ops.py", "f", 3, 4),))

@@ -1,5 +1,6 @@
 """The gate on fake candidates: broken, flaky, and such as hide it in a simple way."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -207,6 +208,23 @@ def test_what_failed_in_passing_is_run_again(tmp_path: Path, made: Callable[...,
     older = with_digest(older)
     first, second = (changes(gated(tmp_path, older, other))[ISSUE_410] for _ in range(2))
     assert (first, second) == (Change.FLAKY, Change.STILL_FAILING)
+
+
+def test_what_was_flaky_once_is_not_believed_for_one_pass(
+    tmp_path: Path, made: Callable[..., Overlay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It passes as long as a process has run nothing else, and failed in an earlier run."""
+    monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: [known_cells()[ISSUE_410]])
+    base, candidate = made("correct", "1.6.1"), made("flaky")
+    first = gated(tmp_path, base, candidate)
+    assert (changes(first)[ISSUE_410], first.exit_code) == (Change.STILL_OK, ExitCode.CLEAN)
+    with Cache() as cache:
+        cache.doubt(candidate, known_cells()[ISSUE_410])
+        cache.doubt(base, known_cells()[ISSUE_410])
+    for _ in range(2):
+        verdict = gated(tmp_path, base, candidate)
+        assert (changes(verdict)[ISSUE_410], verdict.exit_code) == (Change.FLAKY, ExitCode.INDETERMINATE)
+        assert [doubt for doubt in verdict.ending.doubts if re.search(r"fails [1-8] of 8 times in", doubt)]
 
 
 @pytest.mark.parametrize("message", ["DefaultCPUAllocator: can't allocate memory", "could not create a primitive"])

@@ -2,16 +2,21 @@
 
 import sqlite3
 import time
+import zlib
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from headcount import builds
 from headcount.builds import Overlay
 from headcount.isolation import Cache, Engine, cache
+from headcount.isolation import engine as engine_module
 from headcount.matrix import cells
 from headcount.observation import Ending, Failure, Observation, ScriptRun
+from helpers import make_wheel
 
 CELL, OTHER = cells.EDGE_CASES[:2]
 OVERLAY = Overlay("some", Path("nowhere"), "1.6.1", digest="a")
@@ -82,6 +87,40 @@ def test_a_damaged_row_is_not_believed(kept: Path) -> None:
         assert opened.get(Observation, OVERLAY, CELL) is None
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 5000 + "]" * 5000, "3", '["", {}, {}]', '["key", {"ending": "finished"}]', "[" + " " * 70_000_000]
+)
+def test_what_is_no_observation_of_this_cell_is_not_believed(kept: Path, text: str) -> None:
+    with closing(sqlite3.connect(kept)) as database, database:
+        database.execute("update kept set value = ?", [zlib.compress(text.encode())])
+    with Cache(kept) as opened:
+        assert opened.get(Observation, OVERLAY, CELL) is None
+
+
+def test_another_cells_observation_is_not_believed(kept: Path) -> None:
+    with Cache(kept) as opened:
+        opened.put(OVERLAY, OTHER, Observation(Ending.FINISHED, output_gap=1.0))
+    with closing(sqlite3.connect(kept)) as database, database:
+        values = [row[0] for row in database.execute("select value from kept")]
+        for value, swapped in zip(values, reversed(values), strict=True):
+            database.execute("update kept set used = 0, value = ? where value = ? and used > 0", [swapped, value])
+        assert [row[0] for row in database.execute("select value from kept")] != values
+    with Cache(kept) as opened:
+        assert opened.get(Observation, OVERLAY, CELL) is None
+
+
+def test_a_cache_that_cannot_be_written_is_read(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Cache, "_open", _raises)
+    with Cache(kept) as opened:
+        assert opened.get(Observation, OVERLAY, CELL) == SEEN
+        opened.put(OVERLAY, OTHER, SEEN)
+        assert opened.get(Observation, OVERLAY, OTHER) is None
+
+
+def _raises(_: Cache) -> sqlite3.Connection:
+    raise sqlite3.OperationalError("attempt to write a readonly database")
+
+
 def test_a_cache_that_cannot_be_opened_is_done_without(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with Cache(tmp_path / "file" / "kept.sqlite") as opened:
@@ -119,6 +158,28 @@ def test_what_a_process_alone_showed_is_kept_apart(tmp_path: Path, miniature: Ca
     with Cache(tmp_path / "kept.sqlite") as opened, Engine(cache=opened) as engine:
         engine.run(overlay, CELL)
         assert [engine.run(overlay, CELL, alone=True).recalled for _ in range(2)] == [False, True]
-        engine.forget(overlay, CELL)
+        engine.doubt(overlay, CELL)
+        assert engine.is_doubted(overlay, CELL)
+        assert not engine.is_doubted(overlay, OTHER)
         assert not engine.run(overlay, CELL).recalled
         assert not engine.run(overlay, CELL, alone=True).recalled
+
+
+def test_nothing_is_kept_of_a_build_that_was_changed(tmp_path: Path) -> None:
+    """Not even if its files are as they were again: other code may have run."""
+    wheel = make_wheel(tmp_path)
+    overlay = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
+    code = overlay.path / "torch_pruning" / "__init__.py"
+    before = code.read_text("utf-8")
+    with Cache(tmp_path / "kept.sqlite") as opened, Engine(cache=opened) as engine:
+        assert engine.run(overlay, CELL).ending is Ending.FINISHED
+        code.write_text(before + "\n# another\n", "utf-8")
+        code.write_text(before, "utf-8")
+        assert builds.is_whole(overlay)
+        found = engine.run(overlay, OTHER)
+        assert (found.ending, found.detail) == (Ending.UNIMPORTABLE, engine_module.CHANGED)
+        assert opened.get(Observation, overlay, OTHER) is None
+        again = builds.prepare(builds.parse(str(wheel)), tmp_path / "cache")
+    with Cache(tmp_path / "kept.sqlite") as opened, Engine(cache=opened) as engine:
+        assert engine.run(again, CELL).recalled
+        assert engine.run(again, OTHER).ending is Ending.FINISHED

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 import miniatures
+from headcount import scratch
 from headcount.builds import Overlay
+from headcount.errors import SetupError
 from headcount.isolation import Engine, landlock
 from headcount.isolation.engine import unpromised
 from headcount.isolation.landlock import SIGNALS_SINCE
 from headcount.matrix import Cell, Config, Criterion, cells
 from headcount.models import Model, small
 from headcount.observation import Ending, Phase
+from headcount.scratch import processes_using
 
 CELL = cells.EDGE_CASES[0]
 
@@ -157,11 +160,48 @@ def test_what_left_its_group_is_ended(miniature: Miniature) -> None:
         child = engine._child  # noqa: SLF001 - there is no public way to its folder, nor need for one
         assert child is not None
         folder = child.folder
-        assert len(landlock.processes_using(folder)) >= 20
+        assert len(processes_using(Path(folder))) >= 20
     deadline = time.monotonic() + 10
-    while landlock.processes_using(folder) and time.monotonic() < deadline:
+    while processes_using(Path(folder)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not landlock.processes_using(folder)
+    assert not processes_using(Path(folder))
+
+
+#: Runs a cell of a build that leaves forks behind, and waits to be killed.
+IS_KILLED = """
+import sys
+from pathlib import Path
+from headcount.builds import Overlay
+from headcount.isolation import Engine
+from headcount.matrix import cells
+engine = Engine()
+engine.run(Overlay("it", Path(sys.argv[1]), *sys.argv[2:]), cells.EDGE_CASES[0])
+print(engine._child.folder, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by way of /proc")
+def test_what_a_killed_run_left_is_gone_after_the_next(miniature: Miniature) -> None:
+    overlay = miniature("forks")
+    named = [str(overlay.path), overlay.version, overlay.digest]
+    with subprocess.Popen(
+        [sys.executable, "-c", IS_KILLED, *named], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        folder = Path(run.stdout.readline().strip())
+        run.kill()
+    assert folder.is_dir()
+    assert processes_using(folder)
+    with scratch.folder() as other:
+        scratch.clear.cache_clear()
+        scratch.clear()
+        assert other.is_dir(), "it is in use"
+    assert not folder.exists()
+    deadline = time.monotonic() + 10
+    while processes_using(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_using(folder)
 
 
 def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,3 +310,24 @@ def test_a_family_that_this_transformers_does_not_have(
     observation = engine.run(miniature("correct"), Cell(small("dinov3"), Config()))
     assert observation.ending is Ending.NOT_APPLICABLE
     assert observation.detail == "DINOv3 came with transformers 4.56, this is 4.40.0"
+
+
+def test_a_network_that_cannot_be_made_is_no_verdict(engine: Engine, miniature: Miniature) -> None:
+    """It is said at the first, and never of the build."""
+    with pytest.raises(SetupError, match="the network vit.* cannot be made here: OSError: no layer today"):
+        engine.run(miniature("breaks-torch"), CELL)
+
+
+def test_what_is_kept_of_a_long_message_is_short(engine: Engine, miniature: Miniature) -> None:
+    found = engine.run(miniature("long-message"), CELL)
+    assert found.failure is not None
+    assert len(found.failure.message) == 500
+    assert len(found.failure.traceback) <= 4000
+    assert "RuntimeError: long long" in found.failure.traceback
+
+
+def test_what_a_build_leaves_in_its_process_is_seen_once(engine: Engine, miniature: Miniature) -> None:
+    """It is a side effect of that cell, and the next cell has a process of its own."""
+    for _ in range(2):
+        (effect,) = engine.run(miniature("leaves-a-limit"), CELL, recall=False).effects
+        assert (effect.where, effect.before) == ("recursion limit", "1000")

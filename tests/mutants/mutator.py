@@ -1,9 +1,10 @@
 """Small mistakes put into a module's source, one at a time: what a mutant differs in, and its text."""
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import pairwise
 
 _COMPARISONS: Mapping[type[ast.cmpop], type[ast.cmpop]] = {
@@ -37,14 +38,18 @@ class Mutant:
         function: the one that it is in.
         line: of the original.
         what: the original and what became of it, in a few words.
-        text: the whole module's source.
     """
 
     file: str
     function: str
     line: int
     what: str
-    text: str
+    _make: Callable[[], str] = field(repr=False, compare=False)
+
+    @cached_property
+    def text(self) -> str:
+        """The whole module's source: made when asked for, as of many mutants few are drawn."""
+        return self._make()
 
     @property
     def id(self) -> str:
@@ -54,20 +59,25 @@ class Mutant:
 
 def mutants(file: str, source: str, functions: Sequence[str]) -> list[Mutant]:
     """Every mutant of these functions, in the order of the source."""
-    tree = ast.parse(source)
     found = []
-    for function in _functions(tree, functions):
-        for index, node in enumerate(ast.walk(function)):
-            for kind in range(len(_changes(node))):
-                mutated = deepcopy(tree)
-                twin = next(f for f in _functions(mutated, [function.name]) if f.lineno == function.lineno)
-                place = [*ast.walk(twin)][index]
-                change = _changes(place)[kind]
+    for function in _functions(ast.parse(source), functions):
+        for index, node in enumerate([*ast.walk(function)]):
+            for kind, change in enumerate(_changes(node)):
                 before, line = _short(change.said), change.line
-                change()
-                text = ast.unparse(ast.fix_missing_locations(mutated))
-                found.append(Mutant(file, function.name, line, f"{before} -> {_short(change.said)}", text))
+                with change.made():
+                    what = f"{before} -> {_short(change.said)}"
+                make = partial(_made, source, (function.name, function.lineno), index, kind)
+                found.append(Mutant(file, function.name, line, what, make))
     return sorted(found, key=lambda mutant: (mutant.line, mutant.what))
+
+
+def _made(source: str, where: tuple[str, int], index: int, kind: int) -> str:
+    """Return a module's source with one mistake: in a function, at one of its nodes, of the kinds that fit there."""
+    name, line = where
+    tree = ast.parse(source)
+    function = next(f for f in _functions(tree, [name]) if f.lineno == line)
+    with _changes([*ast.walk(function)][index])[kind].made():
+        return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def _functions(tree: ast.AST, names: Sequence[str]) -> Iterator[ast.FunctionDef]:
@@ -138,8 +148,13 @@ class _Change:
     value: object
     place: int | None = None
 
-    def __call__(self) -> None:
+    @contextmanager
+    def made(self) -> Iterator[None]:
+        """Make it for a while."""
+        before = getattr(self.node, self.name)
         setattr(self.node, self.name, self.value)
+        yield
+        setattr(self.node, self.name, before)
 
     @property
     def _about(self) -> list[ast.AST]:

@@ -154,6 +154,21 @@ def test_a_second_pruner_starts_from_what_the_first_one_rounded() -> None:
     assert allowed(Cell(Model(mlp=128), config), "mlp.0") == {8, 16}
 
 
+def test_the_last_step_alone_is_to_take_all() -> None:
+    """48 channels in ten steps: 4 or 5 are left before the last one, which takes all, all but one, or none."""
+    config = Config(pruning_ratio=Fraction(1), iterative_steps=10)
+    assert allowed(Cell(Model(), config), "width") == {0, 1, 4, 5, 48}
+    assert allowed(Cell(Model(), replace(config, round_to=8)), "width") == {8, 48}
+    assert allowed(Cell(Model(), replace(config, one_shot=True)), "width") == {0, 1, 48}
+    assert allowed(Cell(Model(), replace(config, iterative_steps=1)), "width") == {0, 1, 48}
+
+
+@pytest.mark.parametrize("ignored", ["residual_outputs", "attention_outputs", "mlp_outputs"])
+def test_the_width_stays_where_a_layer_that_writes_it_is_ignored(ignored: str) -> None:
+    cell = Cell(Model(), Config(ignored_layers=(ignored,)))
+    assert [allowed(cell, name) for name in ("width", "dims.0", "mlp.0")] == [{48}, {4}, {36}]
+
+
 def test_dims_may_stay_as_an_earlier_step_rounded_them() -> None:
     """3 heads have no multiple of 4 channels; in the second step of three, 4 heads of 1 dim have."""
     config = replace(HEADS.config, prune_head_dims=True, head_pruning_ratio=Fraction(1, 2), round_to=4)

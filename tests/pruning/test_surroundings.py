@@ -1,6 +1,10 @@
 """What a build must leave alone: each change is seen, named, and gone before the next cell."""
 
+import os
 import random
+import signal
+import sys
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -61,3 +65,39 @@ def test_a_criterion_that_draws_may_draw() -> None:
     before = surroundings.state(net, draws=True)
     random.seed(4)
     assert not surroundings.changes(before, surroundings.state(net, draws=True))
+
+
+def set_deterministic(mode: bool) -> None:
+    torch._C._set_deterministic_algorithms(mode, warn_only=False)  # noqa: SLF001 - the public one imports more
+
+
+def undo_warnings() -> None:
+    warnings.filters = warnings.filters[1:]
+
+
+#: What a build may leave behind in its process, and what undoes it here: there the process is replaced.
+LEFT: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+    "recursion limit": (lambda: sys.setrecursionlimit(5000), lambda: sys.setrecursionlimit(1000)),
+    "denormal numbers": (lambda: torch.set_flush_denormal(True), lambda: torch.set_flush_denormal(False)),
+    "warnings' filters": (lambda: warnings.simplefilter("error", FutureWarning), undo_warnings),
+    "environment": (lambda: os.environ.update(ANOTHER="1"), lambda: os.environ.pop("ANOTHER")),
+    "handler of SIGALRM": (
+        lambda: signal.signal(signal.SIGALRM, signal.SIG_IGN),
+        lambda: signal.signal(signal.SIGALRM, signal.SIG_DFL),
+    ),
+    "deterministic algorithms": (lambda: set_deterministic(True), lambda: set_deterministic(False)),
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_is_left_in_the_process_is_seen(name: str) -> None:
+    net = nn.Linear(2, 2).eval()
+    before = surroundings.state(net, draws=False)
+    leave, undo = LEFT[name]
+    leave()
+    try:
+        (seen,) = surroundings.changes(before, surroundings.state(net, draws=False))
+    finally:
+        undo()
+    assert (seen.problem, seen.where) == (Problem.PROCESS, name)
+    assert not surroundings.changes(before, surroundings.state(net, draws=False))

@@ -292,6 +292,7 @@ def many(versions: int) -> dict[str, Any]:
         "defects": [],
         "cells": [{"id": c.id, "model": c.model.id, "config": c.config.to_json(), "expected": {}} for c in cells],
         "rows": rows,
+        "networks": [],
         "comparisons": [],
         "left": [],
         "specs": list(RELEASES),

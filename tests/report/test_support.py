@@ -7,10 +7,13 @@ import pytest
 
 from headcount.cli import main
 from headcount.defects import versions
+from headcount.defects.expectations import Expectations, Token
 from headcount.errors import ExitCode
 from headcount.matrix.cells import STEPPED_CALLS
+from headcount.matrix.examples import EXAMPLES
 from headcount.models import FAMILIES, small
 from headcount.report import support
+from headcount.report.examples import lines
 from headcount.report.support import State
 
 
@@ -54,13 +57,46 @@ def test_the_support_table_has_all(capsys: pytest.CaptureFixture[str], tmp_path:
     printed = capsys.readouterr().out
     plain = json.loads((tmp_path / "support.json").read_text())
     assert list(plain) == list(versions())
+    examples = [] if options else [one.model.traits for one in EXAMPLES]
     for family in FAMILIES.values():
-        assert printed.count(f"\n{family.title}  ") == len(plain)
+        assert printed.count(f"\n{family.title}  ") == len(plain) * (2 if family in examples else 1)
     shown = {
         defect for models in plain.values() for by in models.values() for s in by.values() for defect in s["defects"]
     }
     assert all(f"  {defect}: " in printed for defect in shown)
     assert max(map(len, printed.splitlines())) <= 120
+
+
+def test_upstreams_examples_have_rows_and_are_told_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["support"]) == ExitCode.CLEAN
+    printed = capsys.readouterr().out
+    assert all(f"\n{example.file}, on {example.model.traits.title}\n" in printed for example in EXAMPLES)
+    rows = printed.split("as upstream's example, transformers 5.23.0\n")[1].split("\n\n")[0].splitlines()[1:]
+    assert {row.split("  ")[0] for row in rows} == {one.model.traits.title for one in EXAMPLES}
+    assert "   --bottleneck           right; crash (summed-output) in 1.5.3 to 1.6.0\n" in printed
+    assert main(["support", "--model", "vit"]) == ExitCode.CLEAN
+    of_one = capsys.readouterr().out
+    assert [one.file in of_one for one in EXAMPLES] == [one.model.family == "vit" for one in EXAMPLES]
+
+
+@pytest.mark.parametrize("words", [["--in-steps"], ["--model", "vit_bare"], ["--model", "deit"]])
+def test_no_example_is_told_where_it_says_nothing(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    """In steps the calls are others, a bare model has none of its own, and so has a family that no example is about."""
+    assert main(["support", *words]) == ExitCode.CLEAN
+    assert "upstream's example" not in capsys.readouterr().out.replace("as in upstream's examples", "")
+
+
+def test_an_example_that_differs_between_versions_is_told_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded of one version alone, and there the newest release crashes."""
+    example = EXAMPLES[0]
+    tokens = {
+        "4.57.6": {example.older.id: {"1.3.0": Token("ok")}, example.cell.id: {"1.6.1": Token("crash", "no-gradient")}},
+        "5.23.0": {},
+    }
+    monkeypatch.setattr("headcount.defects.recorded", lambda version: Expectations(version, tokens[version]))
+    said = " ".join(lines({"4.57.6": [example], "5.23.0": [example]}).split())
+    assert "transformers 4.57.6: crash (no-gradient); right in 1.3.0; not recorded in 1.3.1 to 1.6.0;" in said
+    assert said.endswith("transformers 5.23.0: not recorded")
 
 
 def test_the_support_table_of_one_family(capsys: pytest.CaptureFixture[str]) -> None:

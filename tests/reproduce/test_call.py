@@ -62,6 +62,7 @@ def test_a_call_goes_on_where_a_line_is_full() -> None:
 
 def test_layers_are_named_by_block_where_there_are_several() -> None:
     assert layers(Model(layers=1), ["qkv.0", "mlp.0", "residual_outputs"]) == "q, k, v, fc1, out, fc2"
+    assert layers(Model(), ["attention_outputs", "mlp_outputs"]) == "*out, *fc2"
     assert layers(Model(layers=2), ["qkv.1", "query.0"]) == "q[1], k[1], v[1], q[0]"
 
 

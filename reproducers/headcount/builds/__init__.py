@@ -7,6 +7,7 @@ from headcount.builds.kept import cache_folder
 from headcount.builds.overlay import (
     Overlay,
     edited,
+    has_changed,
     is_whole,
     package_digest,
     prepare,
@@ -27,6 +28,7 @@ __all__ = [
     "cache_folder",
     "edited",
     "find_uv",
+    "has_changed",
     "has_changes",
     "installer_environment",
     "is_whole",

@@ -19,7 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from headcount import environment, errors, untrusted
+from headcount import environment, errors, scratch, untrusted
 from headcount.builds import installer, kept
 from headcount.builds.spec import DISTRIBUTION
 
@@ -71,7 +71,7 @@ def prepare_beside(
     with kept.folder("beside", label, cache) as folder:
         path = folder / _key(wanted)
 
-        def look() -> Beside | None:
+        def mend() -> Beside | None:
             found = _kept(path)
             if found is None:
                 say(f"{label}: what is kept of it is not whole, installing it again")
@@ -84,7 +84,7 @@ def prepare_beside(
             (aside / _MANIFEST).write_text(json.dumps({"shown": shown, "files": _fingerprint(aside)}), "utf-8")
             return Beside(path, shown)
 
-        return kept.obtain(path, look, make)
+        return kept.obtain(path, lambda: _kept(path), make, mend)
 
 
 def _requirement(text: str) -> Requirement:
@@ -150,7 +150,7 @@ def _install(wanted: Sequence[str], target: Path) -> None:
 def _plan(wanted: Sequence[str]) -> list[tuple[str, str, str]]:
     """Return what the base lacks: name, version, and place or "" of each."""
     constraints = [f"{name}=={Version(_base(name)).public}" for name in _HELD if name not in _names(wanted)]
-    with kept.scratch() as folder:
+    with scratch.folder() as folder:
         file = folder / "constraints.txt"
         file.write_text("\n".join(constraints), "utf-8")
         if installer.find_uv():

@@ -52,20 +52,32 @@ def folder(name: str, label: str, cache: Path | None) -> Iterator[Path]:
         ) from error
 
 
-def obtain(path: Path, look: Callable[[], T | None], make: Callable[[Path], T]) -> T:
-    """Return what is kept at `path`, under a lock; made first if it is not there, and again if it is not whole.
+def obtain(
+    path: Path,
+    look: Callable[[], T | None],
+    make: Callable[[Path], T],
+    mend: Callable[[], T | None] | None = None,
+) -> T:
+    """Return what is kept at `path`; made first if it is not there, and again if it is not whole.
+
+    What is whole needs no lock, as nothing half made has this name: so a cache that cannot be written can be used.
 
     Args:
         look: returns what is there; None if it is not whole.
+        mend: does the same under the lock, and may put right what it can.
         make: fills a folder that is not there yet, which then takes its place at `path`.
 
     Raises:
         Timeout: another run holds it.
         OSError: the disk fails.
     """
+    if (found := look()) is not None:
+        return found
     with FileLock(path.with_name(f"{path.name}.lock"), timeout=LOCK_SECONDS):
+        for half_made in path.parent.glob(f".{path.name}-*"):  # by a run that was killed: nobody else has the lock
+            shutil.rmtree(half_made, ignore_errors=True)
         if path.exists():
-            if (found := look()) is not None:
+            if (found := (mend or look)()) is not None:
                 return found
             shutil.rmtree(path)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:
@@ -73,10 +85,3 @@ def obtain(path: Path, look: Callable[[], T | None], make: Callable[[Path], T]) 
             made = make(aside)
             aside.replace(path)
         return made
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Give a folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="headcount-") as name:
-        yield Path(name)

@@ -1,6 +1,7 @@
 """Overlays: a folder per build that holds it and nothing else. uv or pip puts it there, without its dependencies.
 
-An overlay is complete or absent, and checked against its own digest each time it is used.
+An overlay is complete or absent, and checked against its own digest each time it is used. So is its byte code, which is
+made here, and made again where it is not what was made.
 """
 
 import compileall
@@ -9,26 +10,39 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from headcount import errors
+from headcount import errors, scratch
 from headcount.builds import installer, kept
 from headcount.builds.git import export
 from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source
 
 _MANIFEST = "headcount-overlay.json"
 
+#: What installers write for themselves beside the metadata: it is no part of a build.
+_INSTALLERS = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
+
+#: How the names of this Python's byte code are.
+_TAG = f".{sys.implementation.cache_tag}."
+_BYTE_CODE = f"*{_TAG}*pyc"
+
 #: What git prints, under any installer.
 _NO_REF = re.compile(
     r"couldn't find remote ref|revspec|not our ref|did not match any|unknown revision|Git operation failed"
 )
+
+
+#: Of each file: its path, its number on the disk, its size, and when it was changed last, as the system has it.
+Seal = tuple[tuple[str, int, int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -37,8 +51,9 @@ class Overlay:
 
     Attributes:
         version: the distribution metadata's; `torch_pruning.__version__` is not to be trusted.
-        digest: SHA-256 over the package's files.
+        digest: SHA-256 over all its files but what installers write for themselves.
         spec: what the user wrote to name it; the label if there is no such text.
+        seal: what no change of its files leaves as it is, from when they were checked; () where nothing is known.
     """
 
     label: str
@@ -46,6 +61,7 @@ class Overlay:
     version: str
     digest: str
     spec: str = ""
+    seal: Seal = field(default=(), compare=False, repr=False)
 
 
 def prepare(build: Build, cache: Path | None = None, say: Callable[[str], None] = lambda _: None) -> Overlay:
@@ -125,8 +141,8 @@ def _sources(build: Build) -> Iterator[tuple[str, str]]:
             # What a URL points at may change: the key is new each time, and the overlay's digest is compared.
             yield f"{DISTRIBUTION} @ {build.requirement}", f"url-{os.urandom(8).hex()}"
         case Source.FOLDER | Source.REF:
-            with kept.scratch() as scratch:
-                copy = scratch / "source"
+            with scratch.folder() as aside:
+                copy = aside / "source"
                 if build.source is Source.FOLDER:
                     # What a link leads to is copied: the key must know its content.
                     shutil.copytree(build.requirement, copy, ignore=_left_out, ignore_dangling_symlinks=True)
@@ -145,13 +161,11 @@ def _left_out(folder: str, names: list[str]) -> set[str]:
 def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> Overlay:
     """Return the overlay at `path`, made by `fill` if there is none that is whole."""
 
-    def look() -> Overlay | None:
-        with suppress(OSError, ValueError, KeyError, RecursionError, errors.UsageError):
-            known = json.loads((path / _MANIFEST).read_text())
-            if (known["digest"], known["version"]) == (package_digest(path), _installed_version(build, path)):
-                return Overlay(build.label, path, known["version"], known["digest"], build.spec)
-        say(f"{build.label}: the overlay in the cache is not whole, installing it again")
-        return None
+    def mend() -> Overlay | None:
+        found = _known(build, path) or _healed(build, path, say)
+        if found is None:
+            say(f"{build.label}: the overlay in the cache is not whole, installing it again")
+        return found
 
     def make(aside: Path) -> Overlay:
         say(f"{build.label}: installing")
@@ -159,12 +173,45 @@ def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callabl
         version = _installed_version(build, aside)
         for shipped in list(aside.rglob("__pycache__")):  # Python would use it in place of the source
             shutil.rmtree(shipped)
-        compileall.compile_dir(aside, quiet=2)
         digest = package_digest(aside)
-        (aside / _MANIFEST).write_text(json.dumps({"build": build.label, "version": version, "digest": digest}))
-        return Overlay(build.label, path, version, digest, build.spec)
+        _compile(aside, {"build": build.label, "version": version, "digest": digest})
+        return Overlay(build.label, path, version, digest, build.spec, _seal(aside))
 
-    return kept.obtain(path, look, make)
+    return kept.obtain(path, lambda: _known(build, path), make, mend)
+
+
+def _known(build: Build, path: Path, *, byte_code: bool = True) -> Overlay | None:
+    """Return the overlay at `path` if it is whole, with its byte code unless that does not matter."""
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, errors.UsageError):
+        known, seal = json.loads((path / _MANIFEST).read_text()), _seal(path)
+        whole = (known["digest"], known["version"]) == (package_digest(path), _installed_version(build, path))
+        if whole and (not byte_code or known["byte code"].get(sys.implementation.cache_tag) == _byte_code_digest(path)):
+            return Overlay(build.label, path, known["version"], known["digest"], build.spec, seal)
+    return None
+
+
+def _healed(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | None:
+    """Return the overlay at `path` with its byte code made anew, if all else of it is whole."""
+    if not (known := _known(build, path, byte_code=False)):
+        return None
+    manifest = json.loads((path / _MANIFEST).read_text())
+    if sys.implementation.cache_tag in (manifest.get("byte code") or {}):  # else it is of another Python
+        say(f"{build.label}: its byte code is not what was made, making it again")
+    _compile(path, manifest)
+    return replace(known, seal=_seal(path))
+
+
+def _compile(path: Path, manifest: dict[str, object]) -> None:
+    """Make the byte code, which Python holds against its source, and then write down what it is."""
+    for old in path.rglob(_BYTE_CODE):
+        old.unlink()
+    compileall.compile_dir(path, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+    known = manifest.get("byte code")
+    others = known if isinstance(known, dict) else {}
+    manifest["byte code"] = others | {sys.implementation.cache_tag: _byte_code_digest(path)}
+    aside = path / f"{_MANIFEST}.new"
+    aside.write_text(json.dumps(manifest))
+    aside.replace(path / _MANIFEST)
 
 
 def is_whole(overlay: Overlay) -> bool:
@@ -175,11 +222,44 @@ def is_whole(overlay: Overlay) -> bool:
         return False
 
 
+def has_changed(overlay: Overlay) -> bool:
+    """Return whether a file was changed since the overlay was checked, even if it is as before again. Takes no time."""
+    try:
+        return overlay.seal != () and _seal(overlay.path) != overlay.seal
+    except OSError:
+        return True
+
+
+def _seal(folder: Path) -> Seal:
+    return tuple(sorted(_sealed(str(folder), "")))
+
+
+def _sealed(folder: str, inside: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yield what seals a folder: all files but our own notes, and other Pythons' byte code."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = f"{inside}/{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sealed(entry.path, name)
+            elif not name.startswith(f"/{_MANIFEST}") and (not name.endswith(".pyc") or _TAG in name):
+                state = entry.stat(follow_symlinks=False)
+                yield name, state.st_ino, state.st_size, state.st_ctime_ns
+
+
 def package_digest(overlay: Path) -> str:
-    """Return SHA-256 over all that can be imported. Metadata is the installer's, and byte code is made here."""
-    aside = (*overlay.glob("*.dist-info"), overlay / ".lock", overlay / _MANIFEST)
-    files = sorted(path for path in overlay.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return _digest((path for path in files if not any(path.is_relative_to(other) for other in aside)), overlay)
+    """Return SHA-256 over all that can be imported: every file but the installer's own notes and the byte code."""
+    own = {overlay / ".lock", overlay / _MANIFEST, overlay / f"{_MANIFEST}.new"}
+    own |= {path for name in _INSTALLERS for path in overlay.glob(f"*.dist-info/{name}")}
+    files = sorted(path for path in overlay.rglob("*") if path.is_file() and not _is_byte_code(path))
+    return _digest((path for path in files if path not in own), overlay)
+
+
+def _is_byte_code(path: Path) -> bool:
+    return path.parent.name == "__pycache__" and path.suffix == ".pyc"
+
+
+def _byte_code_digest(overlay: Path) -> str:
+    return _digest(sorted(overlay.rglob(_BYTE_CODE)), overlay)
 
 
 def _digest(files: Iterable[Path], root: Path) -> str:

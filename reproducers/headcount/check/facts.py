@@ -132,6 +132,15 @@ class Dimension:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A number that was set on the pruned network: the module's name, the attribute, and the value."""
+
+    module: str
+    attribute: str
+    value: int
+
+
+@dataclass(frozen=True)
 class Pruned:
     """One pruner's work on one network.
 
@@ -140,6 +149,7 @@ class Pruned:
         attentions, dimensions: what belongs together, and what is left of it.
         weights: what is not the dense network's.
         updated: what was set before the network was called again: `update`, or the names of attributes.
+        settings: of such attributes, each; where the network still failed, all that were tried.
         refused: layers whose groups the pruner considered and left alone.
         output: why what the network gives was not compared with the dense network's; "" if it was.
         unclear: layers whose heads or use are not known, and why.
@@ -151,6 +161,7 @@ class Pruned:
     dimensions: tuple[Dimension, ...] = ()
     weights: tuple[UnexpectedWeight, ...] = ()
     updated: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
     refused: tuple[str, ...] = ()
     output: str = ""
     unclear: tuple[str, ...] = ()
@@ -166,9 +177,11 @@ class Sight:
         pruned: of each pruner in turn, what it left.
         fault: what is wrong with the file itself, with the line; "" if nothing is.
         ended: the exception that ended a script after its pruners' work, with the line.
+        arguments: the pruner's arguments, by name, that the file's function gives a plain value.
     """
 
     observation: Observation = field(default_factory=lambda: Observation(Ending.NOT_RUN))
     pruned: tuple[Pruned, ...] = ()
     fault: str = ""
     ended: str = ""
+    arguments: tuple[str, ...] = ()

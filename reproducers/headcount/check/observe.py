@@ -14,6 +14,7 @@ import torch
 
 from headcount.check import subject
 from headcount.check.facts import Sight
+from headcount.check.file import Plain
 from headcount.check.subject import FileError, LackingError, Subject
 from headcount.check.watch import Watch
 from headcount.observation import Ending, Failure, Observation, Phase
@@ -22,14 +23,14 @@ from headcount.observation import Ending, Failure, Observation, Phase
 _EFFECTS = 64
 
 
-def observe(pruning: ModuleType, path: Path, name: str) -> Sight:
+def observe(pruning: ModuleType, path: Path, name: str, changes: Mapping[str, Plain]) -> Sight:
     """Run a file with an imported torch_pruning. Never raises."""
     random.seed(1)
     np.random.seed(1)  # noqa: NPY002 - the global state is what a build may draw from
     torch.manual_seed(1)
     watch = Watch(pruning)
     try:
-        given = subject.load(path, name)
+        given = subject.load(path, name, changes)
         with watch:
             return _script(watch, path) if given is None else _function(watch, pruning, given, path)
     except FileError as error:
@@ -44,6 +45,7 @@ def _function(watch: Watch, pruning: ModuleType, given: Subject, path: Path) -> 
     """Prune as the file's function says, and call the network again."""
     made = given.pruner or pruning.pruner.MetaPruner
     arguments = dict(given.arguments)
+    watch.arguments = tuple(sorted(name for name, value in arguments.items() if isinstance(value, Plain)))
     if "importance" not in arguments:
         arguments["importance"] = pruning.importance.MagnitudeImportance(p=2)
     if lacking := _lacking(made, arguments):
@@ -109,7 +111,7 @@ def _looked_at(watch: Watch, given: Subject | None) -> Sight:
         effects=tuple(watch.effects[:_EFFECTS]),
         seconds={key: round(value, 6) for key, value in watch.seconds.items()},
     )
-    return Sight(observation, tuple(work.pruned for work in watch.works.values()))
+    return Sight(observation, tuple(work.pruned for work in watch.works.values()), arguments=watch.arguments)
 
 
 def _raised(watch: Watch, error: BaseException) -> Sight:
@@ -122,7 +124,7 @@ def _raised(watch: Watch, error: BaseException) -> Sight:
         changed=changed,
         effects=tuple(watch.effects[:_EFFECTS]),
     )
-    return Sight(observation, tuple(work.pruned for work in works))
+    return Sight(observation, tuple(work.pruned for work in works), arguments=watch.arguments)
 
 
 def _inside_build(error: BaseException) -> bool:

@@ -36,7 +36,8 @@ def check(engine: isolation.Engine, build: builds.Overlay, file: File, timeout: 
     Raises:
         FileFaultError: the file itself is at fault.
     """
-    answer = engine.ask(build, "check.process.serve", str(file.path), file.function, timeout=timeout)
+    changes = json.dumps(dict(file.changes))
+    answer = engine.ask(build, "check.process.serve", str(file.path), file.function, changes, timeout=timeout)
     sight = Sight(answer) if isinstance(answer, Observation) else _read(answer)
     if sight.fault:
         raise FileFaultError(untrusted.clean(sight.fault))

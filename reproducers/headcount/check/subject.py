@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from headcount.check.file import FUNCTION, offers
+from headcount.check.file import FUNCTION, Plain, offers
 
 #: The functions that may stand beside the one that is called.
 BEFORE_STEP, UPDATE = "before_step", "update"
@@ -51,14 +51,19 @@ class Subject:
     update: Callable[[nn.Module, Any], object] | None = None
 
 
-def load(path: Path, name: str) -> Subject | None:
+def load(path: Path, name: str, changes: Mapping[str, Plain] = {}) -> Subject | None:
     """Return what the file's function gives; None if it has no such function, and is a script.
+
+    Args:
+        changes: of the function's parameters, and of the arguments that it returns.
 
     Raises:
         FileError: it has none of that name, or it returns something else, or raises.
     """
     with at_fault(path):
         if not name and not offers(ast.parse(path.read_bytes(), str(path))):
+            if changes:
+                raise FileError(f"{path.name} is a script: only what a function returns can be changed")
             return None
         sys.argv = [str(path)]
         sys.path.insert(0, str(path.parent))
@@ -66,8 +71,12 @@ def load(path: Path, name: str) -> Subject | None:
         function = defined.get(name or FUNCTION)
         if not callable(function):
             raise FileError(f"{path.name} defines no function {name or FUNCTION}")
-        given = function()
+        own = {key: value for key, value in changes.items() if key in inspect.signature(function).parameters}
+        given = function(**own)
     net, inputs, arguments = _three(given, path.name, name or FUNCTION)
+    arguments |= {key: value for key, value in changes.items() if key not in own}
+    for key in (key for key, value in changes.items() if value is None):
+        arguments.pop(key, None)
     pruner = arguments.pop("pruner", None)
     return Subject(net, inputs, arguments, pruner, defined.get(BEFORE_STEP), defined.get(UPDATE))
 

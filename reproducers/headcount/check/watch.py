@@ -30,6 +30,7 @@ class Watch(AbstractContextManager["Watch"]):
         works: the id of each pruner -> its work, in turn. A work holds its pruner.
         phase: what is being done.
         lacking: what the call has and this release has not.
+        arguments: the pruner's arguments that have a plain value, where the file's function gives them.
         fault: what is wrong with the file, found while its pruner was made.
         effects, seconds: as an observation has them.
     """
@@ -40,6 +41,7 @@ class Watch(AbstractContextManager["Watch"]):
         self.phase = Phase.CONSTRUCT
         self.fault: FileError | None = None
         self.lacking = ""
+        self.arguments: tuple[str, ...] = ()
         self.effects: list[SideEffect] = []
         self.seconds: dict[str, float] = {}
         self._before: list[tuple[type, str, Any]] = []
@@ -82,7 +84,8 @@ class Watch(AbstractContextManager["Watch"]):
                 more = arguments.pop(name)
                 arguments, given = arguments | more, (*given, *more)
             elif parameter.kind is parameter.VAR_POSITIONAL:  # it hands its arguments on to another constructor
-                arguments |= dict(zip(_FIRST, arguments.pop(name), strict=False))
+                handed = [value for value in arguments.pop(name) if value is not pruner]
+                arguments |= dict(zip(_FIRST, handed, strict=False))
         self._inside = True
         try:
             work = self._work(pruner, arguments, [name for name in given if name in arguments])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from headcount.check import masked, reach, structure, update, weights
-from headcount.check.facts import Attention, Call, Dimension, Leave, Listed, Pruned
+from headcount.check.facts import Attention, Call, Dimension, Leave, Listed, Pruned, Setting
 from headcount.check.reach import Side
 from headcount.check.subject import FileError
 from headcount.observation import Problem, UnexpectedWeight
@@ -451,10 +451,15 @@ class Work:
                     output = self._called(self.net, self._inputs)
             except Exception as error:  # noqa: BLE001 - as above
                 failure = error  # that of the most that was set
+                self.pruned = replace(self.pruned, settings=self._set(chosen))
             else:
-                self.pruned = replace(self.pruned, updated=(words,) if words else ())
+                updated = (words,) if words else ()
+                self.pruned = replace(self.pruned, updated=updated, settings=self._set(chosen))
                 return output, None
         return None, failure
+
+    def _set(self, chosen: Iterable[update.Setting]) -> tuple[Setting, ...]:
+        return tuple(Setting(self.name_of(module), attribute, value) for module, attribute, value in chosen)
 
     def _counts(self) -> dict[nn.Module, tuple[int, int, int, int]]:
         """Return listed layer -> its heads and channels in a part, before and now, as the pruner counts the heads."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headcount import builds, check, errors, oracle
+from headcount import builds, check, environment, errors, oracle, results
 from headcount.cli import shared
 from headcount.report import check as report
 from headcount.report import console
@@ -15,9 +15,9 @@ import torch_pruning as tp
 from transformers import ViTConfig, ViTForImageClassification
 
 
-def check():
-    config = ViTConfig(hidden_size=48, num_attention_heads=6, num_hidden_layers=2, intermediate_size=96, image_size=32)
-    net = ViTForImageClassification(config).eval()
+def check(layers=2):
+    sizes = dict(hidden_size=48, num_hidden_layers=layers, num_attention_heads=6, intermediate_size=96, image_size=32)
+    net = ViTForImageClassification(ViTConfig(**sizes)).eval()
     projections = ("query", "key", "value", "q_proj", "k_proj", "v_proj")  # in either transformers
     return net, torch.randn(1, 3, 32, 32), dict(
         importance=tp.importance.MagnitudeImportance(p=2),
@@ -58,7 +58,11 @@ add = shared.command(
         metavar="S",
         help=f"seconds on one build before that is a failure (default: {check.TIMEOUT:g})",
     ),
+    shared.SET,
     shared.WITH,
+    shared.option(
+        "--results", type=Path, metavar="DIR", help="keep what was judged in a file there, for headcount report"
+    ),
     shared.JSON,
     more=f"""
 The file is as a script of yours that prunes, but returns the network, its inputs and the pruner's arguments:
@@ -83,7 +87,7 @@ def run(options: shared.Options) -> int:
         shared.write_new(path, EXAMPLE)
         shared.out(f"{path} is written: change it to your network, then: headcount check {path}")
         return errors.ExitCode.CLEAN
-    file = check.named(options.file)
+    file = shared.file_changed(options.file, options.set)
     specs = options.build or builds.RELEASES
     prepared = [builds.prepare(builds.parse(spec), say=console.say) for spec in specs]
     found: list[check.Checked] = []
@@ -93,6 +97,8 @@ def run(options: shared.Options) -> int:
             found.append(each)
     _refuse_unknown(file, found)
     shared.answer(options.json, report.text(file, found), lambda: report.to_json(file, found))
+    if options.results:
+        _keep(options.results, file, found)
     return _exit_code(report.newest(found))
 
 
@@ -105,6 +111,23 @@ def _refuse_unknown(file: check.File, found: list[check.Checked]) -> None:
     if all(each.judgement.verdict.kind is oracle.Kind.NOT_APPLICABLE for each in found):
         detail = found[-1].sight.observation.detail
         raise errors.UsageError(f"{file.name}: {detail}", "change the pruner's arguments")
+
+
+def _keep(folder: Path, file: check.File, found: list[check.Checked]) -> None:
+    """Write what was judged, a row a build, and say where.
+
+    Raises:
+        HeadcountError: it cannot be written.
+    """
+    transformers = environment.environment()["transformers"]
+    path = folder / f"check-{transformers}-{file.path.stem}-{results.stamp()}.jsonl"
+    try:
+        with results.Writer(path, [each.build for each in found]) as writer:
+            for each in found:
+                writer.write(results.Network.of(file, each))
+    except OSError as error:
+        raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "--results DIR names another") from error
+    console.say(f"results: {path}")
 
 
 def _exit_code(newest: check.Checked) -> int:

@@ -1,8 +1,8 @@
-"""headcount emit, headcount minimise: a failing cell as one file."""
+"""headcount emit, headcount minimise: a failing call as one file, of the matrix or of a user's own."""
 
 from pathlib import Path
 
-from headcount import builds, errors, isolation, reproduce
+from headcount import builds, check, errors, isolation, matrix, reproduce
 from headcount.cli import shared
 from headcount.report.console import say
 
@@ -11,7 +11,10 @@ _BUILDS = "a release, wheel, sdist, checkout, CLONE@REF or URL"
 _FORMS = {"script": reproduce.Form.SCRIPT, "pytest": reproduce.Form.TEST}
 
 _OPTIONS = (
-    shared.option("cell", metavar="CELL", help="as in the matrix's test ids, with or without the build"),
+    shared.option(
+        "cell", metavar="CELL|FILE.py[:NAME]", help="as in the matrix's test ids, or your own file, as check takes it"
+    ),
+    shared.SET,
     shared.option("--build", action=shared.Once, help=f"{_BUILDS} (default: the release that the id names)"),
     shared.option(
         "--as",
@@ -28,13 +31,13 @@ _OPTIONS = (
 
 add = shared.command(
     "emit",
-    "write a failing cell of the matrix as one Python file that stands alone",
+    "write a failing call as one Python file that stands alone",
     *_OPTIONS,
     exit_codes=shared.EXIT_CODES_WRITTEN,
 )
 add_minimise = shared.command(
     "minimise",
-    "shrink a failing cell as far as it still fails in the same way, then write it",
+    "shrink a failing call as far as it still fails in the same way, then write it",
     *_OPTIONS,
     exit_codes=shared.EXIT_CODES_WRITTEN,
 )
@@ -42,19 +45,19 @@ add_minimise = shared.command(
 
 def run(options: shared.Options, *, minimal: bool) -> int:
     shared.check_new(options.output)
-    cell = shared.cell_named(options.cell)
-    named = shared.build_named(options.cell, cell)
-    if not (wanted := options.build or named):
-        raise errors.UsageError("the id names no build", f"--build says which: {_BUILDS}")
-    build = builds.parse(wanted)
-    if named not in ("", build.label):
-        raise errors.UsageError(
-            f"the id names build {named}, and --build {build.label}", "leave one out, or name the same"
-        )
+    file = shared.file_changed(options.cell, options.set) if check.is_own(options.cell) else None
+    if options.set and file is None:
+        raise errors.UsageError("--set changes a call in a file of your own", "a cell's id says the whole call")
+    cell = None if file else shared.cell_named(options.cell)
+    build = _build(options, cell)
     overlay = builds.prepare(build, say=say)
     good = builds.prepare(builds.parse(options.good), say=say) if options.good else None
-    with isolation.Cache() as cache, isolation.Engine(cache=cache) as engine:
-        text = reproduce.emit(engine, overlay, cell, say, reproduce.Wanted(minimal, good, _FORMS[options.form]))
+    wanted = reproduce.Wanted(minimal, good, _FORMS[options.form])
+    with isolation.Cache() as cache, isolation.Engine(cache=cache, also=check.PRELOADED if file else ()) as engine:
+        if cell is not None:
+            text = reproduce.emit(engine, overlay, cell, say, wanted)
+        elif file is not None:
+            text = reproduce.emit_own(engine, overlay, file, say, wanted)
     if options.output is None:
         shared.out(text, end="")
     else:
@@ -62,3 +65,20 @@ def run(options: shared.Options, *, minimal: bool) -> int:
         other = f", and nothing with {good.label}" if good else ""
         say(f"{options.output}: shows it when run with {overlay.label}, and exits with 1{other}")
     return errors.ExitCode.CLEAN
+
+
+def _build(options: shared.Options, cell: matrix.Cell | None) -> builds.Build:
+    """Return the build that is named, by the option or in a cell's id.
+
+    Raises:
+        UsageError: none is, or two are.
+    """
+    named = shared.build_named(options.cell, cell) if cell else ""
+    if not (wanted := options.build or named):
+        raise errors.UsageError("no build is named", f"--build says which: {_BUILDS}")
+    build = builds.parse(wanted)
+    if named not in ("", build.label):
+        raise errors.UsageError(
+            f"the id names build {named}, and --build {build.label}", "leave one out, or name the same"
+        )
+    return build

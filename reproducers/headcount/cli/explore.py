@@ -3,17 +3,21 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from headcount import builds, errors, examine, explore, gate, oracle, reproduce, results
+from headcount import builds, check, errors, examine, explore, gate, oracle, reproduce, results
 from headcount.cli import shared
 from headcount.models import FAMILIES
-from headcount.report import console, exploration
+from headcount.report import console, exploration, own
 
 option = shared.option
 
 #: Calls that are drawn where neither a number nor a time is given.
 _DRAWS = 300
+
+#: The same of a user's own network: each takes a process of its own.
+_OWN_DRAWS = 100
 
 add = shared.command(
     "explore",
@@ -24,7 +28,13 @@ add = shared.command(
         option("--seconds", type=shared.seconds, metavar="S", help="for how long to draw calls"),
     ),
     option("--seed", type=int, default=1, metavar="N", help="other calls for each (default: %(default)s)"),
-    option("--model", action="append", default=[], metavar="FAMILY", help="of this family, or all (default: vit)"),
+    option(
+        "--model",
+        action="append",
+        default=[],
+        metavar="FAMILY|FILE.py[:NAME]",
+        help="of this family, or all (default: vit); or on your own network, as check takes it",
+    ),
     option("--against", metavar="BASE", help="say what differs from this build, in place of what is unexplained"),
     option("--fresh", action="store_true", help="run again what was observed before"),
     option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
@@ -32,7 +42,8 @@ add = shared.command(
 them. Eight calls in a row are on one model: 300 are on about 40, but for a few large ones. A call that fails is
 explained if the remedy of a known defect cures it. What no remedy cures is grouped, and shrunk to the smallest call
 of each kind, with a file that shows it and an entry for the catalogue to fill in.
-The same call again goes on where it was interrupted: what was run is kept.""",
+The same call again goes on where it was interrupted: what was run is kept.
+With a file of yours, its whole numbers and the pruner's arguments are drawn, and the file is the first call.""",
     exit_codes="""exit codes: 0 all is explained; 1 something is not; 2 the call was wrong; 3 some calls cannot be
 tested; 4 the set-up failed; 130 interrupted: what was found so far is printed.
 With --against: 0 no call is worse than with BASE; 1 some call is worse, as a gate judges it: it was fine and fails, or
@@ -41,6 +52,8 @@ it breaks a promise that it kept; 3 some calls cannot be tested on one of the tw
 
 
 def run(options: shared.Options) -> int:
+    if any(map(check.is_own, options.model)):
+        return _own(options)
     unknown = sorted({*options.model} - {*FAMILIES, "all"})
     shared.refuse((unknown, f"no such family: {', '.join(unknown)}", f"there are all, {', '.join(FAMILIES)}"))
     families = tuple(FAMILIES) if "all" in options.model else tuple(options.model)
@@ -125,6 +138,70 @@ def _why_not_written(pool: examine.Pool, found: examine.Examined, file: Path) ->
 
 def _releases() -> list[builds.Overlay]:
     return [builds.prepare(builds.parse(release), say=console.say) for release in builds.RELEASES]
+
+
+def _own(options: shared.Options) -> int:
+    """Run random calls on a user's own network, and tell what they came to.
+
+    Raises:
+        UsageError: an option does not go with it.
+    """
+    shared.refuse(
+        (len(options.model) > 1, "one file at a time can be explored", "name one --model"),
+        (options.seconds, "a file's calls are counted", "--draws N says how many"),
+        (options.against, "a file on two builds is the gate's", "nox -s gate -- CANDIDATE --check FILE compares them"),
+    )
+    (file,) = map(check.named, options.model)
+    build = builds.prepare(builds.parse(options.build), say=console.say)
+    number = options.draws or _OWN_DRAWS
+    ran: list[explore.OwnCall] = []
+    with examine.Pool(also=check.PRELOADED) as pool:
+        try:
+            with console.progress(number) as steps:
+                for call in explore.own_ran(pool, build, [*islice(explore.own_draws(file, options.seed), number)]):
+                    ran.append(call)
+                    steps.done(f"running {build.label}")
+            failing = _own_cured(pool, build, [call for call in ran if call.fails])
+        except KeyboardInterrupt:
+            shared.out(f"cut off: {own.counted(build.label, options.seed, ran)}")
+            raise
+        shared.out(own.summary(build.label, options.seed, ran, failing))
+        return _own_kinds(pool, build, failing, options)
+
+
+def _own_cured(pool: examine.Pool, build: builds.Overlay, failing: Sequence[explore.OwnCall]) -> list[explore.OwnCall]:
+    """Return the failing calls with their cures, and show how far that is."""
+    found = []
+    with console.progress(len(failing)) as steps:
+        for call in explore.own_cured(pool, build, failing):
+            found.append(call)
+            steps.done("looking for what makes it right")
+    return found
+
+
+def _own_kinds(
+    pool: examine.Pool, build: builds.Overlay, failing: Sequence[explore.OwnCall], options: shared.Options
+) -> int:
+    """Tell each kind that nothing explains, with its smallest call and the file that shows it."""
+    code, releases = errors.ExitCode.CLEAN, _releases() if any(call.cured is None for call in failing) else []
+    for number, kind in enumerate(explore.own_kinds(pool, build, failing, releases), 1):
+        code = errors.ExitCode.REGRESSION
+        path = options.results / f"explore-{build.label}-{kind.smallest.file.path.stem}-{results.stamp()}-{number}.py"
+        why = _why_no_own(pool, build, kind, path)
+        shared.out("\n" + own.kind(number, kind, build.label, "" if why else str(path), why))
+    return code
+
+
+def _why_no_own(pool: examine.Pool, build: builds.Overlay, kind: explore.OwnKind, path: Path) -> str:
+    """Write a file that shows a kind; return why it is not there, "" if it is."""
+    try:
+        with pool.engine() as engine:
+            text = reproduce.emit_own(engine, build, kind.smallest.file, lambda _: None)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shared.write_new(path, text)
+    except errors.HeadcountError as error:
+        return str(error)
+    return ""
 
 
 def _compared(

@@ -21,7 +21,11 @@ add = shared.command(
     "report",
     "the whole matrix on one page: a heatmap, the defects over the releases, every cell",
     shared.option(
-        "results", nargs="*", type=Path, metavar="RESULTS", help="default: the newest of each version in results/"
+        "results",
+        nargs="*",
+        type=Path,
+        metavar="RESULTS",
+        help="the matrix's, or of check --results; default: the newest of each version and network in results/",
     ),
     shared.option(
         "--compare", nargs=2, type=Path, metavar=("BASE", "CANDIDATE"), help="two results files, cell by cell"
@@ -31,7 +35,8 @@ add = shared.command(
         "-o", "--output", type=Path, metavar="FILE", help="default: results/report.html, .md or .json; - prints it"
     ),
     more="""The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
-expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better.""",
+expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better; what
+headcount check --results keeps of your own networks is a section by itself.""",
     exit_codes="""exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
 something is missing (the page says what), 4 the set-up failed, 130 interrupted.""",
 )
@@ -68,13 +73,18 @@ def run(options: shared.Options) -> int:
 
 
 def _newest(folder: Path) -> list[Path]:
-    """Return the newest results of the matrix with each transformers version.
+    """Return the newest results of the matrix with each transformers version, and of each network that was checked.
 
     Raises:
         UsageError: there are none.
     """
-    oldest_first = sorted(folder.glob("transformers-*.jsonl"), key=lambda path: path.stat().st_mtime)
-    newest = {path.name.split("-")[1]: path for path in oldest_first}
+
+    def oldest_first(pattern: str) -> list[Path]:
+        return sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+
+    newest = {path.name.split("-")[1]: path for path in oldest_first("transformers-*.jsonl")}
+    # A stamp of three numbers ends the name.
+    newest |= {path.name.rsplit("-", 3)[0]: path for path in oldest_first("check-*.jsonl")}
     if not newest:
         raise errors.UsageError(
             f"there are no results in {folder.absolute()}", "nox -s matrix makes some, or name the files"

@@ -1,6 +1,7 @@
 """What the commands share: how one is declared, the types of its options, and how it reads and writes."""
 
 import argparse
+import ast
 import difflib
 import json
 import os
@@ -14,7 +15,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from headcount import defects, errors, matrix, reproduce
+from headcount import check, defects, errors, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
 from headcount.matrix.validity import why_invalid
 
@@ -120,6 +121,15 @@ def cell_named(wanted: str) -> matrix.Cell:
     raise errors.UsageError(f"there is no cell {name!r}", f"the nearest are {', '.join(near)}")
 
 
+def file_changed(text: str, changes: Sequence[tuple[str, check.Plain]]) -> check.File:
+    """Return a user's file with what `--set` changes.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return check.named(text).changed(**dict(changes))
+
+
 def build_named(id_: str, cell: matrix.Cell) -> str:
     """Return the build that a test's id names before the cell; "" if none."""
     return id_.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
@@ -166,6 +176,31 @@ def count(text: str, most: int = _MOST) -> int:
 def size(text: str) -> int:
     """Return a number of channels, or of calls."""
     return count(text, 100_000)
+
+
+def change(text: str) -> tuple[str, check.Plain]:
+    """Return a name and its value: `layers=1`, `pruning_ratio=1/3`, `global_pruning=True`, `round_to=None`."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} gives no name a value: layers=1, pruning_ratio=1/3, round_to=None")
+    with suppress(ValueError, SyntaxError):
+        found = ast.literal_eval(value)
+        if found is None or isinstance(found, bool | int | float | str):
+            return name, found
+    with suppress(ValueError, ZeroDivisionError):
+        return name, float(Fraction(value))
+    return name, value
+
+
+#: Of a command that takes a user's file.
+SET = option(
+    "--set",
+    action="append",
+    type=change,
+    default=[],
+    metavar="NAME=VALUE",
+    help="change the call in your file: its function's parameter, or the pruner's argument; None leaves one out",
+)
 
 
 def scope(text: str) -> tuple[matrix.Scope, Fraction]:

@@ -327,10 +327,21 @@ DEFECTS: tuple[Defect, ...] = (
         cause="`channels + (round_to - channels % round_to)` adds a whole multiple where the rest is 0.",
         breaks="round_to (int): round channels to the nearest multiple of round_to.",
         source="MetaPruner's docstring",
-        signature=(Breaks(Problem.COUNT, side=Side.TOO_MANY),),
-        may_show=LOCAL & Condition("round_to", lambda cell: cell.config.round_to is not None) & PRUNES_CHANNELS,
+        signature=(
+            Breaks(Problem.COUNT, side=Side.TOO_MANY),
+            Breaks(Problem.TOTAL, side=Side.TOO_MANY),
+            Breaks(Problem.MULTIPLE, "dims"),
+        ),
+        may_show=ROUNDS & PRUNES_CHANNELS,
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-round4",),
         reproducer=Reproducer("rounds_up_always.py", "1.3.0", "1.3.1"),
+        remedy=(
+            Edit(
+                "*._round_to",
+                "rounded_channels + (round_to - rounded_channels % round_to)",
+                "rounded_channels + -rounded_channels % round_to",
+            ),
+        ),
     ),
     Defect(
         id="float-channels",

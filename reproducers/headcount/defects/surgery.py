@@ -6,11 +6,12 @@ and `_BODY` alone in a block stands for the block. Spaces, comments and parenthe
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import libcst as cst
 
@@ -57,41 +58,112 @@ def _edited(source: str, edit: Edit) -> str:
 
 @cache
 def _operated(function: str, edit: Edit) -> str:
-    """Return an edited function's source. A line before it makes its indentation right."""
-    above = "if True:\n" if function[0].isspace() else ""
-    return cst.parse_module(above + function).visit(_Surgeon(edit)).code.removeprefix(above)
+    """Return an edited function's source."""
+    parsed = _Function.of(function)
+    surgeon = _Surgeon(edit, parsed)
+    return parsed.tree.visit(surgeon).code.removeprefix(parsed.above) if surgeon.has_work else function
+
+
+def _functions(source: str, pattern: str) -> Iterator[tuple[int, int]]:
+    """Yield where the functions of a name stand, the outermost alone: first line, end, from 0."""
+    end = 0
+    for name, first, last in _all_functions(source):
+        if first >= end and fnmatchcase(name, pattern):
+            yield first, last
+            end = last
 
 
 @cache
-def _functions(source: str, pattern: str) -> tuple[tuple[int, int], ...]:
-    """Return where the functions of a name stand: first line, and the one after the last, from 0."""
-    return tuple(_named(ast.parse(source), "", pattern))
+def _all_functions(source: str) -> tuple[tuple[str, int, int], ...]:
+    """Return the name and the place of each function, those inside others too."""
+    return tuple(_named(ast.parse(source), ""))
 
 
-def _named(tree: ast.AST, above: str, pattern: str) -> Iterator[tuple[int, int]]:
+def _named(tree: ast.AST, above: str) -> Iterator[tuple[str, int, int]]:
     for node in ast.iter_child_nodes(tree):
         name = f"{above}.{node.name}".lstrip(".") if isinstance(node, ast.FunctionDef | ast.ClassDef) else above
-        if isinstance(node, ast.FunctionDef) and fnmatchcase(name, pattern):
-            yield node.lineno - 1, node.end_lineno or 0
-        else:
-            yield from _named(node, name, pattern)
+        if isinstance(node, ast.FunctionDef):
+            yield name, node.lineno - 1, node.end_lineno or 0
+        if not isinstance(node, ast.expr):  # there are no functions in expressions
+            yield from _named(node, name)
 
 
-def _words(pattern: str) -> Iterator[str]:
-    """Yield the names in a pattern: a source without them need not be parsed."""
-    return (word for word in re.findall(r"[A-Za-z_]\w*", pattern) if not _HOLE.fullmatch(word))
+@cache
+def _words(pattern: str) -> tuple[str, ...]:
+    """Return the names in a pattern: a source without them need not be parsed."""
+    return tuple(word for word in re.findall(r"[A-Za-z_]\w*", pattern) if not _HOLE.fullmatch(word))
+
+
+@dataclass(frozen=True)
+class _Function:
+    """A function's tree. To visit all of it is slow: its nodes are listed once.
+
+    Attributes:
+        above: a line that is put before it, to make its indentation right.
+        nodes: those of each type.
+        parents: a node's id -> the node above it.
+    """
+
+    above: str
+    tree: cst.Module
+    nodes: dict[type, list[cst.CSTNode]]
+    parents: dict[int, cst.CSTNode]
+
+    @classmethod
+    @cache
+    def of(cls, text: str) -> Self:
+        """Parse one, or remember it."""
+        above = "if True:\n" if text[0].isspace() else ""
+        found = cls(above, cst.parse_module(above + text), defaultdict(list), {})
+        found._list(found.tree)
+        return found
+
+    def _list(self, node: cst.CSTNode) -> None:
+        self.nodes[type(node)].append(node)
+        for name in _parts(type(node)):
+            part = getattr(node, name)
+            for child in part if isinstance(part, list | tuple) else (part,):
+                if isinstance(child, cst.CSTNode):
+                    self.parents[id(child)] = node
+                    self._list(child)
+
+    def with_all_above(self, nodes: Iterable[cst.CSTNode]) -> set[int]:
+        """Return the ids of nodes, and of all that they are in."""
+        found = set[int]()
+        for node in nodes:
+            above: cst.CSTNode | None = node
+            while above is not None and id(above) not in found:
+                found.add(id(above))
+                above = self.parents.get(id(above))
+        return found
+
+
+@cache
+def _parts(kind: type) -> tuple[str, ...]:
+    """Return the fields of a kind of node that say what it is."""
+    return tuple(field.name for field in fields(kind) if not _LAYOUT.fullmatch(field.name))
 
 
 class _Surgeon(cst.CSTTransformer):
-    """Makes one edit in a tree."""
+    """Makes one edit in a function: where nothing in a node is what is sought, it does not look into it."""
 
-    def __init__(self, edit: Edit) -> None:
+    def __init__(self, edit: Edit, function: _Function) -> None:
         super().__init__()
         self._pattern, self._by = _parsed(edit)
+        found = [node for node in function.nodes[type(self._pattern)] if _matches(self._pattern, node, {})]
+        self._ways = function.with_all_above(found)
 
-    def on_leave(self, original: Any, updated: Any) -> Any:  # noqa: ARG002 - as libcst has it
+    @property
+    def has_work(self) -> bool:
+        """Whether what is sought is there."""
+        return bool(self._ways)
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return id(node) in self._ways
+
+    def on_leave(self, original: Any, updated: Any) -> Any:
         bound: Bound = {}
-        if not _matches(self._pattern, updated, bound):
+        if id(original) not in self._ways or not _matches(self._pattern, updated, bound):
             return updated
         if isinstance(self._by, cst.CSTNode):
             return _filled(self._by, bound).with_changes(lpar=updated.lpar, rpar=updated.rpar)
@@ -101,6 +173,7 @@ class _Surgeon(cst.CSTTransformer):
         return cst.FlattenSentinel(statements)
 
 
+@cache
 def _parsed(edit: Edit) -> tuple[cst.CSTNode, cst.CSTNode | Sequence[cst.CSTNode]]:
     """Return what is sought, and what takes its place: an expression for one, or statements for a statement."""
     try:
@@ -118,9 +191,7 @@ def _matches(pattern: Any, node: Any, bound: Bound) -> bool:
         return True
     if isinstance(pattern, cst.CSTNode):
         return type(pattern) is type(node) and all(
-            _matches(getattr(pattern, field.name), getattr(node, field.name), bound)
-            for field in fields(pattern)
-            if not _LAYOUT.fullmatch(field.name)
+            _matches(getattr(pattern, name), getattr(node, name), bound) for name in _parts(type(pattern))
         )
     if isinstance(pattern, list | tuple):
         return len(pattern) == len(node) and all(_matches(*pair, bound) for pair in zip(pattern, node, strict=True))

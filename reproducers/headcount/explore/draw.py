@@ -3,22 +3,20 @@
 Calls come in runs that share a model: N draws are of about N / 8 models. To build one takes longer than to prune it.
 """
 
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
+from headcount.explore.dice import Dice
 from headcount.matrix import Cell, Config, Criterion, Pruner, Scope, Second, Then
 from headcount.matrix.config import HALVES, LAYER_TYPES
 from headcount.matrix.validity import why_invalid
 from headcount.models import FAMILIES, Model, small
 
-T = TypeVar("T")
-
 #: What a person types.
-_RATIOS = tuple(
+RATIOS = tuple(
     Fraction(text)
     for text in [
         "1/2",
@@ -121,20 +119,8 @@ _DEFAULTS = {field.name: field.default for field in fields(Config)}
 _ATTEMPTS = 20
 
 
-class _Dice:
-    """Draws by a seed. Only `random()` is used: no other method draws the same in every Python."""
-
-    def __init__(self, seed: str) -> None:
-        self._random = random.Random(seed).random  # noqa: S311 - no secret
-
-    def below(self, most: int) -> int:
-        return int(self._random() * most)
-
-    def chance(self, share: float) -> bool:
-        return self._random() < share
-
-    def one(self, choices: Sequence[T]) -> T:
-        return choices[self.below(len(choices))]
+class _Dice(Dice):
+    """Draws models and calls."""
 
     def large(self, family: str) -> Model:
         traits, plain = FAMILIES[family], small(family, self.one((3, 6)), 64)
@@ -155,7 +141,7 @@ class _Dice:
             prune_num_heads=self.chance(0.75),
             prune_head_dims=self.chance(0.4),
             head_pruning_ratio=self.head_ratio(model),
-            pruning_ratio=Fraction(0) if self.chance(0.15) else self.one(_RATIOS),
+            pruning_ratio=Fraction(0) if self.chance(0.15) else self.one(RATIOS),
             iterative_steps=(1, 1, 1, 1, 2, 2, 3, 5)[self.below(8)],
         )
         for name in self.some([*_FURTHER], (0, 0, 0, 1, 1, 1, 1, 2, 2, 3)[self.below(10)]):
@@ -168,13 +154,7 @@ class _Dice:
     def head_ratio(self, model: Model) -> Fraction:
         """Return a ratio of heads: a whole number of them, or one that a person types."""
         whole = Fraction(self.below(model.heads), model.heads)
-        return whole if self.chance(0.4) else self.one(_RATIOS)
-
-    def some(self, names: list[str], how_many: int) -> list[str]:
-        for place in range(how_many):
-            other = place + self.below(len(names) - place)
-            names[place], names[other] = names[other], names[place]
-        return names[:how_many]
+        return whole if self.chance(0.4) else self.one(RATIOS)
 
     def head_scopes(self, model: Model) -> tuple[tuple[Scope, Fraction], ...]:
         kind = self.one(("attention", "query"))
@@ -182,7 +162,7 @@ class _Dice:
         return tuple(((f"{kind}.{block}",), self.head_ratio(model)) for block in sorted(blocks))
 
     def channel_scopes(self, model: Model) -> tuple[tuple[Scope, Fraction], ...]:
-        ratio = self.one(_RATIOS)
+        ratio = self.one(RATIOS)
         if model.layers > 1 and self.chance(0.3):
             return (((f"mlp.{model.layers - 2}", f"mlp.{model.layers - 1}"), ratio),)
         kind = self.one(("mlp", "mlp", "attention", "query"))
@@ -203,7 +183,7 @@ class _Dice:
 _FURTHER: Mapping[str, Callable[[_Dice, Model], Any]] = {
     "head_pruning_ratio_dict": _Dice.head_scopes,
     "pruning_ratio_dict": _Dice.channel_scopes,
-    "max_pruning_ratio": lambda dice, _: dice.one(_RATIOS),
+    "max_pruning_ratio": lambda dice, _: dice.one(RATIOS),
     "round_to": lambda dice, _: dice.one((2, 4, 8, 16)),
     "isomorphic": lambda dice, _: dice.chance(0.7),
     "num_heads": lambda dice, _: dice.one(("q", "k", "v", "qk", "kv", "qv")),

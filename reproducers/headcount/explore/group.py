@@ -56,5 +56,5 @@ def shrunk(pool: Pool, kind: list[Examined], is_explained: Callable[[Examined], 
             and not is_explained(found)
         )
 
-    smallest = minimise(first.cell, fails, neighbours=simpler)
+    smallest = minimise(first.cell, fails, simpler)
     return Group(first.verdict.signature.anywhere, tuple(kind), seen[smallest])

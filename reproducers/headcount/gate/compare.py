@@ -89,7 +89,8 @@ class Cause:
     Attributes:
         failure: what the candidate does in all of them.
         cells: them, the simplest first; those of the matrix before those that were drawn.
-        functions: the changed functions that run in all of them.
+        functions: the changed functions that run in all of them, but for those of which none is known to run: the
+            base fails before it gets there.
     """
 
     failure: oracle.Signature
@@ -212,8 +213,9 @@ def _with_functions(
 ) -> Iterator[Cause]:
     """Yield one cause where its cells have a changed function in common; else one for each set of functions."""
     sets = [functions.get(difference.cell, ()) for difference in cells]
-    shared = tuple(name for name in sets[0] if all(name in each for each in sets))
-    if shared or not any(sets):
+    known = [each for each in sets if each]
+    shared = tuple(name for name in known[0] if all(name in each for each in known)) if known else ()
+    if shared or not known:
         yield Cause(failure, tuple(cells), shared)
         return
     for each in dict.fromkeys(sets):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 
 from headcount import builds, environment, examine, matrix, oracle, results, untrusted, wording
 from headcount.explore.draw import draws, varied
@@ -27,6 +27,10 @@ _RARE = 0.5
 
 #: Cells of one cause of failure that are run again before its others are believed.
 _VERIFIED = 3
+
+#: How often a cell is run that did not repeat once, before it counts as fine. What fails half of the times passes all
+#: of these in one run of 256, and what fails one time in four in one of ten.
+_TIMES = 8
 
 #: What became of a cell in which two builds differ.
 _DIFFERENT = (Change.REGRESSED, Change.FLAKY, Change.CHANGED, Change.FIXED)
@@ -69,6 +73,7 @@ def run_both(
         run.look()
         run.draw()
         run.mend()
+        run.steady()
         run.verify()
     for row in run.rows:
         writer.write(row)
@@ -239,6 +244,29 @@ class _Run:
         for side in self.mended:
             self._see(side, hidden)
 
+    def steady(self) -> None:
+        """Run what did not repeat in an earlier run several times, before it counts as fine.
+
+        Half of them are in a process that has run others: some fail only there, and some only in a fresh one.
+        """
+        for side in (self.base, self.candidate):
+            fine = [cell for cell in (*self.cells, *self.drawn) if side.recalls and is_fine(side.rows[cell.id])]
+            with self.pool.engine() as engine:
+                doubted = [cell for cell in fine if engine.is_doubted(side.build, cell)]
+            self.watcher.more(len(doubted) * _TIMES)
+            failed: dict[str, list[results.Row]] = defaultdict(list)
+            often = doubted * (_TIMES // 2)
+            both = self.pool.examine(side.build, often, recall=False), self.pool.again(side.build, often, recall=False)
+            for examined in chain(*both):
+                if not is_fine(row := self._row(examined)):
+                    failed[row.cell].append(row)
+            for cell in doubted:  # what it did last is no more to be looked up than what it did first
+                with self.pool.engine() as engine:
+                    engine.doubt(side.build, cell)
+            for id_, rows in failed.items():
+                side.rows[id_] = replace(rows[0], repeats=False)
+                self.doubts.append(f"{side.build.label} fails {len(rows)} of {_TIMES} times in {id_}")
+
     def verify(self) -> None:
         """Run what may not repeat once more, in fresh processes: of each cause of failure a few cells first."""
         self._trace(self.base, [cell for cell in self.drawn if self.is_worse(cell.id)])
@@ -310,7 +338,7 @@ class _Run:
             side.rows[id_] = replace(side.rows[id_], repeats=repeats)
             if not repeats:
                 with self.pool.engine() as engine:
-                    engine.forget(side.build, examined.cell)  # no later run may look it up
+                    engine.doubt(side.build, examined.cell)  # no later run may look it up
         return all(side.rows[cell.id].repeats for cell in cells)
 
     def _trace(self, side: _Side, cells: Sequence[matrix.Cell]) -> None:

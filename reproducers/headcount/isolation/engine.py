@@ -7,9 +7,7 @@ import atexit
 import contextlib
 import json
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,9 +19,18 @@ from threading import Timer
 
 from packaging.version import Version
 
-from headcount import builds, environment, errors, matrix, untrusted
-from headcount.isolation import Cache, forkserver, landlock, shared
-from headcount.observation import CANNOT_BE_TESTED, MACHINES_FAULT, Ending, Observation, Phase, ScriptRun
+from headcount import builds, environment, errors, matrix, scratch, untrusted
+from headcount.isolation import Cache, forkserver, shared
+from headcount.observation import (
+    CANNOT_BE_TESTED,
+    MACHINES_FAULT,
+    Ending,
+    Failure,
+    Observation,
+    Phase,
+    Problem,
+    ScriptRun,
+)
 
 #: Seconds after which a build that does not answer is given up: for its import, a cell, a full-size cell.
 IMPORT_TIMEOUT = 120.0
@@ -48,6 +55,9 @@ ANSWER_LIMIT = 16_000_000
 
 #: Seconds before the next try to start a process: a dying server takes a moment to go.
 START_PAUSES = (0.1, 0.3, 1.0, 3.0, 0.0)
+
+#: What is said of a build whose files are no longer what was prepared.
+CHANGED = "its files were changed after it was prepared: run it again"
 
 _UNKNOWN_STATUS = 255
 
@@ -108,13 +118,24 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         return observation
 
     def _observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
-        """Run a cell; once more if the server was lost, which another build may have killed."""
+        """Run a cell; once more in a new process if the server was lost, or the network could not be made.
+
+        Another build, or the cell before, may have done that.
+
+        Raises:
+            SetupError: our own code fails in a new process, too.
+        """
         self._server_lost = False
         observation = self._run(overlay, cell, alone=alone)
-        if not self._server_lost:
-            return observation
-        self._failed.pop(overlay.path, None)
-        return self._run(overlay, cell, alone=True)
+        if self._server_lost or observation.ending is Ending.OURS:
+            self._failed.pop(overlay.path, None)
+            observation = self._run(overlay, cell, alone=True)
+        if observation.ending is Ending.OURS:
+            raise errors.SetupError(
+                f"the network {cell.model.id} cannot be made here: {_first_line(observation.failure)}",
+                "look at the versions of torch and transformers; if they are the recorded ones, please report it",
+            )
+        return observation
 
     def _run(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
         if overlay.path in self._failed:
@@ -133,15 +154,24 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
                 return greeting
         timeout = FULL_SIZE_TIMEOUT if cell.model.full_size else self._cell_timeout
         observation = self._receive(self._child, timeout, Phase.CELL, cell)
+        if builds.has_changed(overlay):  # whatever it was that ran
+            self.close()
+            observation = self._failed[overlay.path] = Observation(Ending.UNIMPORTABLE, detail=CHANGED)
         self._hung[overlay.path] = self._hung[overlay.path] + 1 if observation.ending is Ending.TIMEOUT else 0
+        if any(effect.problem is Problem.PROCESS for effect in observation.effects):
+            self.close()  # the next cell must not see it
         if cell.model.full_size or (observation.failure and MACHINES_FAULT.search(observation.failure.message)):
             self.close()  # only so does its memory come back, and a GPU's state
         return observation
 
-    def forget(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
-        """Remove what a build did with a cell from the cache."""
+    def doubt(self, overlay: builds.Overlay, cell: matrix.Cell) -> None:
+        """Remove what a build did with a cell from the cache, and remember that it did not repeat."""
         if self._cache is not None:
-            self._cache.forget(overlay, cell)
+            self._cache.doubt(overlay, cell)
+
+    def is_doubted(self, overlay: builds.Overlay, cell: matrix.Cell) -> bool:
+        """Return whether what a build does with a cell once did not repeat, in this run or another."""
+        return self._known is not None and self._known.is_doubted(overlay, cell)
 
     def run_script(
         self,
@@ -164,6 +194,8 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             content += json.dumps(dict(environment), sort_keys=True).encode()
         known = self._known.get(ScriptRun, overlay, content) if self._known and recall else None
         run = known or self._run_script(overlay, script, environment, confined=confined)
+        if known is None and builds.has_changed(overlay):
+            return replace(run, status=CANNOT_BE_TESTED, why=CHANGED)
         if self._cache is not None and known is None:
             self._cache.put(overlay, content, run)
         return run
@@ -209,13 +241,14 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             watchdog = Timer(ANSWER_TIMEOUT, _kill, [room.process])
             watchdog.start()
             try:
-                return connection.recv_bytes(ANSWER_LIMIT)
+                answer = connection.recv_bytes(ANSWER_LIMIT)
             except (EOFError, OSError):
                 room.process.join(1)
                 code, printed = room.process.exitcode, shared.tail(room.log, shared.PRINTED_LIMIT)
                 return Observation(Ending.KILLED, Phase.CELL, detail=_end(code), printed=printed)
             finally:
                 watchdog.cancel()
+        return Observation(Ending.UNIMPORTABLE, detail=CHANGED) if builds.has_changed(overlay) else answer
 
     def close(self) -> None:
         """End the process and all that it started."""
@@ -263,7 +296,8 @@ class _Room:
     """A process and its home folder. The log and the end's note are read by handle: it may replace the files."""
 
     def __init__(self, context: ForkServerContext, main: str, *arguments: object, daemon: bool) -> None:
-        self.folder = tempfile.mkdtemp(prefix="headcount-")
+        self._scratch = scratch.Folder()
+        self.folder = str(self._scratch.path)
         self.log, self.end = (
             os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (shared.LOG, shared.END)
         )
@@ -274,10 +308,7 @@ class _Room:
         _kill(self.process)
         for handle in (self.log, self.end):
             os.close(handle)
-        for process in landlock.processes_using(self.folder):
-            with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGKILL)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
 
 class _Child(_Room):
@@ -335,7 +366,7 @@ def _read(answer: bytes, sent: int) -> Observation:
     observation = untrusted.checked(Observation, data, "observation")
     if number != sent:
         raise ValueError(f"an answer to cell {number}, not {sent}")
-    own = observation.ending in (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE)
+    own = observation.ending in (Ending.FINISHED, Ending.RAISED, Ending.UNIMPORTABLE, Ending.OURS)
     if not own or observation.recalled:
         raise ValueError(f"a process cannot say of itself: {observation.ending if not own else 'recalled'}")
     return observation
@@ -355,6 +386,12 @@ def _script_run(status: int | None, printed: str, note: str) -> ScriptRun:
             why=noted.why[:300],
         )
     return ScriptRun(CANNOT_BE_TESTED, printed, why="it ended before it could say how")
+
+
+def _first_line(failure: Failure | None) -> str:
+    if failure is None:
+        return "no reason is given"
+    return untrusted.clean(f"{failure.exception}: {failure.message.strip().partition(chr(10))[0]}")
 
 
 def _end(code: int | None) -> str:

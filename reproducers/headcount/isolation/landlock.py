@@ -10,7 +10,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 # Numbers of <linux/landlock.h>; the same on every architecture.
@@ -61,13 +61,3 @@ def confine(writable: Iterable[Path]) -> bool:
             libc.syscall(_ADD_RULE, rules, _PATH_BENEATH, struct.pack("=Qi", access, descriptor), 0)
         libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         return bool(libc.syscall(_RESTRICT_SELF, rules, 0) == 0)
-
-
-def processes_using(folder: str) -> list[int]:
-    """Return the processes that have a file open beneath a folder. Only Linux shows them."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if any(Path(folder) in handle.readlink().parents for handle in list((process / "fd").iterdir())):
-                found.append(int(process.name))
-    return found

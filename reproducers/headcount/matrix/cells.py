@@ -1,4 +1,4 @@
-"""Which cells: the product of the core axes, a covering array of the rest against it, and known edge cases.
+"""Which cells: the product of the core axes, a covering array of the rest, known edge cases, and upstream's examples.
 
 pytest collects them in every worker process: no torch, no build, and the same order each time.
 """
@@ -14,6 +14,7 @@ import covertable
 
 from headcount.matrix.cell import Cell
 from headcount.matrix.config import HALVES, REDUCED, Config, Criterion, Precision, Pruner, Second, Then
+from headcount.matrix.examples import EXAMPLES
 from headcount.models import FAMILIES, NAMED, VIT_BASE, Model, small
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
@@ -336,7 +337,8 @@ def _covering_calls(batch: tuple[Mapping[str, Any], ...]) -> Iterator[dict[str, 
 @cache
 def default_cells() -> tuple[Cell, ...]:
     """Return the default matrix for one build, without the full-size cells."""
-    return tuple(dict.fromkeys([*core(), *covering(), *EDGE_CASES, *families(), *uses()]))
+    examples = [example.cell for example in EXAMPLES]
+    return tuple(dict.fromkeys([*core(), *covering(), *EDGE_CASES, *families(), *uses(), *examples]))
 
 
 @cache
@@ -381,7 +383,8 @@ def _turn(model: Model) -> Config:
 @cache
 def every_cell() -> tuple[Cell, ...]:
     """Return the whole matrix for one build, without the full-size cells."""
-    return tuple(dict.fromkeys([*default_cells(), *families(everything=True)]))
+    older = [example.older for example in EXAMPLES]
+    return tuple(dict.fromkeys([*default_cells(), *families(everything=True), *older]))
 
 
 def by_id(cells: Iterable[Cell]) -> dict[str, Cell]:

@@ -104,7 +104,8 @@ class Config:
 
     Attributes:
         ignored_layers: further ignored layers; `residual_outputs` is every output projection and every second MLP
-            layer, as in upstream's examples; `block.1` is a whole block; `LayerNorm` and `Conv2d` are the classes.
+            layer, `attention_outputs` and `mlp_outputs` are one of the two; `block.1` is a whole block; `LayerNorm`
+            and `Conv2d` are the classes.
         interactive: step with `interactive=True` and prune each group by hand.
         frozen: the first block's three projections have `requires_grad=False` beforehand.
         training: the model is in training mode beforehand.
@@ -285,6 +286,9 @@ _PLAIN_PARAMETERS = (
 #: The pruners that can also make weights sparse before.
 SPARSE = (Pruner.GROUP_NORM, Pruner.BN_SCALE, Pruner.GROWING_REG)
 
+#: Layers of all blocks that `ignored_layers` may name: those that write the width, attention's alone, the MLPs' alone.
+OUTPUTS = ("residual_outputs", "attention_outputs", "mlp_outputs")
+
 #: Classes of torch.nn that `ignored_layers` may name in the place of layers. Each writes the width.
 LAYER_TYPES = ("LayerNorm", "Conv2d")
 
@@ -380,7 +384,7 @@ def _read_scopes(text: str) -> tuple[tuple[Scope, Fraction], ...]:
 
 
 def _read_names(text: str) -> tuple[str, ...]:
-    unnumbered = "|".join(("residual_outputs", *LAYER_TYPES))
+    unnumbered = "|".join((*OUTPUTS, *LAYER_TYPES))
     return tuple(re.sub(r"(\d+)$", r".\1", name) for name in re.findall(rf"{unnumbered}|{_NAME}", text))
 
 

@@ -4,7 +4,17 @@ from collections.abc import Iterator
 from itertools import chain
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import LAYER_TYPES, OF_TRANSFORMERS, RUNS, Criterion, Precision, Pruner, Second, Then
+from headcount.matrix.config import (
+    LAYER_TYPES,
+    OF_TRANSFORMERS,
+    OUTPUTS,
+    RUNS,
+    Criterion,
+    Precision,
+    Pruner,
+    Second,
+    Then,
+)
 from headcount.models import FAMILIES
 
 #: The most of each size: more is no ViT, or takes minutes a call.
@@ -16,8 +26,8 @@ _MOST_IN_HALF = 999
 #: The layers that a scope may name, and where it may stand: see `Scope`.
 _HEAD_SCOPES = ("attention", "query")
 _CHANNEL_SCOPES = ("attention", "query", "mlp")
-_IGNORED = ("residual_outputs", "qkv", "query", "mlp", "block", *LAYER_TYPES)
-_UNNUMBERED = ("residual_outputs", *LAYER_TYPES)
+_UNNUMBERED = (*OUTPUTS, *LAYER_TYPES)
+_IGNORED = ("qkv", "query", "mlp", "block", *_UNNUMBERED)
 
 
 def why_invalid(cell: Cell) -> str:

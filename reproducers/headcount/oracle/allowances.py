@@ -177,6 +177,13 @@ def _nothing_or_all(cell: Cell, count: Count) -> Counts:
     return core.rounded(frozenset({0, 1, count.dense}), count.dense, cell.config.round_to)
 
 
+def _left_before_all(cell: Cell, count: Count) -> Counts:
+    """Return what the step before the last one may leave, where a share of all is to go in steps."""
+    if core.channel_scope(cell.config, count.dimensions[0])[1] < 1 or count.allowed == {count.dense}:
+        return frozenset()
+    return core.rounded(_left_by_step(cell, count.dense, Fraction(1))[-2], count.dense, cell.config.round_to)
+
+
 def _some_head_dims(cell: Cell, count: Count) -> Counts:
     """Return any count up to the target."""
     ranked = core.is_ranked_together(cell.config, count.dimensions[0])
@@ -330,6 +337,12 @@ ALLOWANCES: tuple[Allowance, ...] = (
         lambda cell: cell.config.pruning_ratio >= 1,
         "The same holds for a ratio of 1 of channels.",
         {**dict.fromkeys(("width", "mlp", "dims"), _nothing_or_all), "all channels": _dense},
+    ),
+    Allowance(
+        "all-channels-in-steps",
+        lambda cell: cell.config.pruning_ratio >= 1 and cell.config.iterative_steps > 1 and not cell.config.one_shot,
+        "In steps it is the last one that would take all: none may go in it, and what those before left may stay.",
+        dict.fromkeys(("width", "mlp", "dims"), _left_before_all),
     ),
     Allowance(
         "no-batch-norm",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from headcount.matrix import REDUCED, Cell, Config, Criterion, Precision, Scope, Second
-from headcount.matrix.config import LAYER_TYPES
+from headcount.matrix.config import LAYER_TYPES, OUTPUTS
 from headcount.models import Model, synthetic_channels, synthetic_heads
 from headcount.oracle.verdict import Rule
 
@@ -149,7 +149,7 @@ def keeps_width(config: Config) -> bool:
 
     "ignored_layers (List[nn.Module | typing.Type]): ignored modules": a class stands for every layer of it.
     """
-    return bool({"residual_outputs", *LAYER_TYPES} & config.ignored)
+    return bool({*OUTPUTS, *LAYER_TYPES} & config.ignored)
 
 
 def is_prunable(cell: Cell, block: int) -> bool:

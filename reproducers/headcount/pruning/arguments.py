@@ -11,7 +11,7 @@ from typing import Any
 from packaging.version import Version
 from torch import Tensor, nn, ones
 
-from headcount.matrix.config import CONSTRUCTED, LAYER_TYPES, Config, Criterion
+from headcount.matrix.config import CONSTRUCTED, LAYER_TYPES, OUTPUTS, Config, Criterion
 from headcount.models import Model
 
 
@@ -38,7 +38,8 @@ def arguments(
 def _modules(names: Sequence[str], blocks: Sequence[Any]) -> tuple[Any, ...]:
     """Return the modules, and the classes, that a config names."""
     named: dict[str, tuple[Any, ...]] = {name: (getattr(nn, name),) for name in LAYER_TYPES}
-    named |= {"residual_outputs": tuple(layer for block in blocks for layer in block.residual_outputs)}
+    attention, mlps = zip(*(block.residual_outputs for block in blocks), strict=True)
+    named |= dict(zip(OUTPUTS, ((*attention, *mlps), attention, mlps), strict=True))
     for index, block in enumerate(blocks):
         named |= {
             f"attention.{index}": (block.attention,),

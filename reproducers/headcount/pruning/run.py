@@ -33,7 +33,11 @@ _signature = cache(inspect.signature)
 
 def observe(pruning: ModuleType, cell: Cell) -> Observation:
     """Prune one cell with an imported torch_pruning. Never raises."""
-    run = _Run(pruning, cell)
+    try:
+        run = _Run(pruning, cell)
+        run.prepare()
+    except Exception as error:  # noqa: BLE001 - a network, and no build, is at fault
+        return Observation(Ending.OURS, Phase.CONSTRUCT, Failure.of(error, Phase.CONSTRUCT))
     try:
         return run.observe()
     except Exception as error:  # noqa: BLE001 - whatever a build raises is an observation
@@ -66,11 +70,15 @@ class _Run:
         self.lost: tuple[str, ...] = ()
         self.net = torch.nn.Module()
 
-    def observe(self) -> Observation:
-        """Prune, and look at what is left."""
+    def prepare(self) -> None:
+        """Make the network and its inputs: what no build has a part in."""
         _seed()
         self.given: Any = network.inputs(self.model, device(), self.config.precision)
-        net = self._fresh()
+        self._first = self._fresh()
+
+    def observe(self) -> Observation:
+        """Prune, and look at what is left."""
+        net = self._first
         draws = self.config.importance is Criterion.RANDOM
         before = surroundings.state(net, draws=draws)
         try:

@@ -1,8 +1,13 @@
 """What pruning must leave alone, beyond the weights: the model's mode and methods, and what torch holds for all."""
 
+import os
 import random
+import signal
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +16,12 @@ from torch import nn
 from headcount.observation import Problem, SideEffect
 
 State = Mapping[tuple[str, Problem], object]
+
+#: The smallest number but zero: no more than zero where a processor was told to flush such.
+_TINY = torch.tensor(1e-40)
+
+#: What a build may have reason to handle, and must not leave handled.
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGCHLD)
 
 #: Their `forward` is every network's.
 _SHARED = (nn.Linear, nn.LayerNorm, nn.Conv2d, nn.MultiheadAttention)
@@ -61,6 +72,22 @@ def _of_torch() -> Iterator[tuple[tuple[str, Problem], object]]:
     yield ("torch", Problem.DEFAULT_DTYPE), torch.get_default_dtype()
     yield ("torch", Problem.THREADS), torch.get_num_threads()
     yield ("torch", Problem.GRAD_MODE), torch.is_grad_enabled()
+    yield ("denormal numbers", Problem.PROCESS), bool((_TINY * 1.0).item())
+    yield ("deterministic algorithms", Problem.PROCESS), torch.are_deterministic_algorithms_enabled()
+    yield ("warnings' filters", Problem.PROCESS), sha256(repr(warnings.filters).encode()).hexdigest()[:8]
+    yield ("recursion limit", Problem.PROCESS), sys.getrecursionlimit()
+    yield ("working folder", Problem.PROCESS), _folder()
+    yield ("environment", Problem.PROCESS), len(os.environ)
+    for number in _SIGNALS:
+        yield (f"handler of {number.name}", Problem.PROCESS), signal.getsignal(number)
+
+
+def _folder() -> str:
+    """Return where the process is; "" if that folder is gone."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return ""
 
 
 def _random_state() -> str:

@@ -1,6 +1,6 @@
 """What builds do with a user's own network, for the terminal, and the same as plain values."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
 from packaging.version import Version
@@ -33,7 +33,7 @@ def text(file: check.File, found: Sequence[check.Checked]) -> str:
         "check.txt.j2",
         {"name": _names, "clean": untrusted.clean},
         file=file,
-        runs=[(run, run[0], _state(run[0]), reasons(run[0]), looks_like(run)) for run in runs],
+        runs=[(run, run[0], state(run[0].judgement), reasons(run[0].judgement), _known(run)) for run in runs],
         right=sorted((each for each in found if each.judgement.is_right), key=_age),
         every=len(found) >= len(builds.RELEASES),
         failed=any(each.judgement.verdict.is_failure for each in found),
@@ -51,26 +51,25 @@ def compared(found: Sequence[check.Compared]) -> str:
     """Return what became of users' networks in a candidate."""
     lines = [f"users' networks, {wording.number(len(found), 'file')}:"]
     for each in found:
-        now = _state(each.candidate)
+        now = state(each.candidate.judgement)
         lines.append(f"  {each.file.name}: {each.became}: {now}")
         lines += [f"    {wording.verdict(verdict)}" for verdict in each.new[:_TOLD]]
     return "\n".join(lines)
 
 
-def reasons(found: check.Checked) -> list[str]:
+def reasons(judgement: check.Judgement) -> list[str]:
     """Return the ways in which it fails in words, the first first; what is more than a few is counted."""
-    words = [wording.verdict(verdict) for verdict in found.judgement.verdicts]
+    words = [wording.verdict(verdict) for verdict in judgement.verdicts]
     more = len(words) - _TOLD
     return [*words[:_TOLD], *[f"and {more} more"] * (more > 0)]
 
 
-def looks_like(run: Sequence[check.Checked]) -> tuple[str, ...]:
-    """Return the known defects that the failure of neighbouring releases looks like."""
-    verdict, labels = run[0].judgement.verdict, {each.build.label for each in run}
+def looks_like(verdict: oracle.Verdict, labels: Collection[str]) -> tuple[str, ...]:
+    """Return the known defects that a failure of these releases looks like."""
     found = tuple(
         defect.id
         for defect in defects.DEFECTS
-        if labels & defects.releases_of(defect.id) and any(pattern.matches(verdict) for pattern in defect.signature)
+        if defects.releases_of(defect.id) & {*labels} and any(pattern.matches(verdict) for pattern in defect.signature)
     )
     # What the call must have for a defect is not known here: an exception that several share tells none of them.
     return found if verdict.failure is not None and len(found) == 1 else ()
@@ -79,13 +78,13 @@ def looks_like(run: Sequence[check.Checked]) -> tuple[str, ...]:
 def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, object]:
     """Return the same as plain values."""
     return {
-        "file": file.name,
+        "file": file.options,
         "environment": dict(environment.environment()),
         "builds": {
             each.build.label: {
                 "verdict": each.judgement.verdict.kind,
                 "reasons": [wording.verdict(verdict) for verdict in each.judgement.verdicts],
-                "looks_like": list(looks_like([each])),
+                "looks_like": list(_known([each])),
                 "undecided": list(each.judgement.undecided),
                 "not_judged": list(each.judgement.open),
                 "refused": [name for pruned in each.sight.pruned for name in pruned.refused],
@@ -96,17 +95,21 @@ def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, objec
     }
 
 
-def _state(found: check.Checked) -> str:
+def state(judgement: check.Judgement) -> str:
     """Return in a word what a build does."""
-    kind = found.judgement.verdict.kind
+    kind = judgement.verdict.kind
     if kind is oracle.Kind.OK:
-        return "not judged" if found.judgement.undecided else "right"
+        return "not judged" if judgement.undecided else "right"
     return str(kind)
+
+
+def _known(run: Sequence[check.Checked]) -> tuple[str, ...]:
+    return looks_like(run[0].judgement.verdict, {each.build.label for each in run})
 
 
 def _likeness(found: check.Checked) -> tuple[object, ...]:
     verdict = found.judgement.verdict
-    return verdict.signature, verdict.found, _state(found)
+    return verdict.signature, verdict.found, state(found.judgement)
 
 
 def _names(run: Sequence[check.Checked]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from headcount import builds, defects, errors, gate, oracle, results, wording
 from headcount.matrix.cells import known_cells
-from headcount.report import counting, table, timeline
+from headcount.report import counting, networks, table, timeline
 from headcount.report.gate import headline, what
 from headcount.report.sources import Comparison, Source, gaps, whole
 
@@ -31,6 +31,7 @@ class Document:
         problems: what keeps it from being complete, in words.
         exit_code: clean; indeterminate if something is missing, usage if a file could not be read.
         comparisons: gates' answers, or of two files.
+        checked: users' own networks.
     """
 
     sources: tuple[Source, ...]
@@ -38,6 +39,7 @@ class Document:
     exit_code: errors.ExitCode
     comparisons: tuple[Comparison, ...]
     rows: tuple[results.Row, ...]
+    checked: tuple[results.Network, ...] = ()
 
     @cached_property
     def builds(self) -> tuple[str, ...]:
@@ -64,6 +66,11 @@ class Document:
         """The defects over the builds."""
         return timeline.timelines(self.rows, self.builds)
 
+    @cached_property
+    def networks(self) -> tuple[networks.Told, ...]:
+        """What is told of users' own networks."""
+        return tuple(networks.told(self.checked, self.builds))
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return _Encoder(self).document()
@@ -85,7 +92,8 @@ def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more
             next((source.hint for source in sources if source.hint), "nox -s matrix makes some"),
         )
     rows = {row.key: row for each in found for row in each.rows}
-    problems = (*gaps(sources, comparisons, rows.values()), *more)
+    checked = {row.key: row for each in found for row in each.networks}
+    problems = (*gaps(sources, comparisons, [*rows.values(), *checked.values()]), *more)
     code = errors.ExitCode.INDETERMINATE if problems else errors.ExitCode.CLEAN
     return Document(
         tuple(sources),
@@ -93,6 +101,7 @@ def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more
         code if len(found) == len(sources) else errors.ExitCode.USAGE,
         tuple(comparisons),
         tuple(rows.values()),
+        tuple(checked.values()),
     )
 
 
@@ -124,6 +133,7 @@ class _Encoder:
             "defects": [_defect(found) for found in document.timelines],
             "cells": [_cell(row) for row in {row.cell: row for row in document.rows}.values()],
             "rows": [self._row(row) for row in document.rows],
+            "networks": [found.to_json(document.builds) for found in document.networks],
             "comparisons": [self._comparison(comparison) for comparison in document.comparisons],
             "left": [[asdict(left) for left in found] for found in self._counts],
             "texts": list(self._texts),
@@ -192,7 +202,7 @@ def _file(source: Source) -> dict[str, Any]:
         "name": source.name,
         "environment": dict(found.header.environment),
         "started": found.header.started,
-        "rows": len(found.rows),
+        "rows": len(found.every),
         "complete": found.complete,
     }
 

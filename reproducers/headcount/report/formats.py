@@ -29,6 +29,7 @@ def html(document: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         **document,
+        hidden=" hidden" if document["networks"] and not document["rows"] else "",
         kinds=sorted(set().union(*document["counts"].values()), key=lambda kind: (kind != "ok", kind)),
         data=utils.htmlsafe_json_dumps(document, separators=(",", ":")),
         script=Markup(script),  # noqa: S704 - our own
@@ -56,8 +57,9 @@ def markdown(document: Document) -> str:
 
 
 def counts(document: Document) -> list[str]:
-    """Return a line for each transformers version, as the matrix's own last line; then each gate's answer."""
+    """Return a line for each transformers version, as the matrix's last; for each network; for each gate's answer."""
     lines = [f"transformers {version}: {table.totals(rows)}" for version, rows in document.by_version.items()]
+    lines += [f"{network.title}: {network.advice}" for network in document.networks]
     for comparison in document.comparisons:
         lines.append(f"{comparison.title}: {gate.in_words(comparison.differences)}")
         lines += [f"DOUBT: {doubt}" for doubt in (comparison.verdict.ending.doubts if comparison.verdict else ())]

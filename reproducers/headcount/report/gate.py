@@ -125,7 +125,8 @@ def summary(verdict: GateVerdict) -> list[str]:
     drawn = {*verdict.ending.drawn}
     cells, calls = ([d for d in verdict.differences if (d.cell in drawn) is is_drawn] for is_drawn in (False, True))
     changed = [
-        *dict.fromkeys(line.partition(":")[0] for line in _api_lines([b for b in verdict.api_breaks if not b.removed]))
+        f"{owner}{_listed(names)}"
+        for (_, _, owner, _), names in _api_groups([b for b in verdict.api_breaks if not b.removed])
     ]
     left_out = len(verdict.causes) - _SHOWN
     draws = number(verdict.ending.draws, "random call")
@@ -151,8 +152,10 @@ def summary(verdict: GateVerdict) -> list[str]:
 def cause_in_words(verdict: GateVerdict, place: int) -> str:
     """Return a cause in a line: how many calls, what happened, where the code changed, an example."""
     cause = verdict.causes[place - 1]
-    lines = {c.function or c.file: c.place for c in verdict.ending.exercised if c.fate is Fate.DIFFERENT}
-    places = [f"{lines[name]} {name}" if name in lines else name for name in cause.functions[:_SHOWN]]
+    different = [change for change in verdict.ending.exercised if change.fate is Fate.DIFFERENT]
+    # Of each function the first; one that is gone, if no other is there.
+    changes = {c.function or c.file: c for c in sorted(different, key=lambda c: (not c.gone, -c.first))}
+    places = [_place(changes[name]) if name in changes else name for name in cause.functions[:_SHOWN]]
     where = f"; changed: {', '.join(places)}" if places else ""
     example, calls = cause.cells[0], number(len(cause.cells), "call")
     return f"cause {place}, {calls}: {what(example)}{clean(where)}; as in {clean(example.cell)}"
@@ -185,17 +188,17 @@ def _code_lines(verdict: GateVerdict) -> Iterator[str]:
 
 
 def _place(change: Exercised) -> str:
-    return f"{change.place} {change.function}".rstrip()
+    return f"{change.place} {change.function}".rstrip() + ", gone" * change.gone
 
 
 def change_in_words(change: Exercised) -> str:
     """Return where a change is, and what became of it where that is known."""
     kind = "" if change.kind == "statement" else f", {change.kind}"
-    gone = ", gone" if change.gone else ""
-    run = f": {change.fate}, in {number(len(change.cells), 'call')}" if change.cells else ""
-    differ = f", {change.differ} {'differs' if change.differ == 1 else 'differ'}" if change.differ else ""
+    few = change.differ <= len(change.cells)  # else more calls differ than were looked at: those that ran its old form
+    run = f": {change.fate}, in {number(max(len(change.cells), change.differ), 'call')}" if change.cells else ""
+    differ = f", {change.differ} {'differs' if change.differ == 1 else 'differ'}" if change.differ and few else ""
     why = f" ({change.why})" if change.why else ""
-    return clean(f"{_place(change)}{kind}{gone}{run}{differ}{why}")
+    return clean(f"{_place(change)}{kind}{run}{differ}{why}")
 
 
 def in_words(differences: Sequence[Difference]) -> str:
@@ -231,15 +234,25 @@ def _groups(verdict: GateVerdict) -> Iterator[tuple[Change, list[Difference]]]:
 
 def _api_lines(broken: Sequence[ApiBreak]) -> list[str]:
     """Return a line for each name, those that are gone first; the parameters of one function in one line."""
+    return [
+        f"{owner}: {how}{_listed(parameters)}{' (meant)' * allowed}"
+        for (_, allowed, owner, how), parameters in _api_groups(broken)
+    ]
+
+
+def _api_groups(broken: Sequence[ApiBreak]) -> list[tuple[tuple[bool, bool, str, str], list[str]]]:
+    """Return each name with what happened to it, and the parameters to which it did; those that are gone first."""
     groups: dict[tuple[bool, bool, str, str], list[str]] = {}
     for each in broken:
         owner, _, parameter = each.path.partition("(")
         where = (not each.removed, each.allowed, clean(owner), clean(each.what))
         groups.setdefault(where, []).append(clean(parameter.removesuffix(")")))
-    return [
-        f"{owner}: {how}{f' ({names})' if (names := ', '.join(filter(None, parameters))) else ''}{' (meant)' * allowed}"
-        for (_, allowed, owner, how), parameters in sorted(groups.items())
-    ]
+    return sorted(groups.items())
+
+
+def _listed(parameters: Sequence[str]) -> str:
+    names = ", ".join(filter(None, parameters))
+    return f" ({names})" if names else ""
 
 
 def _api_title(verdict: GateVerdict) -> str:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from headcount import defects, environment, errors, gate
 from headcount.matrix.cells import default_cells, known_cells
+from headcount.oracle import Kind
 from headcount.report.gate import headline
-from headcount.results import Results, Row, read
+from headcount.results import Network, Results, Row, read
+from headcount.wording import number
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def _renamed(results: Results, named: dict[str, str]) -> Results:
     )
 
 
-def gaps(sources: Sequence[Source], comparisons: Iterable[Comparison], rows: Collection[Row]) -> list[str]:
+def gaps(sources: Sequence[Source], comparisons: Iterable[Comparison], rows: Collection[Row | Network]) -> list[str]:
     """Return what is missing, in words.
 
     Args:
@@ -140,17 +142,17 @@ def gaps(sources: Sequence[Source], comparisons: Iterable[Comparison], rows: Col
 
 
 def _in_one(name: str, results: Results) -> Iterator[str]:
-    run = Counter(row.build for row in results.rows)
+    run = Counter(row.build for row in results.every)
     silent = [build.label for build in results.header.builds if not run[build.label]]
     if results.header.harness != environment.harness_digest():
         yield f"{name} was made by another version of Headcount: read it with that one, or run it again"
     if not results.complete:
-        yield f"{name} is cut off after {len(results.rows)} rows: run it again"
-    elif not results.rows:
+        yield f"{name} is cut off after {len(results.every)} rows: run it again"
+    elif not results.every:
         yield f"{name} has no rows"
     elif silent:
         yield f"{name} has no rows of {', '.join(silent)}"
-    elif results.header.gate is None and (lacking := _lacking(results)):
+    elif results.rows and results.header.gate is None and (lacking := _lacking(results)):
         yield f"{name} is of a part of the matrix: {lacking}"
 
 
@@ -176,13 +178,13 @@ def _mixed(found: Sequence[Results]) -> Iterator[str]:
 
 
 def _twice(sources: Sequence[Source]) -> Iterator[str]:
-    """Yield the first cell that is there twice."""
+    """Yield the first cell or network that is there twice."""
     seen: dict[tuple[str, str, str], str] = {}
     for source in sources:
-        for row in source.results.rows if source.results else ():
+        for row in source.results.every if source.results else ():
             if name := seen.get(row.key):
                 where = f"in {name} and in {source.name}" if name != source.name else f"twice in {name}"
-                yield f"{row.build}-{row.cell}, transformers {row.transformers}, is {where}: the last is shown"
+                yield f"{'-'.join(row.key[1:])}, transformers {row.transformers}, is {where}: the last is shown"
                 return
             seen[row.key] = source.name
 
@@ -197,8 +199,11 @@ def _not_compared(comparison: Comparison) -> Iterator[str]:
         yield comparison.title
 
 
-def _unknown(rows: Collection[Row]) -> Iterator[str]:
+def _unknown(every: Collection[Row | Network]) -> Iterator[str]:
     """Yield what could not be tested, and what this catalogue does not know."""
+    rows = [row for row in every if isinstance(row, Row)]
+    lost = Counter(row.build for row in every if isinstance(row, Network) and row.verdict.kind is Kind.UNTESTABLE)
+    yield from (f"could not be tested: {number(count, 'network')} with {build}" for build, count in lost.items())
     if untested := Counter(row.build for row in rows if row.outcome is defects.Outcome.INDETERMINATE):
         yield f"could not be tested: {', '.join(f'{count} cells of {b}' for b, count in untested.items())}"
     if foreign := {row.cell for row in rows} - known_cells().keys():

@@ -4,7 +4,7 @@ That is recorded of the smallest models, and the matrix holds every build to it,
 the user's own it is what they showed when they were run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import groupby
@@ -16,7 +16,9 @@ from packaging.specifiers import SpecifierSet
 from headcount import builds, defects, matrix, models, oracle
 from headcount.defects.defect import Raises
 from headcount.examine import Examined
-from headcount.matrix.cells import FAMILY_CALLS, family_models, ways
+from headcount.matrix.cells import FAMILY_CALLS, family_models
+from headcount.matrix.examples import EXAMPLES, Example
+from headcount.report import examples
 from headcount.report.markdown import render
 
 #: What a cell shows on a release: a defect's id, or one of `_OTHERS`; "" if it is fine.
@@ -27,6 +29,25 @@ _OTHERS = {
     "unexplained": "no known defect explains it: headcount which shows what is wrong",
     "untestable": "it cannot be tested here: headcount which shows why",
 }
+
+
+class Way(StrEnum):
+    """Which calls a row is about."""
+
+    PLAIN = ""
+    DOCUMENTED = "documented"  # the plain ones, with what upstream's example for the family gives the pruner besides
+    EXAMPLE = "example"  # upstream's examples themselves
+
+
+#: What a row's title ends with. Examples have a table of their own.
+_WAYS = {Way.PLAIN: "", Way.DOCUMENTED: ", as documented", Way.EXAMPLE: ""}
+
+
+#: A model and which calls on it.
+Row = tuple[models.Model, Way]
+
+#: Row -> release -> its support.
+Rows = Mapping[Row, Mapping[str, "Support"]]
 
 
 class State(StrEnum):
@@ -73,7 +94,8 @@ def support(
         documented: with what upstream's examples give the pruner for this family.
         calls: those that are looked at.
     """
-    return Table(transformers, [model], calls).support(model, release, documented=documented)
+    way = Way.DOCUMENTED if documented else Way.PLAIN
+    return Table(transformers, [model], calls).support(model, release, way)
 
 
 def _support(model: models.Model, shown: Mapping[matrix.Cell, str]) -> Support:
@@ -132,6 +154,7 @@ class Table:
         wanted: the models of its rows.
         shows: what each call shows on a release; what is recorded, unless given.
         sizes: what is said of the models' sizes; "" where they are the smallest.
+        has_examples: whether upstream's examples have rows, too.
     """
 
     transformers: str
@@ -139,33 +162,49 @@ class Table:
     calls: Sequence[matrix.Config] = FAMILY_CALLS
     shows: Shows | None = None
     sizes: str = ""
+    has_examples: bool = False
 
-    def support(self, model: models.Model, release: str, *, documented: bool) -> Support:
+    def support(self, model: models.Model, release: str, way: Way) -> Support:
         """Return how a model fares with a release."""
         if not model.traits.is_in(self.transformers):
             return Support(State.MISSING)
         shows = self.shows or defects.recorded(self.transformers).foretold
+        documented = way is Way.DOCUMENTED
         cells = cells_of(model, self.transformers, documented=documented, calls=self.calls)
+        if way is Way.EXAMPLE:
+            cells = [example.on(release) for example in self.examples(model)]
         return _support(model, {cell: shows(cell, release) for cell in cells})
 
+    def examples(self, model: models.Model) -> list[Example]:
+        """Return upstream's examples for a model's family. They come with its classifier, if it has one."""
+        is_theirs = self.has_examples and model == models.small(model.family)
+        return [example for example in EXAMPLES if is_theirs and example.model.family == model.family]
+
     @property
-    def rows(self) -> dict[tuple[models.Model, bool], dict[str, Support]]:
-        """(model, as documented) -> release -> its support; models of which upstream documents more are in twice."""
+    def rows(self) -> Rows:
+        """Each model's rows."""
         return {
-            (model, documented): {
-                release: self.support(model, release, documented=documented) for release in builds.RELEASES
-            }
+            (model, way): {release: self.support(model, release, way) for release in builds.RELEASES}
             for model in self.wanted
-            for documented in ways(model)
+            for way in self._ways(model)
         }
+
+    @property
+    def told(self) -> list[Example]:
+        """Upstream's examples that have rows."""
+        return [example for model in self.wanted for example in self.examples(model)]
+
+    def _ways(self, model: models.Model) -> list[Way]:
+        has = {Way.PLAIN: True, Way.DOCUMENTED: model.traits.documented, Way.EXAMPLE: bool(self.examples(model))}
+        return [way for way in Way if has[way]]
 
     def plain(self) -> dict[str, dict[str, dict[str, object]]]:
         """Return it as plain values: model -> release -> its state and defects."""
         return {
-            f"{model.id}-documented" if documented else model.id: {
+            "-".join(filter(None, (model.id, way))): {
                 release: {"state": found.state, "defects": list(found.defects)} for release, found in row.items()
             }
-            for (model, documented), row in self.rows.items()
+            for (model, way), row in self.rows.items()
         }
 
 
@@ -180,11 +219,12 @@ def recorded(
         calls: those that are looked at.
     """
     rows = [model for model in family_models() if not names or {model.family, model.id} & {*names}]
-    return [Table(version, rows, calls) for version in transformers or defects.versions()]
+    plain = calls is FAMILY_CALLS
+    return [Table(version, rows, calls, has_examples=plain) for version in transformers or defects.versions()]
 
 
 def tables(of: Sequence[Table] = ()) -> str:
-    """Return for each table a row for each family, with its classifier and bare; then a legend.
+    """Return for each table a row for each family, with its classifier and bare; upstream's examples; then a legend.
 
     A column stands for releases that are alike in all rows. Without tables, all that is recorded is told.
     """
@@ -192,11 +232,16 @@ def tables(of: Sequence[Table] = ()) -> str:
     every = [(table, table.rows) for table in of]
     found = [support for _, rows in every for row in rows.values() for support in row.values()]
     letters = dict(zip(dict.fromkeys(id_ for support in found for id_ in support.defects), ascii_letters, strict=False))
+    ways = {way for _, rows in every for _, way in rows}
     return render(
         "support.txt.j2",
-        tables=[_table(table.transformers, rows, letters) for table, rows in every],
+        tables=[
+            _table(title, part, letters) for table, rows in every for title, part in _parts(table.transformers, rows)
+        ],
         sizes=[fill(table.sizes, 120) for table in of if table.sizes],
-        has_documented=any(documented for _, rows in every for _, documented in rows),
+        has_documented=Way.DOCUMENTED in ways,
+        newest=builds.RELEASES[-1],
+        examples=examples.lines({table.transformers: table.told for table in of}),
         states=[words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}],
         titles=[
             fill(f"{letter}  {id_}: {_words(id_)}", 120, subsequent_indent="   ") for id_, letter in letters.items()
@@ -208,15 +253,21 @@ def _words(id_: str) -> str:
     return _OTHERS.get(id_) or defects.defect(id_).title
 
 
-def _title(model: models.Model, *, documented: bool) -> str:
+def _title(model: models.Model, way: Way) -> str:
     bare = ", bare" if not model.labels and model.traits.head else ""
-    return f"{model.traits.title}{bare}{', as documented' if documented else ''}"
+    return f"{model.traits.title}{bare}{_WAYS[way]}"
 
 
-def _table(
-    version: str, rows: Mapping[tuple[models.Model, bool], Mapping[str, Support]], letters: Mapping[str, str]
-) -> str:
-    columns = [["", *(_title(model, documented=documented) for model, documented in rows)]]
+def _parts(version: str, rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """Yield a title and rows: those of the plain calls, and those of upstream's examples, if there are any."""
+    examples = {row: found for row, found in rows.items() if row[1] is Way.EXAMPLE}
+    yield f"transformers {version}", {row: found for row, found in rows.items() if row not in examples}
+    if examples:
+        yield f"as upstream's example, transformers {version}", examples
+
+
+def _table(title: str, rows: Rows, letters: Mapping[str, str]) -> str:
+    columns = [["", *(_title(model, way) for model, way in rows)]]
     for _, alike in groupby(builds.RELEASES, lambda release: [states[release] for states in rows.values()]):
         first, *others = alike
         marks = (
@@ -225,4 +276,4 @@ def _table(
         )
         columns.append([f"{first}+" if others else first, *marks])
     padded = ([cell.ljust(max(map(len, column))) for cell in column] for column in columns)
-    return "\n".join([f"transformers {version}", *("  ".join(row).rstrip() for row in zip(*padded, strict=True))])
+    return "\n".join([title, *("  ".join(row).rstrip() for row in zip(*padded, strict=True))])

@@ -18,6 +18,8 @@ LAYERS = ("q", "k", "v", "out", "fc1", "fc2")
 _EXPRESSIONS = {
     "classifier": "model.classifier",
     "residual_outputs": "{2}out, {2}fc2",
+    "attention_outputs": "{2}out",
+    "mlp_outputs": "{2}fc2",
     "attention": "attentions[{1}]",
     "query": "q{0}",
     "qkv": "q{0}, k{0}, v{0}",

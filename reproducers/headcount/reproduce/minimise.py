@@ -7,9 +7,11 @@ that still fails, until none does. What is left is minimal: no single simplifica
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 from headcount import matrix, models
+
+T = TypeVar("T")
 
 #: Simpler values come first.
 _SIMPLER: dict[str, tuple[Any, ...]] = {
@@ -27,23 +29,23 @@ _SIMPLER: dict[str, tuple[Any, ...]] = {
 
 
 def minimise(
-    cell: matrix.Cell,
-    fails: Callable[[matrix.Cell], bool],
-    kept: Callable[[matrix.Cell, matrix.Cell], None] = lambda _before, _after: None,
-    neighbours: Callable[[matrix.Cell], Iterator[matrix.Cell]] | None = None,
-) -> matrix.Cell:
-    """Return the cell that is left when nothing more can be taken away.
+    call: T,
+    fails: Callable[[T], bool],
+    neighbours: Callable[[T], Iterator[T]],
+    kept: Callable[[T, T], None] = lambda _before, _after: None,
+) -> T:
+    """Return the call that is left when nothing more can be taken away: a cell, or whatever fails.
 
     Args:
-        cell: one that fails.
-        fails: whether a cell fails in the same way.
-        kept: called for each step, with the cell before and after.
-        neighbours: what may be taken away; `simpler` unless given.
+        call: one that fails.
+        fails: whether a call fails in the same way.
+        neighbours: what may be taken away.
+        kept: called for each step, with the call before and after.
     """
-    while smaller := next(filter(fails, (neighbours or simpler)(cell)), None):
-        kept(cell, smaller)
-        cell = smaller
-    return cell
+    while smaller := next(filter(fails, neighbours(call)), None):
+        kept(call, smaller)
+        call = smaller
+    return call
 
 
 def simpler_models(cell: matrix.Cell) -> Iterator[matrix.Cell]:

@@ -2,12 +2,11 @@
 
 import difflib
 import signal
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, wording
+from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, scratch, wording
 from headcount.reproduce import minimise, script
 
 #: What is tried, in this order.
@@ -64,14 +63,14 @@ def emit(
     smallest = minimise.minimise(
         cell,
         fails,
+        minimise.simpler if wanted.minimal else minimise.simpler_models,
         kept=lambda before, after: say(f"  {difference(before, after)}"),
-        neighbours=minimise.simpler if wanted.minimal else minimise.simpler_models,
     )
     if wanted.good is None:
         return proven_script(engine, overlay, smallest, sought.explanation, wanted.form)
     new = defects.Explanation(defects.Outcome.UNEXPECTED_FAILURE)
     text = proven_script(engine, overlay, smallest, new, wanted.form)
-    done = _run(engine, wanted.good, text)
+    done = run(engine, wanted.good, text)
     if done.status:
         raise UnprovenError(f"the file for {cell.id} ends with {done.status} on {wanted.good.label}, too")
     return text
@@ -82,10 +81,10 @@ def _is_good(engine: isolation.Engine, build: builds.Overlay, cell: matrix.Cell)
     return not examine.examine(engine, build, cell).verdict.is_failure
 
 
-def _run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
-    """Run a file's text with a build."""
-    with tempfile.TemporaryDirectory(prefix="headcount-") as scratch:
-        path = Path(scratch) / "reproducer.py"
+def run(engine: isolation.Engine, build: builds.Overlay, text: str) -> observation.ScriptRun:
+    """Run a file's text with a build, in a folder of its own."""
+    with scratch.folder() as folder:
+        path = folder / "reproducer.py"
         path.write_text(text, "utf-8")
         return engine.run_script(build, path, recall=True)  # it reads nothing but the build
 
@@ -154,7 +153,7 @@ def proven_script(
     build = overlay.label if overlay.label == overlay.version else f"{overlay.label} (it says {overlay.version})"
     for weights in _WEIGHTS:
         text = script.write(cell, build, verdict, explanation, weights, form)
-        done = _run(engine, overlay, text)
+        done = run(engine, overlay, text)
         if shows(verdict, done):
             return text
     raise UnprovenError(

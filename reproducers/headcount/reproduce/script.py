@@ -19,7 +19,8 @@ from headcount.matrix.config import SPARSE
 from headcount.oracle.promises import OUTPUT_TOLERANCE
 from headcount.reproduce.call import LAYERS, call, counts, importance
 
-_TEMPLATES = Environment(
+#: The templates of files, with the filters that write Python.
+TEMPLATES = Environment(
     loader=PackageLoader("headcount.reproduce"),
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701 - it writes Python, where what a build said is quoted
@@ -71,14 +72,14 @@ def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
         raise _no_file(verdict)
     facts = _facts(cell, verdict, weights) | {"is_script": form is Form.SCRIPT}
     try:
-        body = _TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
+        body = TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
     except TemplateNotFound:
         raise _no_file(verdict) from None
     names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     name = re.sub(r"\W+", "_", explanation.defect or f"{verdict.kind} {verdict.found.partition('=')[0]}").lower()
     facts |= _heading(build, verdict, explanation) | {"body": body, "names": names, "block": LAYERS, "name": name}
-    parts = {part: _TEMPLATES.get_template(f"{part}.j2").render(facts).rstrip() for part in ("title", "program")}
-    return _TEMPLATES.get_template(form.value).render(facts, **parts)
+    parts = {part: TEMPLATES.get_template(f"{part}.j2").render(facts).rstrip() for part in ("title", "program")}
+    return TEMPLATES.get_template(form.value).render(facts, **parts)
 
 
 def _no_file(verdict: oracle.Verdict) -> errors.UsageError:
@@ -150,11 +151,11 @@ def _heading(build: str, verdict: oracle.Verdict, explanation: defects.Explanati
             (r for r in builds.RELEASES if affected and builds.RELEASES.index(r) > builds.RELEASES.index(affected[-1])),
             "",
         ),
-        "failure": verdict.failure and _known_by(verdict.failure),
+        "failure": verdict.failure and known_by(verdict.failure),
     }
 
 
-def _known_by(failure: observation.Failure) -> dict[str, Any]:
+def known_by(failure: observation.Failure) -> dict[str, Any]:
     """Return an exception's class, the longest part of its text without numbers and names of modules, and its frame."""
     first = failure.message.strip().partition("\n")[0]
     text = max(re.split(r"-?\d+(?:\.\d+)?|0x[0-9a-f]+|(?:\w+\.)+\w+", first), key=len).strip(" '[](),")
@@ -178,4 +179,9 @@ def _visible(text: str) -> str:
     )
 
 
-_TEMPLATES.filters |= {"quoted": _quoted, "visible": _visible}
+def _commented(text: str) -> str:
+    """Return lines as comments."""
+    return "\n".join(f"# {line}".rstrip() for line in text.strip().splitlines())
+
+
+TEMPLATES.filters |= {"quoted": _quoted, "visible": _visible, "literal": repr, "commented": _commented}
