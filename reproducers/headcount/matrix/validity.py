@@ -71,6 +71,8 @@ def _of_layers(cell: Cell) -> Iterator[str]:
         yield "of several stages, a convolution writes the first one's width only"
     if "Conv2d" in config.ignored_layers and cell.model.traits.depthwise:
         yield "a depthwise convolution writes the channels of an MLP, and not the width"
+    if "Conv2d" in config.ignored_layers and cell.model.traits.words:
+        yield f"{cell.model.traits.title} has no convolution"
     if config.skips_attention and (config.interactive or cell.model.traits.uses_multihead_attention):
         yield "attention is skipped where it is no layer that writes the width; interactive steps are implied"
     if any(len(scope) > 1 for scope, _ in config.head_pruning_ratio_dict):

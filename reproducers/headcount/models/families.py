@@ -29,6 +29,8 @@ class Family:
         uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
         queries_per_kv: heads of queries that read each head of keys and values.
         depthwise: each channel of the MLP is read by a convolution of its own.
+        pooler: the classifier reads one token through a layer as wide as it.
+        words: it is given words in the place of patches, as many, and has no convolution.
         mlp_by_width: the MLP's size is given as a multiple of the width.
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
@@ -48,6 +50,8 @@ class Family:
     uses_multihead_attention: bool = False
     queries_per_kv: int = 1
     depthwise: bool = False
+    pooler: bool = False
+    words: bool = False
     mlp_by_width: bool = False
     dims_by: int = 1
     heads_fixed: str = ""
@@ -57,6 +61,9 @@ class Family:
         """Return whether a transformers version has it."""
         return Version(transformers) >= Version(self.since or "0")
 
+
+#: What a network in training mode draws would make each run another.
+_NO_DROPOUT = (("hidden_dropout_prob", 0.0), ("attention_probs_dropout_prob", 0.0))
 
 #: The families. To add one, add a line; and an adapter, if it is not built and called as ViT is. The order decides
 #: which of the plain calls each family gets by default. A test checks that every defect shows in one of these.
@@ -99,6 +106,7 @@ FAMILIES: Mapping[str, Family] = {
     "swinv2": Family(
         "Swin v2, one stage", "4.22", "Swinv2", "staged:Swin", mlp_by_width=True, relative_position_bias=True
     ),
+    "bert": Family("BERT", "2", "Bert", "variants:Bert", _NO_DROPOUT, pooler=True, words=True),
     "fused_unbind": Family("fused qkv, unbind", adapter="own:Adapter"),
     "fused_index": Family("fused qkv, qkv[0]", adapter="own:Adapter"),
     "fused_chunk": Family("fused qkv, chunk", adapter="own:Adapter"),
@@ -119,7 +127,7 @@ def adapter(family: str) -> Any:
     """
     known = FAMILIES[family]
     made = resolve_name(f"headcount.models.{known.adapter}")(known)
-    for suffix in ("Config", "Model", *["ForImageClassification"] * known.head) if known.prefix else ():
+    for suffix in ("Config", "Model", *[made.classifies] * known.head) if known.prefix else ():
         made.named(suffix)  # imported before any process is forked
     return made
 
@@ -186,6 +194,11 @@ class Model:
             for block in range(self.layers)
             if self.traits.spatial_reduction and self.stage(block) < self.stages - 1
         }
+
+    @property
+    def pooled(self) -> Mapping[str, int]:
+        """Dimension -> channels of what the classifier reads a token through: `pooled`."""
+        return {"pooled": [*self.widths.values()][-1]} if self.traits.pooler and self.labels else {}
 
     def stage(self, block: int) -> int:
         """Which stage a block is in."""

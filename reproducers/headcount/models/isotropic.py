@@ -62,6 +62,9 @@ class Block:
 class Adapter:
     """Builds a family's network, calls it, and finds what pruning changes."""
 
+    #: How the class with a classifier ends.
+    classifies = "ForImageClassification"
+
     def __init__(self, family: Family) -> None:
         self.family, self.fixed = family, dict(family.fixed)
 
@@ -93,7 +96,7 @@ class Adapter:
 
     def build(self, model: Model) -> nn.Module:
         """Return the network, in evaluation mode, with the weights that transformers draws."""
-        kind: type[nn.Module] = self.named("ForImageClassification" if model.labels else "Model")
+        kind: type[nn.Module] = self.named(self.classifies if model.labels else "Model")
         pools = "add_pooling_layer" in inspect.signature(kind).parameters
         return kind(self.config(model), **({"add_pooling_layer": False} if pools else {})).eval()
 
@@ -116,6 +119,10 @@ class Adapter:
         """Return the layer with one output per label; None for a bare backbone."""
         head = getattr(net, "classifier", None)
         return head if isinstance(head, nn.Linear) else None
+
+    def pooler(self, net: nn.Module) -> nn.Linear | None:
+        """Return the layer that the classifier reads a token through; None where there is none."""
+        return next((m for name, m in net.named_modules() if name.endswith("pooler.dense")), None)
 
     def ignored(self, net: nn.Module) -> list[nn.Module]:
         """Return what a user puts into `ignored_layers`: the classifier, as upstream's examples do."""

@@ -6,8 +6,32 @@ import torch
 
 from headcount.models import Model, isotropic
 
+#: Words that BERT knows, more than it is given.
+_WORDS = 16
+
 #: CLIP's encoder of texts, which no classifier of images uses, as small as it can be.
 _TEXT = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
+
+
+class Bert(isotropic.Adapter):
+    """BERT: words in the place of patches, and a layer between the first word and the classifier."""
+
+    classifies = "ForSequenceClassification"
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return the numbers, with those of words and places in the place of the image's."""
+        numbers = super().numbers(model)
+        tokens = (numbers.pop("image_size") // numbers.pop("patch_size")) ** 2
+        return numbers | {"vocab_size": _WORDS, "max_position_embeddings": tokens}
+
+    def inputs(self, model: Model) -> dict[str, Any]:
+        """Return a sentence, of as many words as there are patches, as a tokenizer gives it."""
+        words = torch.arange((model.image // model.patch) ** 2).reshape(1, -1) % _WORDS
+        return {
+            "input_ids": words,
+            "token_type_ids": torch.zeros_like(words),
+            "attention_mask": torch.ones_like(words),
+        }
 
 
 class Clip(isotropic.Adapter):

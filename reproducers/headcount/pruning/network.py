@@ -82,9 +82,12 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
             *((layer, f"mlp.{index}", ()) for layer in block.depthwise),
             (block.fc2, width, (f"mlp.{index}",)),
         )
-    head = family.classifier(net)
-    if head is not None:
-        last = model.width_of(model.layers - 1)
+    head, pooler, last = family.classifier(net), family.pooler(net), model.width_of(model.layers - 1)
+    if pooler is not None:
+        yield pooler, "pooled", (last,)
+    if pooler is not None:
+        yield head, "labels", ("pooled",)
+    elif head is not None:
         yield head, "labels", (last,) * (head.in_features // model.widths[last])
 
 
