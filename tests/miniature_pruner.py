@@ -310,12 +310,14 @@ class MetaPruner:
 
     def _mlps(self):
         prunable = [block for block in self.blocks if id(block.fc1) not in self.ignored]
-        written = {b: (b.fc1, *b.depthwise) for b in prunable}
+        written = {b: dict.fromkeys((b.fc1, *b.gate, *b.depthwise)) for b in prunable}
         places = {
             b: [(m, name, 0) for m in written[b] for name, _ in m.named_parameters()] + [(b.fc2, "weight", 1)]
             for b in prunable
         }
-        return [self._channels("mlp", [b.fc1], b.fc1.weight.pow(2).sum(1), places[b]) for b in prunable]
+        # Of a layer that gates one half by the other, a channel has two rows.
+        scores = {b: b.fc1.weight.pow(2).sum(1).view(-1, b.fc2.in_features).sum(0) for b in prunable}
+        return [self._channels("mlp", [b.fc1], scores[b], places[b]) for b in prunable]
 
     def _pooled(self):
         pooler, classifier = self.family.pooler(self.model), self.family.classifier(self.model)
@@ -369,7 +371,8 @@ class MetaPruner:
         roles |= {next((m for m in self.model.modules() if isinstance(m, nn.Conv2d)), None): "images"}
         for b in self.blocks:
             roles |= dict.fromkeys(b.attention.modules(), "inside") | {m: "inside" for m, *_ in self._own_of_heads(b)}
-            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1), "reads") | dict.fromkeys((b.out, b.fc2), "writes")
+            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1, *b.gate), "reads")
+            roles |= dict.fromkeys((b.out, b.fc2), "writes")
             roles |= {b.out: "both"} if self.joined else dict.fromkeys(b.depthwise, "mlp")
         widths = {self.stages.get(b.layer, 0): b.fc1.in_features for b in self.blocks}
         places, default = {stage: [] for stage in widths}, 0

@@ -29,6 +29,8 @@ class Family:
         uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
         queries_per_kv: heads of queries that read each head of keys and values.
         depthwise: each channel of the MLP is read by a convolution of its own.
+        gated: each channel of the MLP is a product of two that a block's tokens are mapped to.
+        two_thirds: the MLP has two thirds of the channels that its size says, rounded up to a multiple of 8.
         pooler: the classifier reads one token through a layer as wide as it.
         words: it is given words in the place of patches, as many, and has no convolution.
         mlp_by_width: the MLP's size is given as a multiple of the width.
@@ -50,6 +52,8 @@ class Family:
     uses_multihead_attention: bool = False
     queries_per_kv: int = 1
     depthwise: bool = False
+    gated: bool = False
+    two_thirds: bool = False
     pooler: bool = False
     words: bool = False
     mlp_by_width: bool = False
@@ -107,6 +111,16 @@ FAMILIES: Mapping[str, Family] = {
         "Swin v2, one stage", "4.22", "Swinv2", "staged:Swin", mlp_by_width=True, relative_position_bias=True
     ),
     "bert": Family("BERT", "2", "Bert", "variants:Bert", _NO_DROPOUT, pooler=True, words=True),
+    "dinov2_swiglu": Family(
+        "DINOv2, SwiGLU",
+        "4.31",
+        "Dinov2",
+        "variants:Dinov2",
+        (("use_swiglu_ffn", True),),
+        mlp_by_width=True,
+        gated=True,
+        two_thirds=True,
+    ),
     "fused_unbind": Family("fused qkv, unbind", adapter="own:Adapter"),
     "fused_index": Family("fused qkv, qkv[0]", adapter="own:Adapter"),
     "fused_chunk": Family("fused qkv, chunk", adapter="own:Adapter"),
@@ -141,7 +155,8 @@ class Model:
         layers: transformer blocks, as many in each stage.
         heads: attention heads per block of the first stage; each stage has twice as many as the one before.
         head_dim: channels per head; a stage's width is its heads' channels.
-        mlp: hidden channels of the MLP of each block of the first stage; each stage has twice as many, too.
+        mlp: the size of the MLP of each block of the first stage, its hidden channels unless the family's code makes
+            others of it; each stage has twice as many, too.
         labels: outputs of the classifier; 0 for a bare backbone, which has none.
         image, patch: pixels along one side.
     """
@@ -214,7 +229,8 @@ class Model:
 
     def mlp_of(self, block: int) -> int:
         """Hidden channels of a block's MLP."""
-        return self.mlp << self.stage(block)
+        size = self.mlp << self.stage(block)
+        return -(-(size * 2 // 3) // 8) * 8 if self.traits.two_thirds else size
 
     @property
     def block_heads(self) -> tuple[int, ...]:

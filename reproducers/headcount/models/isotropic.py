@@ -34,6 +34,7 @@ class Block:
         out: the attention's output projection.
         fc1, fc2: the MLP's layers.
         reduction: what keys and values are read through: a convolution and a norm of its output.
+        gate: what each channel of fc1 is multiplied by, a layer; fc1 itself where one half of it gates the other.
         depthwise: convolutions that read and write each channel of the MLP by itself.
     """
 
@@ -46,6 +47,7 @@ class Block:
     fc1: nn.Linear
     fc2: nn.Linear
     reduction: tuple[nn.Module, ...] = ()
+    gate: tuple[nn.Module, ...] = ()
     depthwise: tuple[nn.Module, ...] = ()
 
     @property
@@ -179,12 +181,14 @@ def linears(module: nn.Module) -> Iterator[nn.Linear]:
 
 def _block(layer: nn.Module, attention: nn.Module, names: tuple[str, str, str]) -> Block:
     query, key, value = (getattr(attention, name) for name in names)
-    # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's two.
-    out, fc1, fc2 = (
+    # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's.
+    out, fc1, *gate, fc2 = (
         module
         for module in linears(layer)
         if all(module is not other for other in (query, key, value))
         and query.in_features in (module.in_features, module.out_features)
     )
+    if fc1.out_features == 2 * fc2.in_features:
+        gate = [fc1]
     depthwise = tuple(m for m in layer.modules() if isinstance(m, nn.Conv2d) and m.groups == fc1.out_features > 1)
-    return Block(layer, attention, query, key, value, out, fc1, fc2, depthwise=depthwise)
+    return Block(layer, attention, query, key, value, out, fc1, fc2, gate=tuple(gate), depthwise=depthwise)

@@ -78,7 +78,7 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
             (block.value, f"v.{index}", (read,)),
             *((layer, read, (width,)) for layer in block.reduction),
             (block.out, width, (f"o.{index}",)),
-            (block.fc1, f"mlp.{index}", (width,)),
+            *((layer, f"mlp.{index}", (width,)) for layer in (block.fc1, *block.gate)),
             *((layer, f"mlp.{index}", ()) for layer in block.depthwise),
             (block.fc2, width, (f"mlp.{index}",)),
         )
