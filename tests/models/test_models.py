@@ -64,7 +64,8 @@ def test_what_is_said_of_a_family(model: Model) -> None:
     assert [bool(block.gate) for block in blocks] == [family.gated] * model.layers
     assert all(len(dimensions[f"mlp.{block}"]) == model.mlp_of(block) for block in range(model.layers))
     assert ("pooled" in dimensions) == (family.pooler and model.labels > 0)
-    assert family.words != any(isinstance(module, torch.nn.Conv2d) for module in copied(model).modules())
+    kinds = {type(module) for module in copied(model).modules()}
+    assert (family.words, family.own_norms) == (torch.nn.Conv2d not in kinds, torch.nn.LayerNorm not in kinds)
     assert family.is_in(version("transformers"))
 
 

@@ -33,6 +33,7 @@ class Family:
         two_thirds: the MLP has two thirds of the channels that its size says, rounded up to a multiple of 8.
         pooler: the classifier reads one token through a layer as wide as it.
         words: it is given words in the place of patches, as many, and has no convolution.
+        own_norms: its norms are a class of its own, and no `nn.LayerNorm`.
         mlp_by_width: the MLP's size is given as a multiple of the width.
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
@@ -56,6 +57,7 @@ class Family:
     two_thirds: bool = False
     pooler: bool = False
     words: bool = False
+    own_norms: bool = False
     mlp_by_width: bool = False
     dims_by: int = 1
     heads_fixed: str = ""
@@ -120,6 +122,19 @@ FAMILIES: Mapping[str, Family] = {
         mlp_by_width=True,
         gated=True,
         two_thirds=True,
+    ),
+    "llama": Family(
+        "Llama, grouped queries",
+        "4.28",
+        "Llama",
+        "variants:Llama",
+        (("use_cache", False),),
+        queries_per_kv=3,
+        gated=True,
+        dims_by=2,
+        dims_fixed=">=4",
+        words=True,
+        own_norms=True,
     ),
     "fused_unbind": Family("fused qkv, unbind", adapter="own:Adapter"),
     "fused_index": Family("fused qkv, qkv[0]", adapter="own:Adapter"),

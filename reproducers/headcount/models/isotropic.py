@@ -119,7 +119,7 @@ class Adapter:
 
     def classifier(self, net: nn.Module) -> nn.Linear | None:
         """Return the layer with one output per label; None for a bare backbone."""
-        head = getattr(net, "classifier", None)
+        head = getattr(net, "classifier", None) or getattr(net, "lm_head", None)
         return head if isinstance(head, nn.Linear) else None
 
     def pooler(self, net: nn.Module) -> nn.Linear | None:

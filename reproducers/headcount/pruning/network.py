@@ -161,13 +161,21 @@ def copied(model: Model, precision: Precision = Precision.FLOAT32, *, shares: bo
 def _pickled(model: Model, precision: Precision) -> tuple[bytes, dict[int, Tensor]]:
     """Return the dense network's modules as a pickle, which loads in C, and the tensors that are left out of it."""
     net, buffer = _dense(model, precision), io.BytesIO()
-    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(net)
-    return buffer.getvalue(), {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
+    pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+    pickler.dump(net)
+    return buffer.getvalue(), pickler.tensors
 
 
 class _Pickler(pickle.Pickler):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.tensors: dict[int, Tensor] = {}  # not only parameters and buffers: a module may keep others
+
     def persistent_id(self, item: object) -> int | None:
-        return id(item) if isinstance(item, Tensor) else None
+        if not isinstance(item, Tensor):
+            return None
+        self.tensors[id(item)] = item
+        return id(item)
 
 
 class _Unpickler(pickle.Unpickler):
