@@ -405,7 +405,7 @@ DEFECTS: tuple[Defect, ...] = (
         id="reduced-sequence",
         title="the convolution that PVT reads keys through is cut in another way than the width: forward fails",
         severity=Severity.CRASH,
-        hits="who prunes PVT and keeps the width, or prunes it globally",
+        hits="who prunes PVT or SegFormer and keeps the width, or prunes it globally",
         cause=(
             "the model gives the convolution's output as many channels as its input has, by a number: what the "
             "graph is made from does not show it."
