@@ -60,12 +60,15 @@ _WHEN_UNREAD = Edit(
 )
 
 
-def _as_they_are(mapping: str) -> str:
-    """Return statements that map queries to the keys and values that torch's own attention reads for them."""
+def _as_they_are(mapping: str, known: str = "") -> str:
+    """Return statements that map queries to the keys and values that torch's own attention reads for them.
+
+    `known` is what must hold of a release besides: before 1.4.3 none knows of grouped queries at all.
+    """
     return (
         "if node.type == ops.OPTYPE.UNBIND:\n    _BODY\n"
         "fn = node.grad_fn\n"
-        "if 'ScaledDotProduct' in str(fn) and fn._saved_key.shape[1] < fn._saved_query.shape[1]:\n"
+        f"if {known}'ScaledDotProduct' in str(fn) and fn._saved_key.shape[1] < fn._saved_query.shape[1]:\n"
         "    heads, dims = fn._saved_key.shape[1], fn._saved_key.shape[-1]\n"
         "    for other in node.inputs[1:3]:\n"
         "        for dep in [dep for dep in node.dependencies + other.dependencies\n"
@@ -428,7 +431,7 @@ DEFECTS: tuple[Defect, ...] = (
             Edit(
                 "*.update_index_mapping",
                 "if node.type == ops.OPTYPE.UNBIND:\n    _BODY",
-                _as_they_are("_helpers._GQAIndexMapping"),
+                _as_they_are("_helpers._GQAIndexMapping", "hasattr(_helpers, '_GQAIndexMapping') and "),
             ),
         ),
     ),
