@@ -211,7 +211,7 @@ class MetaPruner:
 
     def _of_heads_and_others(self, heads):
         """Per block, the channels of each head; and all other channels."""
-        others = [*self._mlps(), *(self._joined_dims() if self.joined else self._widths())]
+        others = [*self._mlps(), *self._pooled(), *(self._joined_dims() if self.joined else self._widths())]
         return {} if self.joined else self._head_dims(heads), others
 
     def _groups(self, heads, channels):
@@ -310,14 +310,21 @@ class MetaPruner:
 
     def _mlps(self):
         prunable = [block for block in self.blocks if id(block.fc1) not in self.ignored]
-        written = {b: (b.fc1, *b.depthwise) for b in prunable}
+        written = {b: dict.fromkeys((b.fc1, *b.gate, *b.depthwise)) for b in prunable}
         places = {
             b: [(m, name, 0) for m in written[b] for name, _ in m.named_parameters()] + [(b.fc2, "weight", 1)]
             for b in prunable
         }
-        # A layer may make a gate for each channel, too.
+        # Of a layer that gates one half by the other, a channel has two rows.
         scores = {b: b.fc1.weight.pow(2).sum(1).view(-1, b.fc2.in_features).sum(0) for b in prunable}
         return [self._channels("mlp", [b.fc1], scores[b], places[b]) for b in prunable]
+
+    def _pooled(self):
+        pooler, classifier = self.family.pooler(self.model), self.family.classifier(self.model)
+        if pooler is None:
+            return []
+        places = [(pooler, "weight", 0), (pooler, "bias", 0), (classifier, "weight", 1)]
+        return [self._channels("pooled", [pooler], pooler.weight.pow(2).sum(1), places)]
 
     def _widths(self):
         if {id(self.blocks[0].out), id(self.blocks[0].fc2)} & self.ignored or self.keeps_width:
@@ -359,13 +366,13 @@ class MetaPruner:
 
     def _width_places(self):
         """Per stage, where its width is: layers, the names of their parameters, the dimensions of these."""
-        roles = {self.family.classifier(self.model): "reads"}
-        roles |= {next(module for module in self.model.modules() if isinstance(module, nn.Conv2d)): "images"}
+        classifier, pooler = self.family.classifier(self.model), self.family.pooler(self.model)
+        roles = {classifier: "inside", pooler: "reads"} if pooler else {classifier: "reads"}
+        roles |= {next((m for m in self.model.modules() if isinstance(m, nn.Conv2d)), None): "images"}
         for b in self.blocks:
             roles |= dict.fromkeys(b.attention.modules(), "inside") | {m: "inside" for m, *_ in self._own_of_heads(b)}
-            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1), "reads") | dict.fromkeys(
-                (b.out, b.fc2, *b.modulation), "writes"
-            )
+            roles |= dict.fromkeys((b.query, b.key, b.value, b.fc1, *b.gate), "reads")
+            roles |= dict.fromkeys((b.out, b.fc2, *b.modulation), "writes")
             roles |= dict.fromkeys((b.key, b.value), "inside") if b.reads_condition else {}
             roles |= {b.out: "both"} if self.joined else dict.fromkeys(b.depthwise, "mlp")
         widths = {self.stages.get(b.layer, 0): b.fc1.in_features for b in self.blocks}

@@ -98,6 +98,8 @@ def test_what_is_no_id_is_refused(id_: str) -> None:
         ("multihead-local-prunenum-keepdims-heads1of2-chan1of2-steps1-skips_attention", "attention is skipped"),
         ("swin_stages-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_Conv2d", "the first one's width only"),
         ("mix_ffn-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_Conv2d", "the channels of an MLP"),
+        ("bert-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_Conv2d", "no convolution"),
+        ("llama-local-prunenum-keepdims-heads1of2-chan1of2-steps1-ignore_LayerNorm", "no LayerNorm"),
         ("grouped4h-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "no multiple"),
         ("swin_stages3b-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "stages"),
         ("dinov350h3d-local-prunenum-keepdims-heads1of2-chan1of2-steps1", "multiple of 4"),

@@ -14,7 +14,7 @@ from headcount.pruning import network, trace
 torch.set_num_threads(1)  # as in the isolated process
 
 #: Axes of channels; rows of tables are of heads.
-_CHANNELS = ("width", "mlp", "labels", "reduced")
+_CHANNELS = ("width", "mlp", "labels", "reduced", "pooled")
 
 
 def _found(model: Model) -> structure.Structure:

@@ -61,7 +61,11 @@ def test_what_is_said_of_a_family(model: Model) -> None:
     assert any(name.startswith("heads.") for name in dimensions) == family.relative_position_bias
     blocks = adapter(model.family).blocks(copied(model))
     assert [bool(block.depthwise) for block in blocks] == [family.depthwise] * model.layers
-    assert [block.gate is not None for block in blocks] == [family.gated_mlp] * model.layers
+    assert [bool(block.gate) for block in blocks] == [family.gated] * model.layers
+    assert all(len(dimensions[f"mlp.{block}"]) == model.mlp_of(block) for block in range(model.layers))
+    assert ("pooled" in dimensions) == (family.pooler and model.labels > 0)
+    kinds = {type(module) for module in copied(model).modules()}
+    assert (family.words, family.own_norms) == (torch.nn.Conv2d not in kinds, torch.nn.LayerNorm not in kinds)
     assert family.is_in(version("transformers"))
 
 

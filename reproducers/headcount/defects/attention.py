@@ -22,6 +22,7 @@ from headcount.defects.defect import (
     Raises,
     Reproducer,
     Severity,
+    families,
 )
 from headcount.oracle import Problem, Side
 
@@ -57,6 +58,25 @@ _WHEN_UNREAD = Edit(
     "    readers = max(get_channel_fn(module) // left, 1) if left else 1\n"
     "    group[place] = (dep, [one for one in dict.fromkeys(idxs) if idxs.count(one) >= readers])\n",
 )
+
+
+def _as_they_are(mapping: str, known: str = "") -> str:
+    """Return statements that map queries to the keys and values that torch's own attention reads for them.
+
+    `known` is what must hold of a release besides: before 1.4.3 none knows of grouped queries at all.
+    """
+    return (
+        "if node.type == ops.OPTYPE.UNBIND:\n    _BODY\n"
+        "fn = node.grad_fn\n"
+        f"if {known}'ScaledDotProduct' in str(fn) and fn._saved_key.shape[1] < fn._saved_query.shape[1]:\n"
+        "    heads, dims = fn._saved_key.shape[1], fn._saved_key.shape[-1]\n"
+        "    for other in node.inputs[1:3]:\n"
+        "        for dep in [dep for dep in node.dependencies + other.dependencies\n"
+        "                    if {dep.source, dep.target} == {node, other}]:\n"
+        "            dep.index_mapping[0] = " + mapping + "(\n"
+        "                repeat=fn._saved_query.shape[1] // heads, reverse=dep.source is node, head_dim=dims)"
+    )
+
 
 #: What the graph of a release that knows of grouped queries has, and what its pruner has.
 _GRAPH, _PRUNER = "_GQAIndexMapping", "_is_atten_group"
@@ -381,6 +401,38 @@ DEFECTS: tuple[Defect, ...] = (
                 ("update_expand_index_mapping", "shape_infer.infer_out_channels_recursively(graph, "),
                 ("*._update_expand_index_mapping", "self._infer_out_channels_recursively("),
             )
+        ),
+    ),
+    Defect(
+        id="grouped-as-given",
+        title="grouped keys that torch's attention is given as they are, not repeated, crash the pruning of attention",
+        severity=Severity.CRASH,
+        hits="who prunes Llama with transformers 5, or calls scaled_dot_product_attention with enable_gqa=True",
+        cause=(
+            "the graph knows of keys that are expanded for their readers. Where torch's own operation does that, "
+            "channels of queries are taken for as many of keys."
+        ),
+        breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
+        source="MetaPruner's docstring; examples/LLMs/readme.md prunes such models",
+        signature=(Raises("RuntimeError", "is invalid for input of size"),),
+        may_show=families("keys as they are, for torch's attention", "llama"),
+        examples=(
+            "llama-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "llama-local-prunenum-keepdims-heads1of3-chan1of2-steps1",
+        ),
+        reproducer=Reproducer("grouped_as_given.py", "1.6.1"),
+        over=("411-stale-groups",),
+        remedy=(
+            Edit(
+                "update_index_mapping",
+                "if node.type == ops.OPTYPE.UNBIND:\n    _BODY",
+                _as_they_are("_GQAIndexMapping"),
+            ),
+            Edit(
+                "*.update_index_mapping",
+                "if node.type == ops.OPTYPE.UNBIND:\n    _BODY",
+                _as_they_are("_helpers._GQAIndexMapping", "hasattr(_helpers, '_GQAIndexMapping') and "),
+            ),
         ),
     ),
     Defect(

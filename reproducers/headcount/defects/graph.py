@@ -23,7 +23,7 @@ from headcount.oracle import Kind, Problem, Side
 def _has_no_gradient(cell: matrix.Cell) -> bool:
     """Return whether a model has a mask token, frozen positions, or positions for the blocks between none."""
     model = cell.model
-    return model.family in ("dinov2", "dinov2_registers", "dinov3", "vit_mae") or (
+    return model.family in ("dinov2", "dinov2_registers", "dinov2_swiglu", "dinov3", "vit_mae") or (
         model.family == "yolos" and model.layers == 1
     )
 
@@ -36,6 +36,37 @@ _GATES = families("gates and what they scale are chunks of one layer, no positio
 
 #: What a step leaves of each part of a split is where the next one looks.
 _COUNT_PARTS = Edit("SplitPruner.prune_out_channels", "self.offsets = offsets", "layer.offsets = offsets")
+
+#: A split of channels that comes after a parameter of three dimensions is one of channels.
+_SPLITS = (
+    Edit(
+        "*._trace",
+        "node.enable_index_mapping = False",
+        "sizes = getattr(node.grad_fn, '_saved_self_sym_sizes', ())\n"
+        "is_split = node.type == ops.OPTYPE.SPLIT and len(sizes) == 3\n"
+        "node.enable_index_mapping = is_split and node.grad_fn._saved_dim in (2, 2**64 - 1)",
+    ),
+    Edit(
+        "*update_split_index_mapping",
+        "split_node.grad_fn._saved_dim != 1",
+        "split_node.grad_fn._saved_dim not in "
+        "((1, 2, 2**64 - 1) if len(split_node.grad_fn._saved_self_sym_sizes) == 3 else (1,))",
+    ),
+    _COUNT_PARTS,
+)
+
+#: Rows of one layer that go together are groups of channels: each has as many, and a score that is the mean of theirs.
+_ROWS_OF_ONE = Edit(
+    "*.__init__",
+    "self.layer_init_out_ch = {}",
+    "self.layer_init_out_ch = {}\n"
+    "for layer in [m for m in self.DG.module2node if isinstance(m, nn.Linear) and m not in self.out_channel_groups]:\n"
+    "    prune = self.DG.get_pruner_of_module(layer).prune_out_channels\n"
+    "    group = self.DG.get_pruning_group(layer, prune, [0])\n"
+    "    rows = {row for dep, idxs in group for row in idxs if dep.target.module is layer and dep.handler == prune}\n"
+    "    if len(rows) > 1:\n"
+    "        self.out_channel_groups[layer] = len(rows)\n",
+)
 
 DEFECTS: tuple[Defect, ...] = (
     Defect(
@@ -79,7 +110,7 @@ DEFECTS: tuple[Defect, ...] = (
         ),
         source="README, Why Torch-Pruning?",
         signature=(Breaks(Problem.OTHER_INDICES, "width", where="classifier"),),
-        may_show=families("a classifier that reads two tokens", "dinov2", "dinov2_registers")
+        may_show=families("a classifier that reads two tokens", "dinov2", "dinov2_registers", "dinov2_swiglu")
         & CLASSIFIER
         & PRUNES_WIDTH,
         examples=(
@@ -269,22 +300,30 @@ DEFECTS: tuple[Defect, ...] = (
             "fused_chunk-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("fused_chunk.py", "1.6.1"),
-        remedy=(
-            Edit(
-                "*._trace",
-                "node.enable_index_mapping = False",
-                "sizes = getattr(node.grad_fn, '_saved_self_sym_sizes', ())\n"
-                "is_split = node.type == ops.OPTYPE.SPLIT and len(sizes) == 3\n"
-                "node.enable_index_mapping = is_split and node.grad_fn._saved_dim in (2, 2**64 - 1)",
-            ),
-            Edit(
-                "*update_split_index_mapping",
-                "split_node.grad_fn._saved_dim != 1",
-                "split_node.grad_fn._saved_dim not in "
-                "((1, 2, 2**64 - 1) if len(split_node.grad_fn._saved_self_sym_sizes) == 3 else (1,))",
-            ),
-            _COUNT_PARTS,
+        remedy=_SPLITS,
+    ),
+    Defect(
+        id="gated-chunk",
+        title="a gated MLP in one layer, whose halves are taken apart in chunks, crashes: the halves are not seen",
+        severity=Severity.CRASH,
+        hits="who prunes a gated MLP in one layer, as DINOv2 giant's, with positions added before",
+        cause=(
+            "with a parameter of three dimensions before it, a split counts as one of tokens, and its parts are not "
+            "mapped. Nor is it known that the rows of both halves go together, and are one choice."
         ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(Raises("IndexError", "is out of bounds for dimension"),),
+        may_show=families("a gated MLP in one layer", "dinov2_swiglu"),
+        examples=(
+            "dinov2_swiglu-local-keepnum-prunedims-heads0-chan1of2-steps1",
+            "dinov2_swiglu-local-keepnum-prunedims-heads0-chan1of2-steps2",
+        ),
+        reproducer=Reproducer("gated_chunk.py", "1.6.1"),
+        remedy=(*_SPLITS, _ROWS_OF_ONE),
     ),
     Defect(
         id="chunk-last",
@@ -489,7 +528,7 @@ DEFECTS: tuple[Defect, ...] = (
         id="reduced-sequence",
         title="the convolution that PVT reads keys through is cut in another way than the width: forward fails",
         severity=Severity.CRASH,
-        hits="who prunes PVT and keeps the width, or prunes it globally",
+        hits="who prunes PVT or SegFormer and keeps the width, or prunes it globally",
         cause=(
             "the model gives the convolution's output as many channels as its input has, by a number: what the "
             "graph is made from does not show it."

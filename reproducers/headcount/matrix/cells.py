@@ -377,11 +377,21 @@ def _turn(model: Model) -> Config:
     A bare model of a family with a classifier may get any call; all others get one that prunes heads. The calls begin
     so that every defect of a family shows in one of them, or in an edge case. A test checks that.
     """
-    place = list(FAMILIES).index(model.family)
+    place = _place(model.family)
     if FAMILIES[model.family].head and not model.labels:
         return FAMILY_CALLS[(place + 5) % len(FAMILY_CALLS)]
     heads = [config for config in FAMILY_CALLS if config.prune_num_heads]
     return heads[place % len(heads)]
+
+
+#: Families of our own are counted from here on, whatever families transformers has more.
+_OWN_FROM = 20
+
+
+def _place(family: str) -> int:
+    """Return a family's place among those of transformers, or among our own: a new one changes no other's."""
+    own = not FAMILIES[family].prefix
+    return own * _OWN_FROM + [name for name, other in FAMILIES.items() if own == (not other.prefix)].index(family)
 
 
 @cache

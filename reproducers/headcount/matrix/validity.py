@@ -77,16 +77,25 @@ def _of_layers(cell: Cell) -> Iterator[str]:
             yield f"{where} names {name!r}; it may name {', '.join(kinds)}, with the number of a block"
         elif block and int(block) >= layers:
             yield f"{where} names {name!r}, and the model has {layers} blocks, counted from 0"
-    if "Conv2d" in config.ignored_layers and cell.model.stages > 1:
-        yield "of several stages, a convolution writes the first one's width only"
-    if "Conv2d" in config.ignored_layers and cell.model.traits.depthwise:
-        yield "a depthwise convolution writes the channels of an MLP, and not the width"
+    yield from _of_types(cell)
     if config.skips_attention and (config.interactive or cell.model.traits.uses_multihead_attention):
         yield "attention is skipped where it is no layer that writes the width; interactive steps are implied"
     if any(len(scope) > 1 for scope, _ in config.head_pruning_ratio_dict):
         yield "head_pruning_ratio_dict has single layers as its keys"
     if not config.num_heads or config.num_heads not in "qkv":
         yield f"num_heads lists projections, as in qkv or kv, and not {config.num_heads!r}"
+
+
+def _of_types(cell: Cell) -> Iterator[str]:
+    ignored, traits = cell.config.ignored_layers, cell.model.traits
+    if "Conv2d" in ignored and cell.model.stages > 1:
+        yield "of several stages, a convolution writes the first one's width only"
+    if "Conv2d" in ignored and traits.depthwise:
+        yield "a depthwise convolution writes the channels of an MLP, and not the width"
+    if "Conv2d" in ignored and traits.words:
+        yield f"{traits.title} has no convolution"
+    if "LayerNorm" in ignored and traits.own_norms:
+        yield f"{traits.title} has no LayerNorm"
 
 
 def _of_numbers(cell: Cell) -> Iterator[str]:

@@ -29,8 +29,12 @@ class Family:
         uses_multihead_attention: attention is one `nn.MultiheadAttention`, as wide as the residual stream.
         queries_per_kv: heads of queries that read each head of keys and values.
         depthwise: each channel of the MLP is read by a convolution of its own.
-        gated_mlp: each channel of the MLP is multiplied by a gate.
         qkv_uncalled: the layer of queries, keys and values is never called: its weight is read.
+        gated: each channel of the MLP is a product of two that a block's tokens are mapped to.
+        two_thirds: the MLP has two thirds of the channels that its size says, rounded up to a multiple of 8.
+        pooler: the classifier reads one token through a layer as wide as it.
+        words: it is given words in the place of patches, as many, and has no convolution.
+        own_norms: its norms are a class of its own, and no `nn.LayerNorm`.
         mlp_by_width: the MLP's size is given as a multiple of the width.
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
@@ -50,8 +54,12 @@ class Family:
     uses_multihead_attention: bool = False
     queries_per_kv: int = 1
     depthwise: bool = False
-    gated_mlp: bool = False
     qkv_uncalled: bool = False
+    gated: bool = False
+    two_thirds: bool = False
+    pooler: bool = False
+    words: bool = False
+    own_norms: bool = False
     mlp_by_width: bool = False
     dims_by: int = 1
     heads_fixed: str = ""
@@ -61,6 +69,9 @@ class Family:
         """Return whether a transformers version has it."""
         return Version(transformers) >= Version(self.since or "0")
 
+
+#: What a network in training mode draws would make each run another.
+_NO_DROPOUT = (("hidden_dropout_prob", 0.0), ("attention_probs_dropout_prob", 0.0))
 
 #: The families. To add one, add a line; and an adapter, if it is not built and called as ViT is. The order decides
 #: which of the plain calls each family gets by default. A test checks that every defect shows in one of these.
@@ -103,6 +114,41 @@ FAMILIES: Mapping[str, Family] = {
     "swinv2": Family(
         "Swin v2, one stage", "4.22", "Swinv2", "staged:Swin", mlp_by_width=True, relative_position_bias=True
     ),
+    "bert": Family("BERT", "2", "Bert", "variants:Bert", _NO_DROPOUT, pooler=True, words=True),
+    "dinov2_swiglu": Family(
+        "DINOv2, SwiGLU",
+        "4.31",
+        "Dinov2",
+        "variants:Dinov2",
+        (("use_swiglu_ffn", True),),
+        mlp_by_width=True,
+        gated=True,
+        two_thirds=True,
+    ),
+    "llama": Family(
+        "Llama, grouped queries",
+        "4.28",
+        "Llama",
+        "variants:Llama",
+        (("use_cache", False),),
+        queries_per_kv=3,
+        gated=True,
+        dims_by=2,
+        dims_fixed=">=4",
+        words=True,
+        own_norms=True,
+    ),
+    "segformer": Family(
+        "SegFormer",
+        "4.12",
+        "Segformer",
+        "staged:Segformer",
+        (("drop_path_rate", 0.0),),
+        mlp_by_width=True,
+        stages=2,
+        spatial_reduction=True,
+        depthwise=True,
+    ),
     "fused_unbind": Family("fused qkv, unbind", adapter="own:Adapter"),
     "fused_index": Family("fused qkv, qkv[0]", adapter="own:Adapter"),
     "fused_chunk": Family("fused qkv, chunk", adapter="own:Adapter"),
@@ -113,7 +159,7 @@ FAMILIES: Mapping[str, Family] = {
     "mix_ffn": Family("fused qkv, chunk, Mix-FFN", adapter="own:Adapter", depthwise=True),
     "adaln": Family("adaptive LayerNorm", adapter="conditioned:Adapter"),
     "adaln_spare": Family("adaptive LayerNorm, a part unread", adapter="conditioned:Adapter"),
-    "swiglu": Family("fused qkv, SwiGLU", adapter="own:Adapter", gated_mlp=True),
+    "swiglu": Family("fused qkv, SwiGLU", adapter="own:Adapter", gated=True),
     "parallel": Family("fused qkv, parallel MLP", adapter="own:Adapter"),
     "functional_qkv": Family("fused qkv, F.linear", adapter="own:Adapter", qkv_uncalled=True),
     "cross": Family("cross-attention", adapter="conditioned:Adapter"),
@@ -129,7 +175,7 @@ def adapter(family: str) -> Any:
     """
     known = FAMILIES[family]
     made = resolve_name(f"headcount.models.{known.adapter}")(known)
-    for suffix in ("Config", "Model", *["ForImageClassification"] * known.head) if known.prefix else ():
+    for suffix in ("Config", "Model", *[made.classifies] * known.head) if known.prefix else ():
         made.named(suffix)  # imported before any process is forked
     return made
 
@@ -143,7 +189,8 @@ class Model:
         layers: transformer blocks, as many in each stage.
         heads: attention heads per block of the first stage; each stage has twice as many as the one before.
         head_dim: channels per head; a stage's width is its heads' channels.
-        mlp: hidden channels of the MLP of each block of the first stage; each stage has twice as many, too.
+        mlp: the size of the MLP of each block of the first stage, its hidden channels unless the family's code makes
+            others of it; each stage has twice as many, too.
         labels: outputs of the classifier; 0 for a bare backbone, which has none.
         image, patch: pixels along one side.
     """
@@ -197,6 +244,11 @@ class Model:
             if self.traits.spatial_reduction and self.stage(block) < self.stages - 1
         }
 
+    @property
+    def pooled(self) -> Mapping[str, int]:
+        """Dimension -> channels of what the classifier reads a token through: `pooled`."""
+        return {"pooled": [*self.widths.values()][-1]} if self.traits.pooler and self.labels else {}
+
     def stage(self, block: int) -> int:
         """Which stage a block is in."""
         return block * self.stages // self.layers
@@ -211,7 +263,8 @@ class Model:
 
     def mlp_of(self, block: int) -> int:
         """Hidden channels of a block's MLP."""
-        return self.mlp << self.stage(block)
+        size = self.mlp << self.stage(block)
+        return -(-(size * 2 // 3) // 8) * 8 if self.traits.two_thirds else size
 
     @property
     def block_heads(self) -> tuple[int, ...]:

@@ -63,6 +63,7 @@ def synthetic_channels(model: Model) -> Mapping[str, tuple[float, ...]]:
     """
     sizes = {**model.widths, **model.reduced}
     sizes |= {f"mlp.{block}": model.mlp_of(block) for block in range(model.layers)}
+    sizes |= model.pooled
     # One nn.MultiheadAttention is as wide as the residual stream, so its head dims go in all blocks at once.
     shared = model.traits.uses_multihead_attention
     sizes |= {f"dims.{block}": model.head_dim for block in range(1 if shared else model.layers)}

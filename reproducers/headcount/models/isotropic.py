@@ -34,7 +34,7 @@ class Block:
         out: the attention's output projection.
         fc1, fc2: the MLP's layers.
         reduction: what keys and values are read through: a convolution and a norm of its output.
-        gate: the layer that makes a gate for each channel of the MLP, which may be `fc1`; None if nothing does.
+        gate: what each channel of fc1 is multiplied by, a layer; fc1 itself where one half of it gates the other.
         depthwise: convolutions that read and write each channel of the MLP by itself.
         biases: what the attention itself adds to queries, keys or values: `q` and the parameter's name.
         reads_condition: keys and values are read from another input, whose channels stay.
@@ -50,7 +50,7 @@ class Block:
     fc1: nn.Linear
     fc2: nn.Linear
     reduction: tuple[nn.Module, ...] = ()
-    gate: nn.Linear | None = None
+    gate: tuple[nn.Module, ...] = ()
     depthwise: tuple[nn.Module, ...] = ()
     biases: tuple[tuple[str, str], ...] = ()
     reads_condition: bool = False
@@ -69,6 +69,9 @@ class Block:
 
 class Adapter:
     """Builds a family's network, calls it, and finds what pruning changes."""
+
+    #: How the class with a classifier ends.
+    classifies = "ForImageClassification"
 
     def __init__(self, family: Family) -> None:
         self.family, self.fixed = family, dict(family.fixed)
@@ -101,7 +104,7 @@ class Adapter:
 
     def build(self, model: Model) -> nn.Module:
         """Return the network, in evaluation mode, with the weights that transformers draws."""
-        kind: type[nn.Module] = self.named("ForImageClassification" if model.labels else "Model")
+        kind: type[nn.Module] = self.named(self.classifies if model.labels else "Model")
         pools = "add_pooling_layer" in inspect.signature(kind).parameters
         return kind(self.config(model), **({"add_pooling_layer": False} if pools else {})).eval()
 
@@ -122,8 +125,12 @@ class Adapter:
 
     def classifier(self, net: nn.Module) -> nn.Linear | None:
         """Return the layer with one output per label; None for a bare backbone."""
-        head = getattr(net, "classifier", None)
+        head = getattr(net, "classifier", None) or getattr(net, "lm_head", None)
         return head if isinstance(head, nn.Linear) else None
+
+    def pooler(self, net: nn.Module) -> nn.Linear | None:
+        """Return the layer that the classifier reads a token through; None where there is none."""
+        return next((m for name, m in net.named_modules() if name.endswith("pooler.dense")), None)
 
     def ignored(self, net: nn.Module) -> list[nn.Module]:
         """Return what a user puts into `ignored_layers`: the classifier, as upstream's examples do."""
@@ -180,14 +187,17 @@ def linears(module: nn.Module) -> Iterator[nn.Linear]:
 
 def _block(layer: nn.Module, attention: nn.Module, names: tuple[str, str, str]) -> Block:
     query, key, value = (getattr(attention, name) for name in names)
-    # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's two.
-    out, fc1, fc2 = (
+    # What else reads or writes the width, in the order of the forward pass: the output projection and the MLP's.
+    out, fc1, *gate, fc2 = (
         module
         for module in linears(layer)
         if all(module is not other for other in (query, key, value))
         and query.in_features in (module.in_features, module.out_features)
     )
+    if fc1.out_features == 2 * fc2.in_features:
+        gate = [fc1]
     depthwise = tuple(m for m in layer.modules() if isinstance(m, nn.Conv2d) and m.groups == fc1.out_features > 1)
-    gate = fc1 if fc1.out_features == 2 * fc2.in_features else None
     biases = tuple((name, f"{name}_bias") for name in "qkv" if hasattr(attention, f"{name}_bias"))
-    return Block(layer, attention, query, key, value, out, fc1, fc2, gate=gate, depthwise=depthwise, biases=biases)
+    return Block(
+        layer, attention, query, key, value, out, fc1, fc2, gate=tuple(gate), depthwise=depthwise, biases=biases
+    )

@@ -128,7 +128,7 @@ class Layer(nn.Module):
         biased = model.family != _MIXED
         self.norm1, self.norm2 = (nn.LayerNorm(model.width, bias=biased) for _ in "12")
         self.attn = _ATTENTION.get(model.family, Fused)(model)
-        self.gated = model.traits.gated_mlp
+        self.gated = model.traits.gated
         self.fc1 = nn.Linear(model.width, model.mlp * (2 if self.gated else 1), bias=biased)
         self.mix = None if biased else Mix(model)
         self.fc2 = nn.Linear(model.mlp, model.width, bias=biased)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ class Pvt(isotropic.Adapter):
         """Return the blocks in order, with what reduces the sequence that keys and values are read from."""
         return [
             replace(
-                block, reduction=tuple(m for m in block.attention.children() if isinstance(m, nn.Conv2d | nn.LayerNorm))
+                block, reduction=tuple(m for m in block.attention.modules() if isinstance(m, nn.Conv2d | nn.LayerNorm))
             )
             for block in super().blocks(net)
         ]
@@ -42,6 +42,24 @@ class Pvt(isotropic.Adapter):
         for name, module in net.named_modules():
             if hasattr(module, "num_channels") and hasattr(module, "projection"):
                 module.num_channels = parameters[f"{name}.projection.weight"].shape[1]
+
+
+class Segformer(Pvt):
+    """SegFormer: as PVT, with patches that overlap, and a depthwise convolution in each MLP."""
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return a model's numbers under the config's names."""
+        numbers = super().numbers(model)
+        return numbers | {
+            "sr_ratios": numbers.pop("sequence_reduction_ratios"),
+            "patch_sizes": [2 * stride - 1 for stride in numbers["strides"]],
+        }
+
+    def set_sizes(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        """Set the width that the classifier's input is given, as the config has it."""
+        head, config = parameters.get("classifier.weight"), cast("Any", net.config)
+        if head is not None:
+            config.hidden_sizes = [*config.hidden_sizes[:-1], head.shape[1]]
 
 
 class Swin(isotropic.Adapter):

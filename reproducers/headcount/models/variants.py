@@ -1,13 +1,45 @@
 """Families of equal blocks that are built or called in another way than ViT."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from headcount.models import Model, isotropic
 
+#: Words that a network knows, unless it tells one from another as its labels.
+_WORDS = 16
+
+
+def _sentence(model: Model, words: int) -> Tensor:
+    """Return as many words as there are patches, (1, tokens)."""
+    return torch.arange((model.image // model.patch) ** 2).reshape(1, -1) % words
+
+
 #: CLIP's encoder of texts, which no classifier of images uses, as small as it can be.
 _TEXT = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 8}
+
+
+class Bert(isotropic.Adapter):
+    """BERT: words in the place of patches, and a layer between the first word and the classifier."""
+
+    classifies = "ForSequenceClassification"
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return the numbers, with those of words and places in the place of the image's."""
+        numbers = super().numbers(model)
+        tokens = (numbers.pop("image_size") // numbers.pop("patch_size")) ** 2
+        return numbers | {"vocab_size": _WORDS, "max_position_embeddings": tokens}
+
+    def inputs(self, model: Model) -> dict[str, Any]:
+        """Return a sentence as a tokenizer gives it."""
+        words = _sentence(model, _WORDS)
+        return {
+            "input_ids": words,
+            "token_type_ids": torch.zeros_like(words),
+            "attention_mask": torch.ones_like(words),
+        }
 
 
 class Clip(isotropic.Adapter):
@@ -33,6 +65,30 @@ class Dinov2(isotropic.Adapter):
         """Return the numbers, with the MLP's size as a multiple of the width."""
         numbers = super().numbers(model)
         return numbers | {"mlp_ratio": numbers.pop("intermediate_size") // model.width}
+
+
+class Llama(isotropic.Adapter):
+    """Llama: rotary positions, grouped queries, a gated MLP; its classifier tells the next word after each."""
+
+    classifies = "ForCausalLM"
+
+    def numbers(self, model: Model) -> dict[str, Any]:
+        """Return the numbers, with those of words and of keys in the place of the image's."""
+        numbers = super().numbers(model)
+        words, keys = model.labels or _WORDS, model.heads // model.traits.queries_per_kv
+        del numbers["image_size"], numbers["patch_size"]
+        return numbers | {"vocab_size": words, "num_key_value_heads": keys}
+
+    def inputs(self, model: Model) -> dict[str, Any]:
+        """Return a sentence."""
+        return {"input_ids": _sentence(model, model.labels or _WORDS)}
+
+    def set_sizes(self, net: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+        """Set how many heads of queries read each one of keys, as upstream's examples/LLMs/prune_llm.py does."""
+        for name, module in net.named_modules():
+            if hasattr(module, "num_key_value_groups"):
+                queries, keys = (len(parameters[f"{name}.{kind}_proj.weight"]) for kind in "qk")
+                module.num_key_value_groups = queries // max(keys, 1)
 
 
 class VitMae(isotropic.Adapter):

@@ -281,7 +281,8 @@ def _channels(cell: Cell) -> Iterator[Count]:
     for dimension, size in model.reduced.items():
         # The model's own code takes this layer to be as wide as what it reads: any count with which it runs.
         yield Count((dimension,), span({1, size}), Rule.CHANNEL_COUNTS, size)
-    yield from (_channels_of(config, d, size) for d, size in mlps.items() if d not in ignored)
+    others = {**mlps, **model.pooled}
+    yield from (_channels_of(config, d, size) for d, size in others.items() if d not in ignored)
 
 
 def _channels_of(config: Config, dimension: str, size: int) -> Count:
@@ -403,7 +404,7 @@ def rankable(cell: Cell) -> dict[str, int]:
             sizes[f"mlp.{block}"] = model.mlp_of(block)
         if not ignores_attention(cell.config, block):
             sizes[f"dims.{block}"] = model.head_dim
-    return sizes
+    return {**sizes, **model.pooled}
 
 
 def is_bystander(cell: Cell, dimension: str) -> bool:

@@ -83,14 +83,17 @@ def _layers(net: nn.Module, model: Model) -> Iterator[tuple[nn.Module, str, Axis
             (block.value, f"v.{index}", () if block.reads_condition else (read,)),
             *((layer, read, (width,)) for layer in block.reduction),
             (block.out, width, (f"o.{index}",)),
-            *((layer, f"mlp.{index}", (width,)) for layer in (block.fc1, block.gate) if layer is not None),
+            *((layer, f"mlp.{index}", (width,)) for layer in (block.fc1, *block.gate)),
             *((layer, f"mlp.{index}", ()) for layer in block.depthwise),
             *((layer, width, ()) for layer in block.modulation),
             (block.fc2, width, (f"mlp.{index}",)),
         )
-    head = family.classifier(net)
-    if head is not None:
-        last = model.width_of(model.layers - 1)
+    head, pooler, last = family.classifier(net), family.pooler(net), model.width_of(model.layers - 1)
+    if pooler is not None:
+        yield pooler, "pooled", (last,)
+    if pooler is not None:
+        yield head, "labels", ("pooled",)
+    elif head is not None:
         yield head, "labels", (last,) * (head.in_features // model.widths[last])
 
 
@@ -164,13 +167,21 @@ def copied(model: Model, precision: Precision = Precision.FLOAT32, *, shares: bo
 def _pickled(model: Model, precision: Precision) -> tuple[bytes, dict[int, Tensor]]:
     """Return the dense network's modules as a pickle, which loads in C, and the tensors that are left out of it."""
     net, buffer = _dense(model, precision), io.BytesIO()
-    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(net)
-    return buffer.getvalue(), {id(tensor): tensor for tensor in (*net.parameters(), *net.buffers())}
+    pickler = _Pickler(buffer, pickle.HIGHEST_PROTOCOL)
+    pickler.dump(net)
+    return buffer.getvalue(), pickler.tensors
 
 
 class _Pickler(pickle.Pickler):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.tensors: dict[int, Tensor] = {}  # not only parameters and buffers: a module may keep others
+
     def persistent_id(self, item: object) -> int | None:
-        return id(item) if isinstance(item, Tensor) else None
+        if not isinstance(item, Tensor):
+            return None
+        self.tensors[id(item)] = item
+        return id(item)
 
 
 class _Unpickler(pickle.Unpickler):
