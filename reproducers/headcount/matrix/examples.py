@@ -64,6 +64,7 @@ _VIT = Config(
 _TIMM = replace(_VIT, round_to=1, output_transform=False)
 _TIMM_TAYLOR = replace(_TIMM, importance=Criterion.TAYLOR, pruning_ratio=Fraction(27, 50))
 _PLAIN = Config(interactive=True, pruner=Pruner.BASE)
+_HALF_THE_HEADS = replace(_PLAIN, prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=Fraction(1, 2))
 _TORCHVISION = Config(importance=Criterion.L1, documented=True)
 
 #: timm's ViT: one layer taken apart by `unbind`.
@@ -88,6 +89,14 @@ _CALLS: Mapping[str, tuple[Model, Mapping[str, Config]]] = {
     "examples/transformers/prune_hf_swin.py": (
         small("swin_stages"),
         {"": replace(_PLAIN, output_transform=True, documented=True)},
+    ),
+    "examples/transformers/prune_hf_bert.py": (
+        small("bert", bare=True),  # its pooler is ignored
+        {"": replace(_HALF_THE_HEADS, output_transform=True)},
+    ),
+    "examples/LLMs/prune_llm.py": (
+        small("llama", bare=True),  # what gives the words is ignored
+        {"--pruning_ratio 0.5": replace(_HALF_THE_HEADS, round_to=4)},
     ),
     "examples/transformers/prune_timm_vit.py": (
         _UNBIND,
@@ -137,8 +146,6 @@ EXAMPLES: tuple[Example, ...] = tuple(
 
 #: Examples that prune a transformer and are no cell, and why.
 LEFT_OUT: Mapping[str, str] = {
-    "examples/transformers/prune_hf_bert.py": "no family is BERT",
-    "examples/LLMs/prune_llm.py": "no family has a gated MLP and turned positions",
     "examples/transformers/prune_timm_vit.py --model_name deit_base_distilled_patch16_224": (
         "no family has two classifiers"
     ),
