@@ -221,6 +221,11 @@ EDGE_CASES: tuple[Cell, ...] = (
     ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
+    # Groups of each kind are ranked apart. Of half of everything each kind loses half by any ranking.
+    Cell(
+        Model(),
+        Config(prune_num_heads=False, pruning_ratio=Fraction(1, 4), global_pruning=True, isomorphic=True),
+    ),
 )
 
 #: The plain calls on each family: heads or head dims or both, in both scopes, and with the width left alone.
