@@ -21,7 +21,7 @@ class NoPlaceError(errors.HeadcountError):
 
 def remedied(build: builds.Overlay) -> list[Defect]:
     """Return the defects whose remedies find a place in a build."""
-    return [defect for defect in DEFECTS if _fitting(build, defect)]
+    return [defect for defect in DEFECTS if fitting(build, defect)]
 
 
 def cured(build: builds.Overlay, defects: Collection[Defect]) -> builds.Overlay:
@@ -51,7 +51,7 @@ def patched(build: builds.Overlay, defects: Iterable[Defect]) -> Mapping[str, tu
     """
     defects = sorted(defects, key=DEFECTS.index)
     for defect in defects:
-        if not _fitting(build, defect):
+        if not fitting(build, defect):
             raise NoPlaceError(f"{build.label} has nothing that the remedy for {defect.id} would change")
     edits = dict.fromkeys(edit for defect in defects for edit in defect.remedy)  # some are shared
     both = {
@@ -60,8 +60,8 @@ def patched(build: builds.Overlay, defects: Iterable[Defect]) -> Mapping[str, tu
     return {name: (before, after) for name, (before, after) in both.items() if before != after}
 
 
-def _fitting(build: builds.Overlay, defect: Defect) -> tuple[Edit, ...]:
-    """Return the edits of a remedy that find a place in a build."""
+def fitting(build: builds.Overlay, defect: Defect) -> tuple[Edit, ...]:
+    """Return the edits of a remedy that find a place in a build: of each file, in their order."""
     return _made(build.path, build.digest, defect.remedy)
 
 

@@ -86,10 +86,10 @@ def with_mended(wanted: Request) -> Request:
     if not (wanted.draws or wanted.budget or wanted.chosen) or not changes:
         return wanted
     plain = (len(changes.gone), len(changes.new))
-    shared = remedies.remedied(wanted.base)
-    if _differing(both, shared) != plain:  # one by one: it takes its time
-        shared = [defect for defect in shared if _differing(both, [defect]) == plain]
-        if _differing(both, shared) != plain:
+    shared = [defect for defect in remedies.remedied(wanted.base) if _fits_alike(both, defect)]
+    if not _mends_alike(both, shared, plain):  # one by one: it takes its time
+        shared = [defect for defect in shared if _mends_alike(both, [defect], plain)]
+        if not _mends_alike(both, shared, plain):
             return wanted
     if not shared:
         return wanted
@@ -97,19 +97,30 @@ def with_mended(wanted: Request) -> Request:
     return replace(wanted, mended=copies)
 
 
-def _differing(both: tuple[builds.Overlay, builds.Overlay], mended: Sequence[Defect]) -> tuple[int, int] | None:
-    """Return how many pieces of each build the other lacks, once defects are mended in both; None if one cannot be.
+def _fits_alike(both: tuple[builds.Overlay, builds.Overlay], defect: Defect) -> bool:
+    return len({remedies.fitting(build, defect) for build in both}) == 1
 
-    If the remedies did the same in both builds, the numbers are as before.
+
+def _mends_alike(both: tuple[builds.Overlay, builds.Overlay], mended: Sequence[Defect], plain: tuple[int, int]) -> bool:
+    """Return whether remedies do the same to both builds: what they do to one alone would look like the candidate's.
+
+    They touch as many pieces of each, and the builds differ in as many pieces as before.
     """
     with suppress(remedies.NoPlaceError, SyntaxError):
-        pieces = []
+        after, touched = [], set[tuple[int, int]]()
         for build in both:
-            texts = {name: after for name, (_, after) in remedies.patched(build, mended).items()}
-            pieces.append([*source.edited(source.source(build), texts)])
-        changes = source.compared(*pieces)
-        return len(changes.gone), len(changes.new)
-    return None
+            whole = source.source(build)
+            texts = {name: text for name, (_, text) in remedies.patched(build, mended).items()}
+            after.append([*source.edited(whole, texts)])
+            touched.add(_differing(whole.pieces, after[-1]))
+        return len(touched) == 1 and _differing(*after) == plain
+    return False
+
+
+def _differing(one: Sequence[source.Piece], other: Sequence[source.Piece]) -> tuple[int, int]:
+    """Return how many pieces of each source the other lacks."""
+    changes = source.compared(one, other)
+    return len(changes.gone), len(changes.new)
 
 
 # --- cells ---------------------------------------------------------------------------------------

@@ -226,6 +226,22 @@ EDGE_CASES: tuple[Cell, ...] = (
     ),
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
+    # Groups of each kind are ranked apart. Of half of everything each kind loses half by any ranking.
+    Cell(
+        Model(),
+        Config(prune_num_heads=False, pruning_ratio=Fraction(1, 4), global_pruning=True, isomorphic=True),
+    ),
+    # A layer's own ratio, above the maximum that all others are at.
+    Cell(
+        Model(),
+        Config(
+            prune_num_heads=False,
+            prune_head_dims=False,
+            pruning_ratio=Fraction(1, 4),
+            pruning_ratio_dict=((("mlp.0",), Fraction(1, 2)),),
+            max_pruning_ratio=Fraction(1, 4),
+        ),
+    ),
 )
 
 #: The plain calls on each family: heads or head dims or both, in both scopes, and with the width left alone.
