@@ -1,5 +1,7 @@
 """`headcount gate` as a user calls it: what it prints, what it writes, what it exits with."""
 
+import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -113,6 +115,29 @@ def test_shards_are_merged(tmp_path: Path, made: Callable[..., Overlay], capsys:
     assert "NOT fit for release" in capsys.readouterr().out
     assert main([*merge, one]) == ExitCode.USAGE
     assert "shard 2 of 2 is missing" in capsys.readouterr().err
+
+
+def test_rows_that_say_what_was_not_observed_are_refused(
+    tmp_path: Path, made: Callable[..., Overlay], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = gate_file(tmp_path, made("correct", "1.6.1"), made("wrong-heads"))
+    forged, other = tmp_path / "forged.jsonl", tmp_path / "other.jsonl"
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    lines[0]["harness"] = "another"
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    failing = next(line for line in lines if line.get("verdict", {}).get("kind") == "wrong-heads")
+    failing |= {"verdict": {"kind": "ok"}, "explanation": {"outcome": "expected"}}
+    lines[-1]["verdicts"] = dict(Counter(line["verdict"]["kind"] for line in lines if line.get("kind") == "row"))
+    forged.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    for file, said in (
+        (forged, "the row says ok, and what was observed is wrong-heads"),
+        (other, "another Headcount's"),
+    ):
+        assert main(["gate", "--results", str(tmp_path / "out"), "--merge", str(file)]) == ExitCode.USAGE
+        assert said in capsys.readouterr().err
+    assert main(["gate", "--results", str(tmp_path / "out"), "--merge", str(path)]) == ExitCode.REGRESSION
+    assert "rows judged again: they say what was observed" in capsys.readouterr().err
 
 
 #: A call that the matrix does not have.

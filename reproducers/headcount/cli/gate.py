@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headcount import builds, check, environment, errors, gate, matrix, reproduce, results, untrusted
+from headcount import builds, check, environment, errors, gate, matrix, reproduce, results, untrusted, wording
 from headcount.cli import shared
 from headcount.gate import waive
 from headcount.isolation import Cache, Engine, forkserver
@@ -151,7 +151,10 @@ def _merged(options: shared.Options) -> gate.GateVerdict:
             f"--merge reads results, and takes no {others[0] if others else 'candidate'}",
             "the shards were run with their own options; --strict may be added",
         )
-    return gate.summed_up([results.read(path) for path in options.merge], strict=options.strict)
+    shards = [results.read(path) for path in options.merge]
+    verdict = gate.summed_up(shards, strict=options.strict)
+    say(f"{wording.number(gate.judged_again(shards), 'row')} judged again: they say what was observed")
+    return verdict
 
 
 def _request(options: shared.Options) -> gate.Request:

@@ -20,7 +20,7 @@ from headcount.gate.compare import (
 from headcount.gate.exercise import Exercised, Fate
 from headcount.gate.plan import Request, cells, every_cell, header, opened, request, with_mended
 from headcount.gate.run import Watcher, run_both
-from headcount.gate.shards import doubts, summed_up
+from headcount.gate.shards import doubts, judged_again, summed_up
 
 __all__ = [
     "ApiBreak",
@@ -41,6 +41,7 @@ __all__ = [
     "every_cell",
     "failure_of",
     "header",
+    "judged_again",
     "opened",
     "request",
     "run_both",

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from headcount import errors, matrix, results, untrusted
+from headcount import environment, errors, matrix, oracle, results, untrusted, wording
 from headcount.gate import plan
 from headcount.gate.compare import Change, Difference, Ending, GateVerdict, compare, is_fine
 from headcount.gate.exercise import Exercised
@@ -64,6 +64,27 @@ def summed_up(shards: Sequence[results.Results], *, strict: bool = False) -> Gat
         headers[0].seed,
         headers[0].require_exercised,
     )
+
+
+def judged_again(shards: Sequence[results.Results]) -> int:
+    """Judge every row once more from what was observed, and return how many there are.
+
+    Raises:
+        UsageError: a row says something else, or the shards are another Headcount's.
+    """
+    if any(shard.header.harness != environment.harness_digest() for shard in shards):
+        raise errors.UsageError("the results are another Headcount's", "merge with the one that the shards were run by")
+    rows = [row for shard in shards for row in shard.rows]
+    for row in rows:
+        with _of_a_gate():
+            verdict = oracle.judge(matrix.Cell.parse(row.cell), row.seen)
+        if verdict != row.verdict:
+            raise errors.UsageError(
+                f"{row.build}, {row.cell}: the row says {wording.verdict(row.verdict)}, and what was observed is "
+                f"{wording.verdict(verdict)}",
+                "it was edited, or damaged: run its shard again",
+            )
+    return len(rows)
 
 
 def doubts(shard: results.Results) -> tuple[str, ...]:
