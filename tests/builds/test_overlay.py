@@ -1,8 +1,11 @@
 """How an overlay is made: complete or absent, once for all runs, without a change to what it is made of."""
 
 import marshal
+import os
 import shutil
+import socket
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,31 @@ def test_a_checkout_is_not_touched(tmp_path: Path) -> None:
     changed = builds.prepare(builds.parse(str(folder)), tmp_path / "cache")
     assert changed.path != overlay.path
     assert changed.digest != overlay.digest
+
+
+def test_what_of_a_checkout_is_no_content(tmp_path: Path) -> None:
+    """A pipe would be read for ever, and a link to its own folder has no end."""
+    folder = checkout(tmp_path / "tp")
+    package = folder / "torch_pruning"
+    (package / "linked").symlink_to(folder / "setup.py")
+    os.mkfifo(package / "pipe")
+    (package / "up").symlink_to("..")
+    (package / "one").symlink_to("other")
+    (package / "other").symlink_to("one")
+    with closing(socket.socket(socket.AF_UNIX)) as listening:
+        listening.bind(str(folder / "s"))
+        overlay = builds.prepare(builds.parse(str(folder)), tmp_path / "cache")
+    assert {path.name for path in (overlay.path / "torch_pruning").iterdir()} == {"__init__.py", "__pycache__"}
+    key = overlay.path.name
+    (package / "pipe").unlink()
+    assert builds.prepare(builds.parse(str(folder)), tmp_path / "cache").path.name == key
+
+
+@pytest.mark.parametrize("name", ["a#b", "a b", "a%20b", "a\nb", "a\x1b[31mb", "a'b\"c", "a[b]", "a;b", "a@b"])
+def test_a_checkout_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    overlay = builds.prepare(builds.parse(str(checkout(tmp_path / name))), tmp_path / "cache")
+    assert overlay.version == "1.6.1"
+    assert overlay.label.isprintable()
 
 
 def test_a_ref_of_a_clone(tmp_path: Path) -> None:

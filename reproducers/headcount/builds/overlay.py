@@ -155,7 +155,17 @@ def _sources(build: Build) -> Iterator[tuple[str, str]]:
 def _left_out(folder: str, names: list[str]) -> set[str]:
     """Return what of a checkout's folder is no part of the build; at its top, where other things lie, more."""
     beside = ("build", "dist", ".nox", ".venv") if {"setup.py", "pyproject.toml"} & set(names) else ()
-    return shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", *beside)(folder, names)
+    odd = {name for name in names if not _is_content(Path(folder, name))}
+    return odd | shutil.ignore_patterns(".git", "__pycache__", "*.egg-info", *beside)(folder, names)
+
+
+def _is_content(path: Path) -> bool:
+    """Return whether a path is a file, or a folder that does not hold itself; no pipe, socket or link to nowhere."""
+    try:
+        around = path.parent.resolve()
+        return path.is_file() or (path.is_dir() and not around.is_relative_to(path.resolve()))
+    except (OSError, RuntimeError):  # a loop of links
+        return False
 
 
 def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callable[[str], None]) -> Overlay:
