@@ -7,6 +7,9 @@ from headcount import defects, environment, examine, matrix, oracle, wording
 from headcount.oracle.expectation import prunes_heads
 from headcount.report.markdown import render
 
+#: Known defects of the release to take that are told in words.
+_TOLD = 5
+
 #: Release -> what it does with the call.
 Trials = Mapping[str, examine.Examined]
 
@@ -33,12 +36,18 @@ def advice(cell: matrix.Cell, trials: Trials) -> str:
     runs = [list(run) for _, run in groupby(trials, lambda release: _likeness(trials[release]))]
     return render(
         "advice.txt.j2",
-        {"ranges": wording.ranges, "reason": wording.reason, "explanation": wording.explanation},
+        {
+            "ranges": wording.ranges,
+            "reason": wording.reason,
+            "explanation": wording.explanation,
+            "number": wording.number,
+        },
         cell=cell,
         runs=[(run, trials[run[0]], is_untouched(trials[run[0]])) for run in runs],
         untouched=[release for release, found in trials.items() if is_untouched(found)],
         good=right(trials),
         known=_known_defects(trials),
+        told=_TOLD,
     ).rstrip()
 
 
@@ -59,7 +68,7 @@ def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, object]:
         },
         "right": right(trials),
         "take": next(reversed(right(trials)), None),
-        "known_defects_of_it": _known_defects(trials),
+        "known_defects_of_it": [defect.id for defect in _known_defects(trials)],
     }
 
 
@@ -67,8 +76,9 @@ def _likeness(found: examine.Examined) -> tuple[object, ...]:
     return found.verdict.signature, found.verdict.found, found.explanation, is_untouched(found)
 
 
-def _known_defects(trials: Trials) -> list[str]:
-    """Return the known defects of the release to take; none if there is no such release."""
+def _known_defects(trials: Trials) -> list[defects.Defect]:
+    """Return the known defects of the release to take, the worst first; none if there is no such release."""
     shown = defects.recorded(environment.environment()["transformers"]).releases
     best = next(reversed(right(trials)), "")
-    return [defect.id for defect in defects.DEFECTS if best in shown.get(defect.id, ())]
+    known = [defect for defect in defects.DEFECTS if best in shown.get(defect.id, ())]
+    return sorted(known, key=lambda defect: defect.severity)
