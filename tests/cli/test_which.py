@@ -76,7 +76,7 @@ def test_which_wants_a_call_that_can_be(words: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["--model", "dino"], "no such model: dino (there are beit, beit_bare, "),
+        (["--model", "dino"], "no such model: dino (there are adaln, adaln_bare, "),
         (["--model", "clip"], "does not run a pruned CLIP, whichever pruner is used"),
     ],
 )
