@@ -123,7 +123,7 @@ def test_a_build_that_cannot_be_imported_is_never_green(tmp_path: Path) -> None:
     ("options", "status", "says"),
     [
         (["--build", "no-such-build"], 2, "'no-such-build' is no build: there is no such file or folder"),
-        (["--build", "1.6.1", "--model", "vit7h"], 2, "no such model: vit7h (there are beit"),
+        (["--build", "1.6.1", "--model", "vit7h"], 2, "no such model: vit7h (there are adaln"),
     ],
 )
 def test_a_wrong_call(tmp_path: Path, options: Sequence[str], status: int, says: str) -> None:
