@@ -24,6 +24,9 @@ TRANSFORMERS = ("4.57.6", "5.23.0")
 #: timm needs torchvision, and that a torch that it has a build for.
 TIMM = ("timm==1.0.31", "torch==2.14.1", "torchvision==0.29.1")
 
+#: What has generated parts.
+READMES = ("README.md", "reproducers/README.md", "tests/README.md")
+
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
@@ -214,17 +217,17 @@ def coverage(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff, strict mypy, the order of the modules, and the freshness of the README's tables."""
+    """Run ruff, strict mypy, the order of the modules, and the freshness of the READMEs' tables."""
     install(session, TRANSFORMERS[0], "test", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
-    session.run("cog", "--check", "-P", "README.md", env={"PYTHONPATH": "tests"})
+    session.run("cog", "--check", "-P", *READMES, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
 def readme(session: nox.Session) -> None:
-    """Make the README's generated parts anew."""
+    """Make the READMEs' generated parts anew."""
     install(session, TRANSFORMERS[0], "lint")
-    session.run("cog", "-r", "-P", "README.md", env={"PYTHONPATH": "tests"})
+    session.run("cog", "-r", "-P", *READMES, env={"PYTHONPATH": "tests"})

@@ -1,4 +1,4 @@
-"""The README's generated parts, from what is recorded of the defects and of the last bench. See `nox -s readme`."""
+"""The generated parts of the READMEs, from what is recorded of the defects and of the last bench: `nox -s readme`."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from headcount.matrix import Config, Then
 from headcount.matrix.cells import EXTRAS, STEPPED_CALLS
 from headcount.matrix.config import HALVES
 from headcount.matrix.examples import LEFT_OUT
-from headcount.models import Model
+from headcount.models import FAMILIES, Model, small
 from headcount.report.support import State, support
 from headcount.wording import ranges
 
@@ -42,8 +42,35 @@ def defects(transformers: str = "5.23.0") -> str:
     for defect in sorted(DEFECTS, key=lambda defect: defect.severity):
         issue = f" ([#{defect.upstream.rpartition('/')[2]}]({defect.upstream}))" if defect.upstream else ""
         file, releases = defect.reproducer.file, ranges(shown.get(defect.id, ()))
-        lines.append(f"| [{defect.id}](reproducers/{file}) | {defect.title}{issue} | {releases} |")
+        lines.append(f"| [{defect.id}]({file}) | {defect.title}{issue} | {releases} |")
     return "\n".join(lines)
+
+
+def worst(number: int = 8, transformers: str = "5.23.0") -> str:
+    """Return the worst defects that the newest release still has, with whom they hit."""
+    still = [d for d in DEFECTS if RELEASES[-1] in recorded(transformers).releases.get(d.id, ())]
+    found = sorted(still, key=lambda defect: defect.severity)[:number]
+    lines = [f"- [{d.id}](reproducers/{d.reproducer.file}): {d.hits}." for d in found]
+    return "\n".join([*lines, f"- [and {len(still) - len(found)} more](reproducers/README.md#known-defects)"])
+
+
+def families(transformers: str = "5.23.0") -> str:
+    """Say of each family what its plain calls come to with the newest release."""
+    found: dict[str, list[str]] = {}
+    for name, family in FAMILIES.items():
+        state = support(small(name), RELEASES[-1], transformers).state
+        found.setdefault(_STATES.get(state, "some calls are wrong"), []).append(family.title)
+    lines = [f"| {words} | {'; '.join(titles)} |" for words, titles in sorted(found.items())]
+    return "\n".join([f"| plain calls on {RELEASES[-1]} | |", "|---|---|", *lines])
+
+
+#: How a family fares, in words.
+_STATES = {
+    State.WORKS: "all are right",
+    State.EXTRA: "right if the width is left alone",
+    State.UNTRACED: "cannot be traced",
+    State.FIXED: "its own code runs no pruned model",
+}
 
 
 def mutants(path: str = "tests/mutants/record.json") -> str:

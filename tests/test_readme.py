@@ -1,4 +1,4 @@
-"""The README's commands are commands: sessions that exist, and options that pytest takes and that select something.
+"""The READMEs' commands are commands: sessions that exist, and options that pytest takes and that select something.
 
 What they do is checked elsewhere: CI runs the first screen's two, `test_pytest_plugin.py` the matrix as a whole.
 """
@@ -15,8 +15,14 @@ from headcount.cli import parser
 from headcount.matrix.cells import default_cells
 from helpers import ROOT, make_wheel, run_matrix
 
-README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = [line.partition("  #")[0] for line in re.findall(r"(?m)^\$ (.*)$", README)]
+READMES = [ROOT / folder / "README.md" for folder in ("", "reproducers", "tests")]
+FRONT = READMES[0].read_text("utf-8")
+ALL = "\n".join(path.read_text("utf-8") for path in READMES)
+COMMANDS = list(dict.fromkeys(line.partition("  #")[0] for line in re.findall(r"(?m)^\$ (.*)$", ALL)))
+LINKS = sorted(
+    {(path, link) for path in READMES for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8"))},
+    key=str,
+)
 SESSIONS = {
     node.name
     for node in ast.parse((ROOT / "noxfile.py").read_text("utf-8")).body
@@ -25,12 +31,17 @@ SESSIONS = {
 
 
 def test_the_first_screen_has_the_two_commands() -> None:
-    first = README.splitlines()[:45]
+    first = FRONT.splitlines()[:30]
     for session in ("matrix", "tests"):
         assert f'$ python -m pip install "nox[uv]" && nox -s {session}' in first
 
 
-@pytest.mark.parametrize("session", sorted(set(re.findall(r"nox -s \"?([a-z]+)", README))))
+def test_the_front_page_is_short() -> None:
+    assert len(FRONT.splitlines()) <= 150
+    assert len(FRONT.encode()) <= 8_000
+
+
+@pytest.mark.parametrize("session", sorted(set(re.findall(r"nox -s \"?([a-z]+)", ALL))))
 def test_sessions_exist(session: str) -> None:
     assert session in SESSIONS
 
@@ -66,9 +77,16 @@ def test_options_select_cells(command: str, tmp_path: Path) -> None:
     assert done.stdout.count("test_cell[") > 1
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
-def test_links_lead_somewhere(link: str) -> None:
-    assert link.startswith("https://") or (ROOT / link).exists()
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=[f"{page.parent.name}-{link}" for page, link in LINKS])
+def test_links_lead_somewhere(page: Path, link: str) -> None:
+    place, _, part = link.partition("#")
+    if link.startswith("https://"):
+        return
+    found = (page.parent / place).resolve() if place else page
+    assert found.exists()
+    if part:
+        titles = re.findall(r"(?m)^#+ (.*)$", found.read_text("utf-8"))
+        assert part in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def test_ci_runs_every_family_on_the_newest_release() -> None:

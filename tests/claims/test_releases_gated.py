@@ -1,5 +1,6 @@
 """The gate on real releases: what 1.4.1 broke and 1.4.2 mended, looked up where the matrix has observed it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from headcount import gate
 from headcount.builds import RELEASES, Overlay
+from headcount.cli import main
 from headcount.environment import environment
 from headcount.examine import examine
 from headcount.gate import Change, GateVerdict
@@ -16,7 +18,7 @@ from headcount.oracle import Kind
 from headcount.report.gate import text
 from headcount.results import Build, Row
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def rows(engine: Engine, overlay: Overlay) -> list[Row]:
@@ -62,3 +64,14 @@ def test_the_readme_says_what_the_gate_says(releases: Mapping[str, Overlay], rec
     verdict, cause, *_ = text(GateVerdict(builds[0], builds[1], environment(), differences)).splitlines()
     assert verdict in said  # it goes on with the names that are gone
     assert cause.partition(";")[0] in said
+
+
+def test_the_front_page_says_which_release_to_take(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (words,) = re.findall(r"-- (which .*)\n", page)
+    (said,) = re.findall(r"```text\n(1\.3\.0 to .*?)\n```", page, re.DOTALL)
+    main(words.split())
+    printed = capsys.readouterr().out.splitlines()
+    for line in filter(None, said.splitlines()):
+        before, _, after = line.partition("…")
+        assert any(found.startswith(before) and found.endswith(after) for found in printed), line

@@ -2,7 +2,7 @@
 
 A process that confines itself stays so, with all that it starts: it writes to no file elsewhere, sends no
 signal to a process outside, and opens no TCP connection. Reading is not restricted. Where the system has
-no Landlock, or an older one, less of this holds, and nothing fails: see the README, what is not promised.
+no Landlock, or an older one, less of this holds, and nothing fails: see .github/SECURITY.md.
 """
 
 import ctypes

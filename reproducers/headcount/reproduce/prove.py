@@ -213,4 +213,6 @@ def find(which: str) -> defects.Defect:
     if len(found) == 1:
         return found[0]
     near = [id_ for id_ in ids if id_.startswith(name)] or difflib.get_close_matches(name, ids, n=3, cutoff=0.0)
-    raise errors.UsageError(f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; the README lists all")
+    raise errors.UsageError(
+        f"there is no defect {which!r}", f"the nearest are {', '.join(near)}; reproducers/README.md lists all"
+    )
