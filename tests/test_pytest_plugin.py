@@ -155,8 +155,8 @@ def test_ctrl_c(tmp_path: Path, sent: str) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # A shell has its background jobs ignore Ctrl-C, and so would all that these start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread holds a lock here
+        # A shell has its background jobs ignore Ctrl-C, nohup its own SIGHUP, and so would all that these start.
+        preexec_fn=lambda: signal.signal(signal.Signals[sent], signal.SIG_DFL),  # noqa: PLW1509 - no thread holds a lock here
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("**/hanging")) and time.monotonic() < deadline:

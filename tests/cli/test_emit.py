@@ -142,7 +142,7 @@ def test_a_file_that_does_not_show_it_is_not_given_out(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (["emit", ISSUE_410], "the id names no build (--build says which"),
+        (["emit", ISSUE_410], "no build is named (--build says which"),
         (
             ["emit", "idle-step", "--build", "1.6.1"],
             "idle-step is a known defect (its file is reproducers/idle_step.py)",
