@@ -44,5 +44,6 @@ def test_what_comes_of_them(miniature: Callable[[str], Overlay], tmp_path: Path)
     assert {kind.smallest.verdict.kind for kind in kinds} == {Kind.DESYNC}
     assert all(kind.releases == (build.label,) for kind in kinds)
     said = own.summary(build.label, 1, ran, failing) + own.kind(1, kinds[0], build.label, "a.py", "")
-    assert f"{len(failing)} fail: 0 cured, {len(failing)} unexplained" in said
+    assert f"{len(failing)} fail: known defects explain 0" in said
+    assert own.causes(failing[0]) == [f"no known defect explains it: no remedy makes {build.label} right"]
     assert "smallest call: headcount check mine.py --set" in said

@@ -31,8 +31,8 @@ def _file(folder: Path, text: str) -> check.File:
 
 #: A fake build's mistake -> what the file has of it.
 SHOWN = {
-    "wrong-heads": "heads are left, expected 4",
-    "wrong-channels": "channels are left, expected",
+    "wrong-heads": "heads left: {heads:g}, expected 4",
+    "wrong-channels": "channels left: {channels}, expected",
     "desync": "heads are reported",
     "crash-construct": "kind is ",
     "crash-step": "kind is ",

@@ -131,7 +131,7 @@ class OwnNetwork:
     @property
     def name(self) -> str:
         """The file's name."""
-        return self.file.name
+        return self.file.options
 
     def answer(self, engine: isolation.Engine, build: builds.Overlay) -> Answer:
         """Check the file on a build."""

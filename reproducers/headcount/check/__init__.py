@@ -6,7 +6,7 @@ look at a pruner's work, all in the isolated process; `facts` are what they saw.
 
 from headcount.check.compare import Became, Compared, compare, files
 from headcount.check.facts import Sight
-from headcount.check.file import File, Plain, is_own, named
+from headcount.check.file import File, Plain, is_own, named, names_file
 from headcount.check.judge import Judgement, judge
 from headcount.check.run import PRELOADED, TIMEOUT, Checked, FileFaultError, check, check_all
 
@@ -28,4 +28,5 @@ __all__ = [
     "is_own",
     "judge",
     "named",
+    "names_file",
 ]

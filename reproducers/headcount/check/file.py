@@ -1,6 +1,7 @@
 """Tell from a user's file, without running it, whether it says how a network is made and pruned."""
 
 import ast
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,9 @@ from headcount import errors
 
 #: A value that a command line, and a file's reader, can give.
 Plain = bool | int | float | str | None
+
+#: How FILE.py and FILE.py:NAME end.
+_FILE = re.compile(r"\.py(:\w+)?$")
 
 #: The function of a user's file that is called if no other is named.
 FUNCTION = "check"
@@ -64,6 +68,11 @@ def named(text: str) -> File:
     if not path.is_file():
         raise errors.UsageError(f"there is no file {file}", "headcount check --new FILE.py writes one to start from")
     return File(path.resolve(), function)
+
+
+def names_file(text: str) -> bool:
+    """Return whether a text looks as if it named a Python file, whether that is there or not."""
+    return bool(_FILE.search(text))
 
 
 def is_own(text: str) -> bool:

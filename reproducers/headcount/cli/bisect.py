@@ -46,6 +46,7 @@ add = shared.command(
         ),
         shared.option("--search", action="store_true", help="test few: a binary search for one change, ends verified"),
     ),
+    shared.SET,
     shared.WITH,
     shared.JSON,
     more="""
@@ -95,6 +96,8 @@ def run(options: shared.Options) -> int:
     shared.answer(
         options.json, bisection.markdown(result, clone, again), lambda: bisection.to_json(result, clone, again)
     )
+    if isinstance(subject, bisect.Script):
+        console.say("the script's exit status alone was judged; --judge looks at what its pruners left")
     return result.exit_code
 
 
@@ -121,7 +124,7 @@ def _subject(options: shared.Options) -> tuple[bisect.Subject, str]:
         return bisect.by_defect(reproduce.find(what), any_failure=options.any_failure), ""
     if check.is_own(what) or options.judge:
         timeout = options.timeout or check.TIMEOUT
-        return bisect.OwnNetwork(check.named(what), timeout, any_failure=options.any_failure), ""
+        return bisect.OwnNetwork(shared.file_changed(what, options.set), timeout, any_failure=options.any_failure), ""
     if what.endswith(".py") or os.path.isfile(what):  # noqa: PTH113 - a Path of an impossible name raises
         return bisect.Script(
             _program(Path(what)), any_failure=options.any_failure, resumed=options.resume, limited=bool(options.timeout)
@@ -158,6 +161,11 @@ def _check(options: shared.Options, subject: bisect.Subject) -> None:
             options.judge and not isinstance(subject, bisect.OwnNetwork),
             "--judge is for scripts",
             "cells and files for headcount check are judged anyway",
+        ),
+        (
+            options.set and not isinstance(subject, bisect.OwnNetwork),
+            "--set changes a call in a file for headcount check",
+            "a cell's id says the whole call, and a script is run as it is",
         ),
         (options.resume and not is_script, "--resume is for scripts", kept),
         (options.timeout and not has_limit, "--timeout is for files", kept),

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from headcount import builds, check, environment, errors, oracle, results
+from headcount import builds, check, environment, errors, examine, explore, oracle, results
 from headcount.cli import shared
 from headcount.report import check as report
-from headcount.report import console
+from headcount.report import console, own
 
 #: What `--new` writes: it runs as it stands.
 EXAMPLE = '''"""What Headcount checks: a network, its example inputs, and how the pruner is called."""
@@ -96,10 +96,31 @@ def run(options: shared.Options) -> int:
             steps.done(f"{each.build.label} {each.judgement.verdict.kind}")
             found.append(each)
     _refuse_unknown(file, found)
-    shared.answer(options.json, report.text(file, found), lambda: report.to_json(file, found))
+    last = report.newest(found)
+    cured = _cured(file, last)
+    text = "\n\n".join(filter(None, (report.text(file, found), "\n".join(own.causes(cured)))))
+    shared.answer(
+        options.json,
+        text,
+        lambda: report.to_json(file, found) | {"explained_by": sorted(cured.cured or ()) if cured else []},
+    )
     if options.results:
         _keep(options.results, file, found)
-    return _exit_code(report.newest(found))
+    return _exit_code(last)
+
+
+def _cured(file: check.File, last: check.Checked) -> explore.OwnCall | None:
+    """Return the newest build's failure with the known defects whose remedies make it right; None if it does not fail.
+
+    A file that has no end is not tried again and again.
+    """
+    verdict = last.judgement.verdict
+    if not verdict.is_failure or verdict.kind is oracle.Kind.TIMEOUT:
+        return None
+    console.say(f"looking for the known defect that {last.build.label} fails by")
+    with examine.Pool(also=check.PRELOADED) as pool:
+        (call,) = explore.own_cured(pool, last.build, [explore.OwnCall(file, last)])
+    return call
 
 
 def _refuse_unknown(file: check.File, found: list[check.Checked]) -> None:

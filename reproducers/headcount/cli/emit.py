@@ -45,7 +45,7 @@ add_minimise = shared.command(
 
 def run(options: shared.Options, *, minimal: bool) -> int:
     shared.check_new(options.output)
-    file = shared.file_changed(options.cell, options.set) if check.is_own(options.cell) else None
+    file = shared.file_changed(options.cell, options.set) if check.names_file(options.cell) else None
     if options.set and file is None:
         raise errors.UsageError("--set changes a call in a file of your own", "a cell's id says the whole call")
     cell = None if file else shared.cell_named(options.cell)

@@ -52,7 +52,7 @@ it breaks a promise that it kept; 3 some calls cannot be tested on one of the tw
 
 
 def run(options: shared.Options) -> int:
-    if any(map(check.is_own, options.model)):
+    if any(map(check.names_file, options.model)):
         return _own(options)
     unknown = sorted({*options.model} - {*FAMILIES, "all"})
     shared.refuse((unknown, f"no such family: {', '.join(unknown)}", f"there are all, {', '.join(FAMILIES)}"))

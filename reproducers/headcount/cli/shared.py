@@ -180,8 +180,8 @@ def size(text: str) -> int:
 
 def change(text: str) -> tuple[str, check.Plain]:
     """Return a name and its value: `layers=1`, `pruning_ratio=1/3`, `global_pruning=True`, `round_to=None`."""
-    name, equals, value = text.partition("=")
-    if not equals or not name.isidentifier():
+    name, _, value = text.partition("=")
+    if not value or not name.isidentifier():
         raise argparse.ArgumentTypeError(f"{text!r} gives no name a value: layers=1, pruning_ratio=1/3, round_to=None")
     with suppress(ValueError, SyntaxError):
         found = ast.literal_eval(value)

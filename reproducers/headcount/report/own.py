@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from headcount import explore, wording
+from headcount import builds, defects, explore, wording
 
 
 def summary(label: str, seed: int, ran: Sequence[explore.OwnCall], failing: Sequence[explore.OwnCall]) -> str:
@@ -12,13 +12,31 @@ def summary(label: str, seed: int, ran: Sequence[explore.OwnCall], failing: Sequ
     Args:
         failing: those that failed, with their cures.
     """
-    cured = Counter(name for call in failing for name in call.cured or ())
+    known = Counter(name for call in failing for name in call.cured or ())
     explained = sum(call.cured is not None for call in failing)
+    rest = len(failing) - explained
     lines = [
         counted(label, seed, ran),
-        f"{len(failing)} fail: {explained} cured, {len(failing) - explained} unexplained",
+        f"{len(failing)} fail: known defects explain {explained}, each by one or more; nothing explains {rest}",
     ]
-    return "\n".join((*lines, *(f"  {count:5} {name}" for name, count in cured.most_common())))
+    for name, count in known.most_common():
+        lines.append(f"  {count:5} {name}: {defects.defect(name).title}")
+        if alone := [call.file for call in failing if call.cured == frozenset({name})]:
+            example = min(alone, key=lambda file: len(file.changes))
+            lines.append(f"        as in: headcount check {example.options}")
+    return "\n".join(lines)
+
+
+def causes(call: explore.OwnCall | None) -> list[str]:
+    """Return which known defects explain a failing call, a line each; nothing if it does not fail."""
+    if call is None or call.found is None:
+        return []
+    label, names = call.found.build.label, sorted(call.cured or ())
+    if not names:
+        return [f"no known defect explains it: no remedy makes {label} right"]
+    lines = [f"{label} fails by {name}: {defects.defect(name).title}" for name in names]
+    mended = f"headcount fix {label} {' '.join(names)} mends it, in a copy"
+    return [*lines, mended] if label in builds.RELEASES else lines
 
 
 def counted(label: str, seed: int, ran: Sequence[explore.OwnCall]) -> str:
