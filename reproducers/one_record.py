@@ -32,7 +32,7 @@ class Attention(torch.nn.Module):
         """(1, 4, width), twice."""
         q, k, v = self.qkv(tokens).reshape(1, 4, 3, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
         read = ((q @ k.transpose(-2, -1) * 8**-0.5).softmax(-1) @ v).transpose(1, 2).flatten(2)
-        return tokens + self.output(read)
+        return self.output(read) + tokens  # in this order
 
 
 torch.manual_seed(0)
