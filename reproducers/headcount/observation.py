@@ -183,6 +183,11 @@ class Failure:
         )
 
     @property
+    def first_line(self) -> str:
+        """The first line of the message."""
+        return self.message.strip().partition("\n")[0]
+
+    @property
     def text(self) -> str:
         """The message without what differs from run to run: numbers, addresses, where in the model; its first line."""
         return without_numbers(self.message)

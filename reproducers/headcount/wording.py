@@ -80,8 +80,7 @@ def verdict(found: oracle.Verdict) -> str:
 def failure(found: observation.Failure) -> str:
     """Say what was raised, when and where, in one printable line."""
     where = f" in {found.frame}" if found.frame else ""
-    first = found.message.strip().partition("\n")[0]
-    return untrusted.clean(f"{found.exception} at {found.phase}{where}: {first}")
+    return untrusted.clean(f"{found.exception} at {found.phase}{where}: {found.first_line}")
 
 
 def script_run(run: observation.ScriptRun) -> str:

@@ -71,11 +71,8 @@ def prepare_beside(
     with kept.folder("beside", label, cache) as folder:
         path = folder / _key(wanted)
 
-        def mend() -> Beside | None:
-            found = _kept(path)
-            if found is None:
-                say(f"{label}: what is kept of it is not whole, installing it again")
-            return found
+        def mend() -> None:
+            say(f"{label}: what is kept of it is not whole, installing it again")
 
         def make(aside: Path) -> Beside:
             say(f"{label}: installing")

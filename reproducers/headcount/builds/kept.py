@@ -56,7 +56,7 @@ def obtain(
     path: Path,
     look: Callable[[], T | None],
     make: Callable[[Path], T],
-    mend: Callable[[], T | None] | None = None,
+    mend: Callable[[], T | None],
 ) -> T:
     """Return what is kept at `path`; made first if it is not there, and again if it is not whole.
 
@@ -64,7 +64,7 @@ def obtain(
 
     Args:
         look: returns what is there; None if it is not whole.
-        mend: does the same under the lock, and may put right what it can.
+        mend: puts right what it can of what is not whole, and returns it; None if it cannot.
         make: fills a folder that is not there yet, which then takes its place at `path`.
 
     Raises:
@@ -77,7 +77,8 @@ def obtain(
         for half_made in path.parent.glob(f".{path.name}-*"):  # by a run that was killed: nobody else has the lock
             shutil.rmtree(half_made, ignore_errors=True)
         if path.exists():
-            if (found := (mend or look)()) is not None:
+            # Meanwhile another run may have made it.
+            if (found := look() or mend()) is not None:
                 return found
             shutil.rmtree(path)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as scratch:

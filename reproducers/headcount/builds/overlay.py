@@ -172,7 +172,7 @@ def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callabl
     """Return the overlay at `path`, made by `fill` if there is none that is whole."""
 
     def mend() -> Overlay | None:
-        found = _known(build, path) or _healed(build, path, say)
+        found = _healed(build, path, say)
         if found is None:
             say(f"{build.label}: the overlay in the cache is not whole, installing it again")
         return found

@@ -57,7 +57,7 @@ def judge(sight: Sight) -> Judgement:
             verdicts.insert(at, Verdict(Kind.BROKEN_FORWARD, failure=failure))
         else:
             # All that is left fits together: a network of these weights runs, if its own code lets it.
-            unclear = (f"{_OWN_CODE}: {failure.exception}: {failure.message.partition(chr(10))[0]}", *unclear)
+            unclear = (f"{_OWN_CODE}: {failure.exception}: {failure.first_line}", *unclear)
     return Judgement(tuple(verdicts), unclear, tuple(_open(sight)))
 
 

@@ -138,16 +138,16 @@ def _keep(folder: Path, file: check.File, found: list[check.Checked]) -> None:
     """Write what was judged, a row a build, and say where.
 
     Raises:
-        HeadcountError: it cannot be written.
+        SetupError: it cannot be written.
     """
     transformers = environment.environment()["transformers"]
     path = folder / f"check-{transformers}-{file.path.stem}-{results.stamp()}.jsonl"
-    try:
-        with results.Writer(path, [each.build for each in found]) as writer:
-            for each in found:
-                writer.write(results.Network.of(file, each))
-    except OSError as error:
-        raise errors.HeadcountError(f"cannot write {path}: {error.strerror}", "--results DIR names another") from error
+    with (
+        shared.writes(path, "--results DIR names another"),
+        results.Writer(path, [each.build for each in found]) as writer,
+    ):
+        for each in found:
+            writer.write(results.Network.of(file, each))
     console.say(f"results: {path}")
 
 

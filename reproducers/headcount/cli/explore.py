@@ -1,12 +1,13 @@
 """`headcount explore`: random valid calls, and what nobody has explained in them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from headcount import builds, check, errors, examine, explore, gate, oracle, reproduce, results
+from headcount import builds, check, errors, examine, explore, gate, isolation, oracle, reproduce, results
 from headcount.cli import shared
 from headcount.models import FAMILIES
 from headcount.report import console, exploration, own
@@ -119,17 +120,21 @@ def _explained(
 
 def _kind(pool: examine.Pool, group: explore.Group, releases: Sequence[builds.Overlay], file: Path) -> exploration.Kind:
     """Return a kind with the releases that show it, and the file that does."""
-    why = _why_not_written(pool, group.smallest, file)
+    found = group.smallest
+    if found.verdict.kind is oracle.Kind.TIMEOUT:
+        why = "a call that has no end is not shrunk, and none is written of it"
+    else:
+        why = _why_not_written(
+            pool, file, lambda engine: reproduce.emit(engine, found.build, found.cell, lambda _: None)
+        )
     return exploration.Kind(group, explore.where(pool, group, releases), "" if why else str(file), why)
 
 
-def _why_not_written(pool: examine.Pool, found: examine.Examined, file: Path) -> str:
+def _why_not_written(pool: examine.Pool, file: Path, emit: Callable[[isolation.Engine], str]) -> str:
     """Write a file that shows a failure; return why it is not there, "" if it is."""
-    if found.verdict.kind is oracle.Kind.TIMEOUT:
-        return "a call that has no end is not shrunk, and none is written of it"
     try:
         with pool.engine() as engine:
-            text = reproduce.emit(engine, found.build, found.cell, lambda _: None)
+            text = emit(engine)
         shared.write_new(file, text)
     except errors.HeadcountError as error:
         return str(error)
@@ -183,25 +188,20 @@ def _own_kinds(
     pool: examine.Pool, build: builds.Overlay, failing: Sequence[explore.OwnCall], options: shared.Options
 ) -> int:
     """Tell each kind that nothing explains, with its smallest call and the file that shows it."""
-    code, releases = errors.ExitCode.CLEAN, _releases() if any(call.cured is None for call in failing) else []
-    for number, kind in enumerate(explore.own_kinds(pool, build, failing, releases), 1):
-        code = errors.ExitCode.REGRESSION
-        path = options.results / f"explore-{build.label}-{kind.smallest.file.path.stem}-{results.stamp()}-{number}.py"
-        why = _why_no_own(pool, build, kind, path)
+    if all(call.cured is not None for call in failing):
+        return errors.ExitCode.CLEAN
+    with shared.writes(options.results):
+        options.results.mkdir(parents=True, exist_ok=True)
+    for number, kind in enumerate(explore.own_kinds(pool, build, failing, _releases()), 1):
+        file = kind.smallest.file
+        path = options.results / f"explore-{build.label}-{file.path.stem}-{results.stamp()}-{number}.py"
+        why = _why_not_written(pool, path, partial(_emitted, build, file))
         shared.out("\n" + own.kind(number, kind, build.label, "" if why else str(path), why))
-    return code
+    return errors.ExitCode.REGRESSION
 
 
-def _why_no_own(pool: examine.Pool, build: builds.Overlay, kind: explore.OwnKind, path: Path) -> str:
-    """Write a file that shows a kind; return why it is not there, "" if it is."""
-    try:
-        with pool.engine() as engine:
-            text = reproduce.emit_own(engine, build, kind.smallest.file, lambda _: None)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shared.write_new(path, text)
-    except errors.HeadcountError as error:
-        return str(error)
-    return ""
+def _emitted(build: builds.Overlay, file: check.File, engine: isolation.Engine) -> str:
+    return reproduce.emit_own(engine, build, file, lambda _: None)
 
 
 def _compared(

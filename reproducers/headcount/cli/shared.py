@@ -289,7 +289,7 @@ def write_new(path: Path, text: str) -> None:
 
 
 @contextmanager
-def writes(path: Path) -> Iterator[None]:
+def writes(path: Path, hint: str = "--results DIR names a folder") -> Iterator[None]:
     """Turn what fails on the disk into an error about this file of the results folder.
 
     Raises:
@@ -298,9 +298,7 @@ def writes(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise errors.SetupError(
-            f"cannot write {path}: {error.strerror or error}", "--results DIR names a folder"
-        ) from error
+        raise errors.SetupError(f"cannot write {path}: {error.strerror or error}", hint) from error
 
 
 def answer(path: Path | None, text: str, data: Callable[[], object]) -> None:

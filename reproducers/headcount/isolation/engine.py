@@ -391,7 +391,7 @@ def _script_run(status: int | None, printed: str, note: str) -> ScriptRun:
 def _first_line(failure: Failure | None) -> str:
     if failure is None:
         return "no reason is given"
-    return untrusted.clean(f"{failure.exception}: {failure.message.strip().partition(chr(10))[0]}")
+    return untrusted.clean(f"{failure.exception}: {failure.first_line}")
 
 
 def _end(code: int | None) -> str:

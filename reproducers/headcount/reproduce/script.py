@@ -157,8 +157,7 @@ def _heading(build: str, verdict: oracle.Verdict, explanation: defects.Explanati
 
 def known_by(failure: observation.Failure) -> dict[str, Any]:
     """Return an exception's class, the longest part of its text without numbers and names of modules, and its frame."""
-    first = failure.message.strip().partition("\n")[0]
-    text = max(re.split(r"-?\d+(?:\.\d+)?|0x[0-9a-f]+|(?:\w+\.)+\w+", first), key=len).strip(" '[](),")
+    text = max(re.split(r"-?\d+(?:\.\d+)?|0x[0-9a-f]+|(?:\w+\.)+\w+", failure.first_line), key=len).strip(" '[](),")
     return {
         "kind": failure.exception,
         "builtin": isinstance(getattr(builtins, failure.exception, None), type),
