@@ -18,6 +18,9 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
 
 
+CELL = "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1"
+
+
 @pytest.fixture
 def _miniatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the releases: 1.4.1 crashes, 1.3.x cannot be imported, all others are right."""
@@ -60,7 +63,6 @@ def test_no_release_to_take(
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         *(["--head-ratio", r] for r in ("3/2", "1", "x", "1/0")),
         ["--head-ratio", "1/3", "--heads", "0"],
         ["--head-ratio", "1/3", "--layers", "65"],
@@ -85,6 +87,28 @@ def test_what_cannot_be_run_is_said_at_once(
 ) -> None:
     monkeypatch.setattr("headcount.cli.which.environment", lambda: {"transformers": "4.57.6"})
     assert main(["which", "--head-ratio", "1/3", *words]) == ExitCode.USAGE
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_miniatures")
+def test_which_release_to_take_for_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "vit3h4b1d8m2c-global-prunenum-prunedims-heads1of3-chan1of2-steps1-one_shot"
+    assert main(["which", cell]) == ExitCode.CLEAN
+    assert capsys.readouterr().out.splitlines()[0] == f"{cell}, on 4 blocks:"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ([], "no call is given"),
+        (["--heads", "12"], "no call is given"),
+        ([CELL, "--head-ratio", "1/2"], f"{CELL} and options beside it"),
+        ([CELL, "--global"], f"{CELL} and options beside it"),
+        (["vit-local-prunenum"], "there is no cell 'vit-local-prunenum'"),
+    ],
+)
+def test_which_wants_one_call(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["which", *words]) == ExitCode.USAGE
     assert problem in capsys.readouterr().err
 
 

@@ -1,5 +1,6 @@
 """`headcount which`: which releases do a call right, what goes wrong in the others, and which to take."""
 
+import argparse
 from fractions import Fraction
 
 from headcount import builds, errors, examine, isolation, matrix, models, oracle
@@ -16,13 +17,8 @@ global pruning, where all blocks are ranked together: give --layers there."""
 add = shared.command(
     "which",
     "which releases do a call right, what goes wrong in the others, and which to take",
-    option(
-        "--head-ratio",
-        type=shared.ratio,
-        required=True,
-        metavar="R",
-        help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head",
-    ),
+    option("cell", nargs="?", metavar="CELL", help="the call, by the id of a cell, in place of the options"),
+    option("--head-ratio", type=shared.ratio, metavar="R", help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head"),
     *sizes.OPTIONS,
     option("--ratio", type=shared.ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"),
     option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
@@ -103,9 +99,12 @@ add = shared.command(
 4 the set-up failed, 130 interrupted.""",
 )
 
+#: What each option is where it is not given.
+_DEFAULTS = vars(add(argparse.ArgumentParser().add_subparsers()).parse_args([]))
+
 
 def run(options: shared.Options) -> int:
-    cell = matrix.Cell(_model(options), _config(options))
+    cell = _cell(options)
     _check(cell)
     trials: dict[str, examine.Examined] = {}
     with (
@@ -122,6 +121,26 @@ def run(options: shared.Options) -> int:
         return errors.ExitCode.CLEAN
     tested = {found.verdict.kind for found in trials.values()} - {oracle.Kind.UNTESTABLE, oracle.Kind.NOT_APPLICABLE}
     return errors.ExitCode.REGRESSION if tested else errors.ExitCode.INDETERMINATE
+
+
+def _cell(options: shared.Options) -> matrix.Cell:
+    """Return the call that is asked for: by its id, or by options.
+
+    Raises:
+        UsageError: it is given in no way or in both, or there is no such call.
+    """
+    also = any(
+        given != _DEFAULTS.get(name, given) for name, given in vars(options).items() if name not in ("cell", "json")
+    )
+    shared.refuse(
+        (options.cell and also, f"{options.cell} and options beside it", "a cell's id says all of the call"),
+        (
+            not options.cell and options.head_ratio is None,
+            "no call is given",
+            "headcount which --head-ratio 1/3, or headcount which CELL",
+        ),
+    )
+    return shared.cell_named(options.cell) if options.cell else matrix.Cell(_model(options), _config(options))
 
 
 def _model(options: shared.Options) -> models.Model:
