@@ -48,6 +48,10 @@ MetaPruner.count = lambda self, block: self.model_heads
     "keeps-a-hook": """
 MetaPruner.after = lambda self: self.model.register_full_backward_hook(lambda *_: None)
 """,
+    "other-by-graph": """
+right = DependencyGraph.get_pruning_group
+DependencyGraph.get_pruning_group = lambda self, layer, fn, idxs: right(self, layer, fn, [max(idxs) + 1])
+""",
     "other-by-hand": """
 right = MetaPruner.step
 def step(self, interactive=False):
