@@ -19,6 +19,7 @@ from _pytest.runner import runtestprotocol  # what plugins that run tests again 
 
 from headcount import (
     builds,
+    canary,
     defects,
     environment,
     errors,
@@ -239,7 +240,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def matrix_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """The engine of the command line's options. A suite's own `engine` does not take its place."""
-    with Cache() as cache, Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
+    with Cache() as cache, canary.Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
         yield running
 
 

@@ -112,13 +112,17 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         known = self._known.get(Observation, overlay, cell, alone=alone) if self._known and recall else None
         if known:
             return replace(known, recalled=True)
-        observation = self._observe(overlay, cell, alone=alone)
+        self.begin()
+        observation = self.observe(overlay, cell, alone=alone)
         if self._cache is not None:
             self._cache.put(overlay, cell, observation, alone=alone)
         return observation
 
-    def _observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
-        """Run a cell; once more in a new process if the server was lost, or the network could not be made.
+    def begin(self) -> None:
+        """Do nothing: for an engine that has something to do before it runs anything."""
+
+    def observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
+        """Run a cell, and keep nothing; once more in a new process if the server was lost, or no network could be made.
 
         Another build, or the cell before, may have done that.
 
@@ -193,6 +197,8 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         if confined and environment:  # what is not confined may depend on more, which `recall` disregards as well
             content += json.dumps(dict(environment), sort_keys=True).encode()
         known = self._known.get(ScriptRun, overlay, content) if self._known and recall else None
+        if known is None:
+            self.begin()
         run = known or self._run_script(overlay, script, environment, confined=confined)
         if known is None and builds.has_changed(overlay):
             return replace(run, status=CANNOT_BE_TESTED, why=CHANGED)
@@ -227,6 +233,7 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         Returns:
             The bytes that it sent; or how it ended without an answer.
         """
+        self.begin()
         self.close()
         connection, theirs = self._context.Pipe()
         told = (theirs, str(overlay.path), overlay.version, *arguments)
