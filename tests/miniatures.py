@@ -238,6 +238,23 @@ def step(self, *args, **kwargs):
     return right(self, *args, **kwargs)
 MetaPruner.step = step
 """,
+    # Each is alone in a session, has no file open, and has said first who it is.
+    "leaves-orphans": """
+import os, pathlib, tempfile, time
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    for _ in range(10):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                pathlib.Path(tempfile.gettempdir(), f'left-{os.getpid()}').touch()
+                os.chdir('/')
+                os.closerange(0, 4096)
+                time.sleep(1000)
+            os._exit(0)
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
     "hoards": "MetaPruner.step = lambda *_, **__: [bytearray(1 << 30) for _ in range(64)]",
     "tells-secrets": """
 import os

@@ -97,6 +97,7 @@ OBSERVING = (
     "environment.py",
     "isolation/__init__.py",
     "isolation/landlock.py",
+    "isolation/orphans.py",
     "isolation/preload.py",
     "isolation/process.py",
     "isolation/redirect.py",
