@@ -85,6 +85,33 @@ def step(self, *args, **kwargs):
     return right(self, *args, **kwargs)
 MetaPruner.step = step
 """,
+    # What a build may do to what observes it: at its import, or in a step.
+    "replaces-trace": """
+import headcount.pruning.trace as trace
+MetaPruner.surplus, right = 1, trace.trace
+def forged(net, model, precision):
+    kept, unexpected = right(net, model, precision)
+    return {name: tuple(range(len(kept[name]) + 8)) for name in kept}, unexpected
+trace.trace = forged
+""",
+    "replaces-code": """
+import headcount.pruning.trace as trace
+MetaPruner.surplus = 1
+def step(self, *args, **kwargs):
+    trace.trace.__code__ = (lambda net, model, precision: ({}, [])).__code__
+MetaPruner.step = step
+""",
+    "replaces-equal": "MetaPruner.surplus, torch.equal = 1, lambda *_: True",
+    "replaces-json": """
+import json
+MetaPruner.surplus, right = 1, json.dumps
+def step(self, *args, **kwargs):
+    json.dumps = lambda value, **more: right({'ending': 'finished', 'phase': 'measure', 'number': 1})
+MetaPruner.step = step
+""",
+    "sets-threads": "torch.set_num_threads(3)",
+    "sets-dtype": "torch.set_default_dtype(torch.float64)",
+    "breaks-networks": "def raises(*_, **__): raise OSError('no layer today')\nnn.Module.__setattr__ = raises",
     "breaks-torch": "def raises(*_, **__): raise OSError('no layer today')\nnn.Linear.__init__ = raises",
     "long-message": "def fails(): raise RuntimeError('long ' * 2_000_000)\nMetaPruner.step = lambda *_, **__: fails()",
     "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",

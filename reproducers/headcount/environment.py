@@ -103,6 +103,7 @@ OBSERVING = (
     "isolation/redirect.py",
     "isolation/script.py",
     "isolation/shared.py",
+    "isolation/tampering.py",
     "matrix/__init__.py",
     "matrix/cell.py",
     "matrix/config.py",

@@ -14,6 +14,7 @@ from headcount.cli import main
 from headcount.errors import ExitCode, SetupError
 from headcount.isolation import Engine
 from headcount.matrix.cells import EDGE_CASES
+from headcount.observation import Ending
 from helpers import PLAIN, miniature_wheel, run_matrix
 
 #: What is broken in a copy of the harness: where, what stands there, and what in its place; and what then is said.
@@ -108,6 +109,19 @@ def test_what_the_machine_does_once_is_no_fault(monkeypatch: pytest.MonkeyPatch)
     with Engine() as engine:
         canary.check(engine)
     assert next(found, None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("breaks-networks", "OSError: no layer today"), ("sets-dtype", "RuntimeError: ")]
+)
+def test_a_build_that_keeps_networks_from_being_made_is_to_blame(
+    miniature: Callable[[str], Overlay], name: str, why: str
+) -> None:
+    """Beside the known build the network can be made: so it is no fault of ours."""
+    with canary.Engine() as engine:
+        found = engine.run(miniature(name), EDGE_CASES[0])
+    assert found.ending is Ending.UNIMPORTABLE
+    assert found.detail.startswith(f"beside it the network cannot be made: {why}")
 
 
 def test_it_is_right_here() -> None:

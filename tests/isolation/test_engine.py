@@ -20,7 +20,7 @@ from headcount.isolation.engine import unpromised
 from headcount.isolation.landlock import SIGNALS_SINCE
 from headcount.matrix import Cell, Config, Criterion, cells
 from headcount.models import Model, small
-from headcount.observation import Ending, Phase
+from headcount.observation import Ending, Phase, Problem
 from headcount.scratch import processes_using
 
 CELL = cells.EDGE_CASES[0]
@@ -34,6 +34,9 @@ Miniature = Callable[[str], Overlay]
         ("crash-import", Ending.UNIMPORTABLE, Phase.IMPORT, "no import today"),
         ("exit-import", Ending.UNIMPORTABLE, Phase.IMPORT, "SystemExit"),
         ("no-pruner", Ending.UNIMPORTABLE, Phase.IMPORT, "has no pruner.MetaPruner"),
+        ("breaks-torch", Ending.UNIMPORTABLE, Phase.IMPORT, "its import replaced torch.nn.modules.linear.Linear.__in"),
+        ("replaces-trace", Ending.UNIMPORTABLE, Phase.IMPORT, "its import replaced headcount.pruning.trace.trace"),
+        ("replaces-equal", Ending.UNIMPORTABLE, Phase.IMPORT, "its import replaced torch.equal"),
         ("crash-construct", Ending.RAISED, Phase.CONSTRUCT, "'construct'"),
         ("crash-step", Ending.RAISED, Phase.STEP, "'step'"),
         ("hang", Ending.TIMEOUT, Phase.CELL, "no answer within 5 s"),
@@ -319,9 +322,9 @@ def test_a_family_that_this_transformers_does_not_have(
 
 
 def test_a_network_that_cannot_be_made_is_no_verdict(engine: Engine, miniature: Miniature) -> None:
-    """It is said at the first, and never of the build."""
+    """It is said at the first, and of the build only by an engine that knows another (see canary)."""
     with pytest.raises(SetupError, match="the network vit.* cannot be made here: OSError: no layer today"):
-        engine.run(miniature("breaks-torch"), CELL)
+        engine.run(miniature("breaks-networks"), CELL)
 
 
 def test_what_is_kept_of_a_long_message_is_short(engine: Engine, miniature: Miniature) -> None:
@@ -337,3 +340,20 @@ def test_what_a_build_leaves_in_its_process_is_seen_once(engine: Engine, miniatu
     for _ in range(2):
         (effect,) = engine.run(miniature("leaves-a-limit"), CELL, recall=False).effects
         assert (effect.where, effect.before) == ("recursion limit", "1000")
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "problem"),
+    [
+        ("replaces-code", "headcount.pruning.trace.trace", Problem.PROCESS),
+        ("replaces-json", "json.dumps", Problem.PROCESS),
+        ("sets-threads", "torch", Problem.THREADS),
+    ],
+)
+def test_what_observes_stays_what_it_was(
+    engine: Engine, miniature: Miniature, name: str, where: str, problem: Problem
+) -> None:
+    """A build that replaces it, or left something behind when it was imported, shows a side effect in each cell."""
+    for _ in range(2):
+        effect = engine.run(miniature(name), CELL, recall=False).effects[0]
+        assert (effect.where, effect.problem) == (where, problem)

@@ -35,6 +35,15 @@ class Engine(isolation.Engine):
                 check(self)
                 _checked.append(True)
 
+    def can_make(self, cell: matrix.Cell) -> bool:
+        """Return whether the cell's network can be made beside the known build."""
+        with _build() as build, isolation.Engine() as other:
+            try:
+                other.observe(build, cell, alone=True)
+            except errors.SetupError:
+                return False
+        return True
+
 
 def check(engine: isolation.Engine) -> None:
     """Run the known build; once more in another process where something is wrong, which may be the machine's fault.

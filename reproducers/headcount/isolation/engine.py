@@ -121,6 +121,10 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
     def begin(self) -> None:
         """Do nothing: for an engine that has something to do before it runs anything."""
 
+    def can_make(self, cell: matrix.Cell) -> bool:  # noqa: ARG002 - for those who know
+        """Return whether the cell's network can be made beside another build: False where that is not known."""
+        return False
+
     def observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
         """Run a cell, and keep nothing; once more in a new process if the server was lost, or no network could be made.
 
@@ -135,8 +139,11 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             self._failed.pop(overlay.path, None)
             observation = self._run(overlay, cell, alone=True)
         if observation.ending is Ending.OURS:
+            why = _first_line(observation.failure)
+            if self.can_make(cell):
+                return Observation(Ending.UNIMPORTABLE, detail=f"beside it the network cannot be made: {why}"[:500])
             raise errors.SetupError(
-                f"the network {cell.model.id} cannot be made here: {_first_line(observation.failure)}",
+                f"the network {cell.model.id} cannot be made here: {why}",
                 "look at the versions of torch and transformers; if they are the recorded ones, please report it",
             )
         return observation
