@@ -28,6 +28,7 @@ from headcount import (
     oracle,
     reproduce,
     results,
+    scratch,
     untrusted,
     wording,
 )
@@ -100,6 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[environment.DEVICE] = config.option.device
     if not hasattr(config, "workerinput"):
         console.heed_signals()
+        scratch.clear()
     _stand_beside(config)
     wanted = config.getoption("xmlpath", None)
     if wanted and not hasattr(config, "workerinput"):

@@ -93,6 +93,8 @@ def _run(stage: Stage, options: argparse.Namespace) -> int:
         start = time.monotonic()
         why = case.does(stage, *case.given)
         ran[case.group] += 1
+        if ran.total() % 25 == 0:
+            print(f"{ran.total()} cases, {wrong.total()} of them wrong", file=sys.stderr, flush=True)
         seconds[case.group] += int(1000 * (time.monotonic() - start))
         if why:
             wrong[case.group] += 1

@@ -213,6 +213,27 @@ def test_a_killed_runs_processes_end_with_it(miniature: Miniature) -> None:
     assert not folder.exists()
 
 
+def test_a_start_that_fails_leaves_nothing(
+    miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder and no open file for each try."""
+    overlay = miniature("correct")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("no process today")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("headcount.isolation.engine.START_PAUSES", (0.0,))
+    monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", refused)
+    before = len(list(Path("/dev/fd").iterdir()))
+    with Engine() as engine:
+        for _ in range(3):
+            with pytest.raises(SetupError, match="cannot start a process: OSError"):
+                engine.run(overlay, CELL)
+    assert not list(tmp_path.iterdir())
+    assert len(list(Path("/dev/fd").iterdir())) <= before
+
+
 def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
     """A message that announces more than it sends is given up, not waited for."""
     monkeypatch.setattr("headcount.isolation.engine.ANSWER_TIMEOUT", 1.0)

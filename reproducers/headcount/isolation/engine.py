@@ -246,8 +246,9 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         told = (theirs, str(overlay.path), overlay.version, *arguments)
         # The user's file may start processes, which a daemon may not.
         with (
-            contextlib.closing(_Room(self._context, main, *told, daemon=False)) as room,
+            contextlib.closing(theirs),
             contextlib.closing(connection),
+            contextlib.closing(_Room(self._context, main, *told, daemon=False)) as room,
         ):
             theirs.close()
             if not wait([connection, room.process.sentinel], timeout):
@@ -310,19 +311,23 @@ class _Room:
     """A process and its home folder. The log and the end's note are read by handle: it may replace the files."""
 
     def __init__(self, context: ForkServerContext, main: str, *arguments: object, daemon: bool) -> None:
-        self._scratch = scratch.Folder()
-        self.folder = str(self._scratch.path)
-        self.log, self.end = (
-            os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (shared.LOG, shared.END)
-        )
-        self.process = _started(context, (main, self.folder, *arguments), daemon=daemon)
+        with contextlib.ExitStack() as opened:
+            made = scratch.Folder()
+            opened.callback(made.close)
+            self.folder = str(made.path)
+            self.log, self.end = (self._opened(opened, name) for name in (shared.LOG, shared.END))
+            self.process = _started(context, (main, self.folder, *arguments), daemon=daemon)
+            self._held = opened.pop_all()
+
+    def _opened(self, until: contextlib.ExitStack, name: str) -> int:
+        handle = os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600)
+        until.callback(os.close, handle)
+        return handle
 
     def close(self) -> None:
         """End the process and what still writes to the folder, as it may have left its group; remove the folder."""
         _kill(self.process)
-        for handle in (self.log, self.end):
-            os.close(handle)
-        self._scratch.close()
+        self._held.close()
 
 
 class _Child(_Room):
@@ -331,8 +336,11 @@ class _Child(_Room):
     def __init__(self, context: ForkServerContext, overlay: builds.Overlay) -> None:
         self.overlay, self.sent = overlay, 0
         self.connection, theirs = context.Pipe()
-        super().__init__(context, "isolation.process.serve", theirs, str(overlay.path), overlay.version, daemon=True)
-        theirs.close()
+        told = (theirs, str(overlay.path), overlay.version)
+        with contextlib.closing(theirs), contextlib.ExitStack() as failing:
+            failing.callback(self.connection.close)
+            super().__init__(context, "isolation.process.serve", *told, daemon=True)
+            failing.pop_all()
 
     def close(self) -> None:
         self.connection.close()
