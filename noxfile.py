@@ -184,6 +184,14 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Kill runs, fill disks, damage what is kept, gate hostile builds: nothing false may come of it; -- --help."""
+    install(session, TRANSFORMERS[0], "test")
+    beside = {"PYTHONPATH": "tests"}
+    session.run("python", "tests/faults/campaign.py", *session.posargs, env=run_environment() | beside)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure the matrix, as ratios to a plain session per release and to the floor; -- --help for options."""
     install(session, TRANSFORMERS[0], "test")

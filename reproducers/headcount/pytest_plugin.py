@@ -19,6 +19,7 @@ from _pytest.runner import runtestprotocol  # what plugins that run tests again 
 
 from headcount import (
     builds,
+    canary,
     defects,
     environment,
     errors,
@@ -27,6 +28,7 @@ from headcount import (
     oracle,
     reproduce,
     results,
+    scratch,
     untrusted,
     wording,
 )
@@ -99,6 +101,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[environment.DEVICE] = config.option.device
     if not hasattr(config, "workerinput"):
         console.heed_signals()
+        scratch.clear()
     _stand_beside(config)
     wanted = config.getoption("xmlpath", None)
     if wanted and not hasattr(config, "workerinput"):
@@ -239,7 +242,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def matrix_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """The engine of the command line's options. A suite's own `engine` does not take its place."""
-    with Cache() as cache, Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
+    with Cache() as cache, canary.Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
         yield running
 
 

@@ -54,10 +54,11 @@ def folder() -> Iterator[Path]:
 @cache
 def clear() -> None:
     """Remove the folders that runs left behind which were killed, once in a process."""
-    for around in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if _is_nobodys(around):
-                _remove(around)
+    with suppress(OSError):  # there is no place for one
+        for around in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            with suppress(OSError):
+                if _is_nobodys(around):
+                    _remove(around)
 
 
 def _is_nobodys(around: Path) -> bool:

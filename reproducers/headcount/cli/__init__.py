@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from functools import partial
 
-from headcount import builds, environment, errors
+from headcount import builds, environment, errors, scratch
 from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
 from headcount.report.console import heed_signals, say
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(words, argparse.Namespace(words=words))
     os.environ.pop(environment.DEVICE, None)  # only the matrix runs on other devices, and checks that they are there
     os.environ.pop(environment.BESIDE, None)
+    scratch.clear()
     try:
         shared.check_new(getattr(options, "json", None))  # before long work
         if asked := getattr(options, "packages", None):

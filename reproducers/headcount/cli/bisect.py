@@ -5,7 +5,7 @@ import difflib
 import os
 from pathlib import Path
 
-from headcount import bisect, builds, check, defects, errors, isolation, reproduce
+from headcount import bisect, builds, canary, check, defects, errors, isolation, reproduce
 from headcount.cli import shared
 from headcount.isolation.engine import SCRIPT_TIMEOUT
 from headcount.report import bisection, console
@@ -76,7 +76,7 @@ def run(options: shared.Options) -> int:
     good, bad = (span.points[-1], span.points[0]) if kind is bisect.Find.FIXED else (span.points[0], span.points[-1])
     with (
         isolation.Cache() as cache,
-        isolation.Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
+        canary.Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
         console.progress(span.distinct_builds) as steps,
     ):
         prober = bisect.Prober(

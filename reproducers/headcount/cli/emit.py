@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headcount import builds, check, errors, isolation, matrix, reproduce
+from headcount import builds, canary, check, errors, isolation, matrix, reproduce
 from headcount.cli import shared
 from headcount.report.console import say
 
@@ -53,7 +53,7 @@ def run(options: shared.Options, *, minimal: bool) -> int:
     overlay = builds.prepare(build, say=say)
     good = builds.prepare(builds.parse(options.good), say=say) if options.good else None
     wanted = reproduce.Wanted(minimal, good, _FORMS[options.form])
-    with isolation.Cache() as cache, isolation.Engine(cache=cache, also=check.PRELOADED if file else ()) as engine:
+    with isolation.Cache() as cache, canary.Engine(cache=cache, also=check.PRELOADED if file else ()) as engine:
         if cell is not None:
             text = reproduce.emit(engine, overlay, cell, say, wanted)
         elif file is not None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headcount import builds, check, environment, errors, gate, matrix, reproduce, results, untrusted, wording
+from headcount import builds, canary, check, environment, errors, gate, matrix, reproduce, results, untrusted, wording
 from headcount.cli import shared
 from headcount.gate import waive
 from headcount.isolation import Cache, Engine, forkserver
@@ -228,7 +228,7 @@ def _observed(wanted: gate.Request, path: Path) -> results.Results:
 def _reproducers(wanted: gate.Request, worse: Mapping[str, Sequence[matrix.Cell]]) -> dict[str, str]:
     """Return failure -> a file that shows it on the candidate and not on the base, for the first few."""
     found = {}
-    with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
+    with Cache() as cache, canary.Engine(cache=cache, fresh=not wanted.recalls) as engine:
         for failure, cells in list(worse.items())[:_REPRODUCERS]:
             found[failure] = _reproducer(engine, wanted, cells[:_TRIED])
     return found

@@ -1,6 +1,6 @@
 """headcount reproduce: the known defects' own files are run again."""
 
-from headcount import builds, defects, errors, isolation, reproduce
+from headcount import builds, canary, defects, errors, reproduce
 from headcount.cli import shared
 from headcount.report.console import say
 
@@ -25,7 +25,7 @@ def run(options: shared.Options) -> int:
     overlays = {b: builds.prepare(builds.parse(b), say=say) for b in dict.fromkeys(build for _, build, _ in wanted)}
     width = max(len(defect.id) for defect in named)
     runs = []
-    with isolation.Engine() as engine:
+    with canary.Engine() as engine:
         for defect, build, status in wanted:
             path = defects.REPRODUCERS / defect.reproducer.file
             if not path.is_file():

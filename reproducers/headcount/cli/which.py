@@ -3,7 +3,7 @@
 import argparse
 from fractions import Fraction
 
-from headcount import builds, errors, examine, isolation, matrix, models, oracle
+from headcount import builds, canary, errors, examine, isolation, matrix, models, oracle
 from headcount.cli import shared, sizes
 from headcount.environment import environment
 from headcount.matrix.validity import why_invalid
@@ -109,7 +109,7 @@ def run(options: shared.Options) -> int:
     trials: dict[str, examine.Examined] = {}
     with (
         isolation.Cache() as cache,
-        isolation.Engine(cache=cache) as engine,
+        canary.Engine(cache=cache) as engine,
         console.progress(len(builds.RELEASES)) as steps,
     ):
         for release in builds.RELEASES:
