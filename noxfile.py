@@ -5,52 +5,212 @@
 # ///
 """Headcount's sessions. `nox -l` lists them; what follows `--` goes to the tool that a session runs."""
 
+import json
 import os
+import platform
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import nox
+from filelock import FileLock  # nox needs virtualenv, and that needs it
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = True
 nox.options.sessions = ["tests", "lint"]
 
-#: The base environment of every build; the transformers versions that expectations are recorded for.
+#: The base environment of every build; the transformers versions that expectations are recorded for. All releases of
+#: Torch-Pruning are installed beside it, into folders of their own: `RELEASES` in reproducers/headcount/builds/spec.py.
 TORCH = "2.13.0"
 TRANSFORMERS = ("4.57.6", "5.23.0")
 
+#: Whatever is the newest on the package index today.
+NEWEST = ""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What one environment holds. Its Python is nox's own, or that of `--force-python 3.13`."""
+
+    transformers: str
+    torch: str = TORCH
+    more: tuple[str, ...] = ()
+
+    @property
+    def requirements(self) -> list[str]:
+        """What the installer gets."""
+        named = {"torch": self.torch, "transformers": self.transformers}
+        return [*(f"{name}=={version}" if version else name for name, version in named.items()), *self.more]
+
+    @property
+    def name(self) -> str:
+        """What its folder is called."""
+        return "-".join(self.requirements).replace("==", "-")
+
+
+DEFAULT = Versions(TRANSFORMERS[0])
+
+#: What `nox -s matrix_on` adds to the matrix's own two environments. The oldest is what a user of mid-2024 had.
+SETS = {
+    "oldest": Versions("4.44.2", "2.4.1"),
+    "transformers-4.44": Versions("4.44.2"),
+    "transformers-4.49": Versions("4.49.0"),
+    "transformers-4.53": Versions("4.53.3"),
+    "newest": Versions(NEWEST, NEWEST),
+}
+
 #: timm needs torchvision, and that a torch that it has a build for.
-TIMM = ("timm==1.0.31", "torch==2.14.1", "torchvision==0.29.1")
+TIMM = Versions(TRANSFORMERS[-1], "2.14.1", ("timm==1.0.31", "torchvision==0.29.1"))
 
 #: What has generated parts.
 READMES = ("README.md", "reproducers/README.md", "tests/README.md")
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
+#: What an environment holds is written down here, once it does.
+STATE = "headcount-installed.json"
 
-def install(session: nox.Session, transformers: str, *groups: str) -> None:
-    """Install the base environment: torch, one transformers version, this harness.
 
-    An environment that has all this is left alone: a second run costs nothing, and works offline.
+@dataclass(frozen=True)
+class State:
+    """What is written down of an environment once it holds all this.
+
+    Attributes:
+        backend: torch's, as uv names it; "" for the index's own.
+        day: for the newest versions, when they were that; else "".
+        project: the text of pyproject.toml.
+        groups: of dependencies, that were added.
+        files: how many there are.
     """
-    groups_wanted = nox.project.dependency_groups(PROJECT, *groups)
-    requirements = [f"torch=={TORCH}", f"transformers=={transformers}", *groups_wanted]
-    backend = os.environ.get("UV_TORCH_BACKEND") or installer_environment().get("UV_TORCH_BACKEND", "")
-    chosen = f"torch's backend: {backend}\n"
-    wanted = "\n".join([*requirements, chosen + Path("pyproject.toml").read_text("utf-8")])
-    stamp = Path(session.virtualenv.location, "headcount-installed.txt")
-    before = stamp.read_text("utf-8") if stamp.is_file() else ""
-    if before == wanted:
-        session.log("the environment is up to date")
-        return
-    stamp.unlink(missing_ok=True)
-    # To uv a build of torch for another backend is the same version, and stays.
-    again = ["--reinstall-package", "torch"] * (session.venv_backend == "uv" and chosen not in before)
-    session.install(*requirements, *again, "--editable", ".", env=installer_environment())
-    if not session._runner.global_config.no_install:  # noqa: SLF001 - with -R nothing was installed, and nothing says so
-        stamp.write_text(wanted, "utf-8")
+
+    backend: str
+    day: str
+    project: str
+    groups: tuple[str, ...] = ()
+    files: int = 0
+
+    def is_of(self, other: "State") -> bool:
+        """Return whether the base is the same."""
+        return replace(self, groups=(), files=0) == replace(other, groups=(), files=0)
+
+
+class Environment:
+    """An environment that all sessions share which want these versions: made once, and anew where it is not whole.
+
+    nox's own environment of a session stays empty: it only says which Python is wanted, and which installer.
+    """
+
+    def __init__(self, session: nox.Session, versions: Versions) -> None:
+        """Name it; `install` makes it."""
+        python = session.python if isinstance(session.python, str) else platform.python_version()
+        self.session, self.versions = session, versions
+        self.path = Path(session.cache_dir).resolve().parent / f"python-{python}-{versions.name}"
+        self.bin = self.path / ("Scripts" if os.name == "nt" else "bin")
+
+    def install(self, *groups: str) -> None:
+        """Install the base and this harness, then what groups of dependencies add. Two at once wait for each other.
+
+        What has all this is left alone: a second run costs nothing, and works offline.
+        """
+        wanted = self._wanted()
+        with self._held():
+            found = self._found()
+            if found is None:
+                self._make()
+            if found is None or not found.is_of(wanted):
+                # To uv a build of torch for another backend is the same version, and stays.
+                again = self._uv and found is not None and found.backend != wanted.backend
+                more = ["--reinstall-package", "torch"] * again + ["--upgrade"] * bool(wanted.day)
+                self._install(*more, *self.versions.requirements, "--editable", ".", *group_of("matrix"))
+                found = self._write(wanted)
+            for group in groups:
+                if group not in found.groups:
+                    self._install(*group_of(group))
+                    found = self._write(replace(found, groups=(*found.groups, group)))
+        self.session.log(f"in {self.path.name}")
+
+    def run(self, program: str, *arguments: str, **options: Any) -> None:
+        """Run a program that is installed in it; options are nox's."""
+        path = os.pathsep.join([str(self.bin), os.environ.get("PATH", "")])
+        env = run_environment() | {"PATH": path, "VIRTUAL_ENV": str(self.path)} | options.pop("env", {})
+        self.session.run(str(self.bin / program), *arguments, env=env, external=True, **options)
+
+    @property
+    def _uv(self) -> bool:
+        return self.session.venv_backend == "uv"
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Keep other runs away; say so where one is there already."""
+        lock = FileLock(f"{self.path}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except TimeoutError:
+            self.session.log(f"another run makes {self.path.name}: waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _make(self) -> None:
+        """Make it empty, whatever was there."""
+        if self.path.exists():
+            self.session.log(f"{self.path.name} is not whole: making it anew")
+            shutil.rmtree(self.path)
+        python = str(Path(self.session.bin) / "python")
+        command = [uv(), "venv", "--quiet"] if self._uv else [sys.executable, "-m", "virtualenv", "--quiet"]
+        self.session.run(*command, "--python", python, str(self.path), external=True, silent=True)
+
+    def _install(self, *arguments: str) -> None:
+        """Install packages; until `_write`, it counts as half made."""
+        (self.path / STATE).unlink(missing_ok=True)
+        self.session.log(f"installing into {self.path.name}")
+        python = str(self.bin / "python")
+        command = [python, "-m", "pip", "install"]
+        if self._uv:
+            alone = ["--no-index"] * ("PIP_NO_INDEX" in os.environ)  # it has no variable for this
+            command = [uv(), "pip", "install", *alone, "--python", python]
+        self.session.run(*command, *arguments, env=installer_environment(), external=True, silent=True)
+
+    def _wanted(self) -> State:
+        newest = NEWEST in (self.versions.torch, self.versions.transformers)
+        backend = os.environ.get("UV_TORCH_BACKEND") or installer_environment().get("UV_TORCH_BACKEND", "")
+        day = datetime.now(UTC).date().isoformat() if newest else ""
+        return State(backend, day, Path("pyproject.toml").read_text("utf-8"))
+
+    def _found(self) -> State | None:
+        """Return what is written down; None where that is nothing, or files have gone since."""
+        try:
+            known = json.loads((self.path / STATE).read_text("utf-8"))
+            found = State(**{**known, "groups": tuple(known["groups"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        has_python = (self.bin / "python").exists()  # a link may lead nowhere
+        return found if has_python and self._files() >= found.files else None
+
+    def _write(self, state: State) -> State:
+        """Write down what it holds."""
+        written = replace(state, files=self._files())
+        (self.path / STATE).write_text(json.dumps(asdict(written)), "utf-8")
+        return written
+
+    def _files(self) -> int:
+        """Return how many files it has, but for byte code, which comes and goes, and what is written down here."""
+        folders = os.walk(self.path)
+        return sum(len({*names} - {STATE}) for folder, _, names in folders if not folder.endswith("__pycache__"))
+
+
+def group_of(name: str) -> tuple[str, ...]:
+    """Return the packages of a dependency group."""
+    return nox.project.dependency_groups(PROJECT, name)
 
 
 def installer_environment() -> dict[str, str]:
@@ -58,35 +218,56 @@ def installer_environment() -> dict[str, str]:
     environment = {"UV_COMPILE_BYTECODE": "1"}
     wheelhouse = os.environ.get("PIP_FIND_LINKS")
     if wheelhouse and "UV_FIND_LINKS" not in os.environ:
-        environment["UV_FIND_LINKS"] = wheelhouse
+        environment["UV_FIND_LINKS"] = ",".join(wheelhouse.split())  # pip parts them by spaces
     elif not wheelhouse and "UV_FIND_LINKS" not in os.environ and "UV_TORCH_BACKEND" not in os.environ:
         environment["UV_TORCH_BACKEND"] = "cpu"
     return environment
 
 
+def uv() -> str:
+    """Return the uv that nox brings, which need not be on PATH; else the one there."""
+    return shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv") or "uv"
+
+
 def run_environment() -> dict[str, str]:
-    """Return the variables of a run, with the uv that nox brings, which need not be on PATH."""
-    beside = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    """Return the variables of a run."""
     fixed = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONDONTWRITEBYTECODE": ""}
-    return fixed | ({"HEADCOUNT_UV": beside} if beside else {})
+    return fixed | ({"HEADCOUNT_UV": uv()} if shutil.which(uv()) else {})
+
+
+def installed(session: nox.Session, versions: Versions = DEFAULT, *groups: str) -> Environment:
+    """Return the environment of these versions, which has these groups too."""
+    environment = Environment(session, versions)
+    environment.install(*groups)
+    return environment
 
 
 def run_headcount(session: nox.Session, transformers: str, *arguments: str) -> None:
     """Run a command; its progress goes to stderr, so that what it prints can be sent to a file."""
-    install(session, transformers, "test")
-    session.run("headcount", *arguments, env=run_environment(), stderr=None, interrupt_timeout=20)
+    installed(session, Versions(transformers)).run("headcount", *arguments, stderr=None, interrupt_timeout=20)
+
+
+def run_matrix(session: nox.Session, versions: Versions) -> None:
+    """Run the matrix; options go to pytest."""
+    # The matrix has no use for these plugins, which cost time around each of thousands of cells.
+    lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
+    arguments = ["-q", "-n", "auto", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
+    # Time to write the footer, the table and where the results are, when it is interrupted.
+    installed(session, versions).run("pytest", *arguments, interrupt_timeout=20, terminate_timeout=5)
 
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def matrix(session: nox.Session, transformers: str) -> None:
     """Run every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../new -k local."""
-    install(session, transformers, "test")
-    # The matrix has no use for these plugins, which cost time around each of thousands of cells.
-    lean = ["-p", "no:logging", "-p", "no:hypothesispytest"]
-    arguments = ["-q", "-n", "auto", "--dist", "worksteal", *lean, "tests/matrix", *session.posargs]
-    # Time to write the footer, the table and where the results are, when it is interrupted.
-    session.run("pytest", *arguments, env=run_environment(), interrupt_timeout=20, terminate_timeout=5)
+    run_matrix(session, Versions(transformers))
+
+
+@nox.session
+@nox.parametrize("versions", [nox.param(found, id=name, tags=[name]) for name, found in SETS.items()])
+def matrix_on(session: nox.Session, versions: Versions) -> None:
+    """Run the matrix with other versions than it is recorded for: -s "matrix_on(oldest)"; options go to pytest."""
+    run_matrix(session, versions)
 
 
 @nox.session
@@ -139,8 +320,8 @@ def gate(session: nox.Session, transformers: str) -> None:
 @nox.parametrize("transformers", TRANSFORMERS)
 def record(session: nox.Session, transformers: str) -> None:
     """Write down what every cell does on every release; -- --help says more."""
-    install(session, transformers, "test")
-    session.run("python", "tests/recording/record.py", *session.posargs, env=run_environment(), interrupt_timeout=20)
+    recording = ["tests/recording/record.py", *session.posargs]
+    installed(session, Versions(transformers)).run("python", *recording, interrupt_timeout=20)
 
 
 @nox.session
@@ -153,34 +334,22 @@ def report(session: nox.Session) -> None:
 @nox.parametrize("transformers", TRANSFORMERS)
 def claims(session: nox.Session, transformers: str) -> None:
     """Check what Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
-    install(session, transformers, "test")
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", "tests/claims", *session.posargs, env=run_environment())
+    arguments = ["-n", "auto", "--dist", "worksteal", "tests/claims", *session.posargs]
+    installed(session, Versions(transformers), "test").run("pytest", *arguments)
 
 
 @nox.session
 def matrix_timm(session: nox.Session) -> None:
     """Hold releases to what is known of networks of timm and torchvision; 5.5 GB: they need a torch of their own."""
-    needed = nox.project.dependency_groups(PROJECT, "test")
-    session.install(*TIMM, f"transformers=={TRANSFORMERS[-1]}", *needed, "--editable", ".", env=installer_environment())
     arguments = ["-n", "auto", "tests/others", *session.posargs]
-    session.run("pytest", *arguments, env=run_environment(), interrupt_timeout=20)
+    installed(session, TIMM, "test").run("pytest", *arguments, interrupt_timeout=20)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Test the harness itself, with fake builds; options go to pytest, and files stand in place of all."""
-    install(session, TRANSFORMERS[0], "test")
-    session.run(
-        "pytest",
-        "-n",
-        "auto",
-        "--ignore=tests/matrix",
-        "--ignore=tests/claims",
-        "--ignore=tests/bench",
-        "--ignore=tests/mutants",
-        *session.posargs,
-        env=run_environment(),
-    )
+    left_out = [f"--ignore=tests/{folder}" for folder in ("matrix", "claims", "bench", "mutants")]
+    installed(session, DEFAULT, "test").run("pytest", "-n", "auto", *left_out, *session.posargs)
 
 
 @nox.session
@@ -194,48 +363,43 @@ def faults(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure the matrix, as ratios to a plain session per release and to the floor; -- --help for options."""
-    install(session, TRANSFORMERS[0], "test")
-    session.run("python", "tests/bench/bench.py", *session.posargs, env=run_environment())
+    installed(session).run("python", "tests/bench/bench.py", *session.posargs)
 
 
 @nox.session
 def explanations(session: nox.Session) -> None:
     """Measure whether a cure can fail to explain: mistakes that no remedy mends, and remedies left out."""
-    install(session, TRANSFORMERS[0], "test")
     beside = {"PYTHONPATH": os.pathsep.join(("tests", "tests/mutants"))}
-    session.run("python", "tests/explanations/measure.py", *session.posargs, env=run_environment() | beside)
+    installed(session).run("python", "tests/explanations/measure.py", *session.posargs, env=beside)
 
 
 @nox.session
 def mutants(session: nox.Session) -> None:
     """Count the mistakes in the head pruning that the gate catches; -- --draws N --seed SEED, -- --help says more."""
-    install(session, TRANSFORMERS[0], "test")
     # It gives its score in the words of the README's tables.
     beside = {"PYTHONPATH": "tests"}
-    session.run("python", "tests/mutants/mutants.py", *session.posargs, env=run_environment() | beside)
+    installed(session, DEFAULT, "test").run("python", "tests/mutants/mutants.py", *session.posargs, env=beside)
 
 
 @nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def coverage(session: nox.Session, transformers: str) -> None:
     """Say which functions of the newest release the default matrix runs, and why not the others; -- --release 1.6.0."""
-    install(session, transformers, "test", "coverage")
-    session.run("python", "tests/reach/reach.py", *session.posargs, env=run_environment())
+    installed(session, Versions(transformers), "coverage").run("python", "tests/reach/reach.py", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Run ruff, strict mypy, the order of the modules, and the freshness of the READMEs' tables."""
-    install(session, TRANSFORMERS[0], "test", "lint")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    session.run("mypy")
-    session.run("lint-imports")
-    session.run("cog", "--check", "-P", *READMES, env={"PYTHONPATH": "tests"})
+    environment = installed(session, DEFAULT, "test", "lint")
+    environment.run("ruff", "check", ".")
+    environment.run("ruff", "format", "--check", ".")
+    environment.run("mypy")
+    environment.run("lint-imports")
+    environment.run("cog", "--check", "-P", *READMES, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
 def readme(session: nox.Session) -> None:
     """Make the READMEs' generated parts anew."""
-    install(session, TRANSFORMERS[0], "lint")
-    session.run("cog", "-r", "-P", *READMES, env={"PYTHONPATH": "tests"})
+    installed(session, DEFAULT, "lint").run("cog", "-r", "-P", *READMES, env={"PYTHONPATH": "tests"})

@@ -5,8 +5,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import miniatures
-from headcount.builds import Overlay
+from headcount.builds import OFFLINE, Overlay
 from headcount.isolation import Cache, Engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _recorded_releases() -> Iterator[None]:
+    """No release that the index has today changes what a test sees."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(OFFLINE, "1")
+        yield
 
 
 @pytest.fixture(scope="session")

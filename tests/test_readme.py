@@ -41,7 +41,7 @@ def test_the_front_page_is_short() -> None:
     assert len(FRONT.encode()) <= 8_000
 
 
-@pytest.mark.parametrize("session", sorted(set(re.findall(r"nox -s \"?([a-z]+)", ALL))))
+@pytest.mark.parametrize("session", sorted(set(re.findall(r"nox -s \"?([a-z_]+)", ALL))))
 def test_sessions_exist(session: str) -> None:
     assert session in SESSIONS
 

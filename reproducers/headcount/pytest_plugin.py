@@ -7,7 +7,7 @@ for every cell on every build.
 import gc
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass, field
@@ -48,7 +48,12 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": [],
         "metavar": "BUILD",
         "help": "a build to test: a release, a wheel, an sdist, a checkout, CLONE@REF or a URL; may be given several "
-        f"times (default: the {len(builds.RELEASES)} releases with head pruning)",
+        f"times (default: the {len(builds.RELEASES)} releases with head pruning that are recorded)",
+    },
+    "--new": {
+        "action": "store_true",
+        "help": "beside the recorded releases, those that the package index has beyond them, held to what is recorded "
+        "of the one before",
     },
     "--model": {
         "action": "append",
@@ -164,14 +169,25 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def _prepare(config: pytest.Config) -> list[builds.Overlay]:
+    if config.option.new and config.option.build:
+        raise errors.UsageError("--new and --build", "name the new release with --build")
     models = {name for cell in cells.known_cells().values() for name in (cell.model.id, cell.model.family)}
     if unknown := set(config.option.model) - models:
         raise errors.UsageError(
             f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}"
         )
-    wanted = builds.parse_all(config.option.build or builds.RELEASES)
+    say = config.get_terminal_writer().line
+    wanted = builds.parse_all(config.option.build or _releases(say, new=config.option.new))
     with ThreadPoolExecutor(4) as pool:
-        return list(pool.map(lambda build: builds.prepare(build, say=config.get_terminal_writer().line), wanted))
+        return list(pool.map(lambda build: builds.prepare(build, say=say), wanted))
+
+
+def _releases(say: Callable[[str], None], *, new: bool) -> tuple[str, ...]:
+    """Return the recorded releases, so that a run means the same every day; those that are new too, if asked for."""
+    found = builds.released()
+    more = " (--new runs it too)" if found.new and not new else ""
+    say(f"{wording.released(found)}{more}")
+    return found.all if new else builds.RELEASES
 
 
 def _server(config: pytest.Config) -> Mapping[str, Any]:

@@ -193,5 +193,20 @@ def number(count: int, thing: str) -> str:
 
 
 def ranges(releases: Sequence[str]) -> str:
-    """Say which releases: `1.3.1 to 1.4.0, 1.4.2`."""
-    return ", ".join(_spans(releases, lambda release: ("", builds.RELEASES.index(release))))
+    """Say which releases: `1.3.1 to 1.4.0, 1.4.2`; other builds one by one."""
+    order = builds.ordered(releases)
+    if not {*releases} <= {*order}:
+        return ", ".join(releases)
+    return ", ".join(_spans(releases, lambda release: ("", order.index(release))))
+
+
+def released(found: builds.Released) -> str:
+    """Say of what day the list of releases is, which are new, and which are left out."""
+    said = [f"releases as of {found.day}"]
+    if found.problem:
+        said.append(f"the package index does not answer: {found.problem}")
+    if found.new:
+        said.append(f"new, and not recorded: {', '.join(found.new)}")
+    if found.left_out:
+        said.append(f"left out: {', '.join(f'{version} ({why})' for version, why in found.left_out.items())}")
+    return "; ".join(said)

@@ -91,22 +91,24 @@ class Bisection:
         return errors.ExitCode.INDETERMINATE if hidden or self.begins or self.ends else errors.ExitCode.CLEAN
 
 
-def releases(older: str = builds.RELEASES[0], newer: str = builds.RELEASES[-1]) -> Span:
-    """Return the releases from one to another.
+def releases(older: str = "", newer: str = "") -> Span:
+    """Return the releases from one to another; from the first, or to the newest that the index has, if not given.
 
     Raises:
         UsageError: one is no release with head pruning, or they are swapped or equal.
     """
+    known = builds.released().all
+    older, newer = older or known[0], newer or known[-1]
     for name in (older, newer):
-        if name not in builds.RELEASES:
-            hint = f"they are {builds.RELEASES[0]} to {builds.RELEASES[-1]}; a commit, tag or branch needs --repo CLONE"
+        if name not in known:
+            hint = f"they are {known[0]} to {known[-1]}; a commit, tag or branch needs --repo CLONE"
             plain = name.removeprefix("v")
             raise errors.UsageError(
-                f"{name} is no release with head pruning", f"{plain} is" if plain in builds.RELEASES else hint
+                f"{name} is no release with head pruning", f"{plain} is" if plain in known else hint
             )
     if older == newer:
         raise errors.UsageError(f"both ends are {older}", "name two")
-    points = builds.RELEASES[builds.RELEASES.index(older) : builds.RELEASES.index(newer) + 1]
+    points = known[known.index(older) : known.index(newer) + 1]
     if not points:
         raise errors.UsageError(f"{older} is not older than {newer}", _SWAPPED)
     same = {release: release for release in points}

@@ -13,17 +13,20 @@ from headcount.builds.overlay import (
     prepare,
     prepare_tree,
 )
+from headcount.builds.releases import OFFLINE, Released, ordered, released
 from headcount.builds.spec import DISTRIBUTION, RELEASES, Build, Source, parse, parse_all
 from headcount.builds.wheel import wheel
 
 __all__ = [
     "DISTRIBUTION",
+    "OFFLINE",
     "RELEASES",
     "Beside",
     "Build",
     "Clone",
     "Commit",
     "Overlay",
+    "Released",
     "Source",
     "cache_folder",
     "edited",
@@ -32,11 +35,13 @@ __all__ = [
     "has_changes",
     "installer_environment",
     "is_whole",
+    "ordered",
     "package_digest",
     "parse",
     "parse_all",
     "prepare",
     "prepare_beside",
     "prepare_tree",
+    "released",
     "wheel",
 ]

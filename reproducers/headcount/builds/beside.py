@@ -6,7 +6,6 @@ Only that is installed: the base stays as it is, and the rest comes from it.
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +26,6 @@ _MANIFEST = "headcount-beside.json"
 
 #: What a network's packages must not replace unasked: all that is known of releases is known with these.
 _HELD = ("torch", "transformers")
-
-#: A line of uv's plan: what it would install, and where that comes from.
-_PLANNED = re.compile(r"^ \+ (?P<name>[\w.-]+)==(?P<version>\S+)(?: \(from (?P<url>\S+)\))?$", re.MULTILINE)
 
 #: Seconds that the import of a package may take.
 _IMPORT_SECONDS = 300
@@ -134,46 +130,40 @@ def _fingerprint(path: Path) -> str:
 
 def _install(wanted: Sequence[str], target: Path) -> None:
     """Install what the base lacks, and see that what was asked for can be imported."""
-    plan = [f"{name}=={version}" if not url else f"{name} @ {url}" for name, version, url in _plan(wanted)]
+    plan = [f"{each.name} @ {each.url}" if each.url else f"{each.name}=={each.version}" for each in _plan(wanted)]
     target.mkdir()
     if plan:
         compiled = ("--compile-bytecode",) if installer.find_uv() else ()  # as pip does unasked
-        _run(wanted, "--quiet", *compiled, "--no-deps", "--target", str(target), *plan)
+        _check(
+            wanted,
+            installer.install("--quiet", *compiled, "--no-deps", "--target", str(target), *plan, variables=_backend()),
+        )
     for distribution in _asked(wanted, target):
         for module in _modules(distribution):
             _try_import(distribution, module, target)
 
 
-def _plan(wanted: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Return what the base lacks: name, version, and place or "" of each."""
+def _plan(wanted: Sequence[str]) -> list[installer.Planned]:
+    """Return what the base lacks."""
     constraints = [f"{name}=={Version(_base(name)).public}" for name in _HELD if name not in _names(wanted)]
     with scratch.folder() as folder:
         file = folder / "constraints.txt"
         file.write_text("\n".join(constraints), "utf-8")
-        if installer.find_uv():
-            said = _run(wanted, "--dry-run", "--constraint", str(file), *wanted).stderr
-            found = [(each["name"], each["version"], each["url"] or "") for each in _PLANNED.finditer(said)]
-        else:
-            report = folder / "report.json"
-            _run(wanted, "--quiet", "--dry-run", "--report", str(report), "--constraint", str(file), *wanted)
-            found = [
-                (each["metadata"]["name"], each["metadata"]["version"], "")
-                for each in json.loads(report.read_text("utf-8"))["install"]
-            ]
+        found, done = installer.plan(wanted, "--constraint", str(file), variables=_backend())
+    _check(wanted, done)
     # A package may need Torch-Pruning: each build takes its place.
-    return [each for each in found if canonicalize_name(each[0]) != DISTRIBUTION]
+    return [each for each in found if canonicalize_name(each.name) != DISTRIBUTION]
 
 
-def _run(wanted: Sequence[str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the installer.
+def _check(wanted: Sequence[str], done: "subprocess.CompletedProcess[str]") -> None:
+    """Check that the installer did what it was told.
 
     Raises:
         UsageError: it finds no way.
         SetupError: no network.
     """
-    done = installer.install(*arguments, variables=_backend())
     if not done.returncode:
-        return done
+        return
     label, output = " ".join(wanted), done.stdout + done.stderr
     if installer.NO_NETWORK.search(output):
         raise errors.SetupError(

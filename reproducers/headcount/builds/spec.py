@@ -12,7 +12,7 @@ from headcount.errors import UsageError
 
 DISTRIBUTION = "torch-pruning"
 
-#: Every release with head pruning, oldest first.
+#: Every release with head pruning that is recorded, oldest first. `releases.released` knows what is newer, too.
 RELEASES = (
     *(f"1.3.{n}" for n in range(8)),
     *(f"1.4.{n}" for n in range(4)),
@@ -20,6 +20,9 @@ RELEASES = (
     "1.6.0",
     "1.6.1",
 )
+
+#: The day on which these were all that the index had.
+RECORDED_ON = "2026-11-28"
 
 
 class Source(Enum):

@@ -5,7 +5,7 @@ import difflib
 import os
 from pathlib import Path
 
-from headcount import bisect, builds, canary, check, defects, errors, isolation, reproduce
+from headcount import bisect, builds, canary, check, defects, errors, isolation, reproduce, wording
 from headcount.cli import shared
 from headcount.isolation.engine import SCRIPT_TIMEOUT
 from headcount.report import bisection, console
@@ -180,7 +180,9 @@ def _span(options: shared.Options, clone: builds.Clone | None, find: bisect.Find
     """
     older, newer = (options.bad, options.good) if find is bisect.Find.FIXED else (options.good, options.bad)
     if clone is None:
-        return bisect.releases(older or builds.RELEASES[0], newer or builds.RELEASES[-1])
+        if not (older and newer):
+            console.say(wording.released(builds.released()))
+        return bisect.releases(older or "", newer or "")
     first = f"v{builds.RELEASES[0]}"
     if not (older and newer) and not clone.has("HEAD"):
         raise errors.UsageError(f"{clone.path} has no commit at HEAD", "name both ends with --good and --bad")

@@ -88,8 +88,8 @@ def run(options: shared.Options) -> int:
         shared.out(f"{path} is written: change it to your network, then: headcount check {path}")
         return errors.ExitCode.CLEAN
     file = shared.file_changed(options.file, options.set)
-    specs = options.build or builds.RELEASES
-    prepared = [builds.prepare(builds.parse(spec), say=console.say) for spec in specs]
+    named = (builds.prepare(builds.parse(spec), say=console.say) for spec in options.build)
+    prepared = [*(named if options.build else (overlay for _, overlay in shared.releases()))]
     found: list[check.Checked] = []
     with console.progress(len(prepared)) as steps:
         for each in check.check_all(prepared, file, options.timeout):

@@ -29,7 +29,7 @@ add = shared.command(
     shared.option("--repo", metavar="CLONE", help="with --ref, in place of CANDIDATE: a local clone"),
     shared.option("--ref", metavar="REF", help="its commit, tag or branch (default: HEAD)"),
     shared.option(
-        "--base", default=builds.RELEASES[-1], metavar="BUILD", help="the build before it (default: %(default)s)"
+        "--base", metavar="BUILD", help="the build before it (default: the newest release but the candidate itself)"
     ),
     shared.option("--strict", action="store_true", help="a cell that only changed fails too"),
     shared.option(
@@ -171,7 +171,7 @@ def _request(options: shared.Options) -> gate.Request:
     chosen = tuple(dict.fromkeys(map(shared.cell_named, options.cells)))
     if clone and not options.ref and builds.has_changes(Path(clone)):
         say(f"{clone} has changes that are not committed, and not run: name the folder to have them run")
-    specs = (options.base, candidate or f"{clone}@{options.ref or 'HEAD'}")
+    specs = (options.base or _base(candidate), candidate or f"{clone}@{options.ref or 'HEAD'}")
     return gate.request(
         *(builds.prepare(builds.parse(spec), say=_installing) for spec in specs),
         allow_api=tuple(options.allow_api),
@@ -185,6 +185,13 @@ def _request(options: shared.Options) -> gate.Request:
         draws=options.draws,
         require_exercised=options.require_exercised,
     )
+
+
+def _base(candidate: str | None) -> str:
+    """Return the newest release that the index has, and say of what day that is; the one before it, if it is named."""
+    found = builds.released()
+    say(wording.released(found))
+    return next(release for release in reversed(found.all) if release != candidate)
 
 
 def _installing(line: str) -> None:

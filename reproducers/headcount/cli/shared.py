@@ -15,9 +15,10 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from headcount import check, defects, errors, matrix, reproduce
+from headcount import builds, check, defects, errors, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
 from headcount.matrix.validity import why_invalid
+from headcount.report.console import say
 
 #: What a command is called with.
 Options = argparse.Namespace
@@ -133,6 +134,25 @@ def file_changed(text: str, changes: Sequence[tuple[str, check.Plain]]) -> check
 def build_named(id_: str, cell: matrix.Cell) -> str:
     """Return the build that a test's id names before the cell; "" if none."""
     return id_.rpartition("[")[2].removesuffix("]").removesuffix(cell.id).removesuffix("-")
+
+
+def releases() -> Iterator[tuple[str, builds.Overlay]]:
+    """Yield every release, installed. One that is new and cannot be is said, and left out.
+
+    Raises:
+        UsageError: a recorded one cannot be installed.
+        SetupError: no network, no space, no installer.
+    """
+    found = builds.released()
+    for release in found.all:
+        try:
+            overlay = builds.prepare(builds.parse(release), say=say)
+        except errors.UsageError as error:
+            if release not in found.new:
+                raise
+            say(f"{release} is new, and left out: {error}")
+        else:
+            yield release, overlay
 
 
 def defects_named(which: Sequence[str]) -> list[defects.Defect]:

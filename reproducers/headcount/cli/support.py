@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headcount import builds, defects, errors, examine, matrix, models
+from headcount import builds, defects, errors, examine, matrix, models, wording
 from headcount.cli import shared, sizes
 from headcount.environment import environment
 from headcount.matrix import cells
@@ -42,7 +42,8 @@ def run(options: shared.Options) -> int:
     shared.families_named(options.model)
     calls = cells.STEPPED_CALLS if options.in_steps else cells.FAMILY_CALLS
     found = _ran(options, calls) if sizes.are_given(options) else _recorded(options, calls)
-    shared.answer(options.json, support.tables(found), lambda: {table.transformers: table.plain() for table in found})
+    text = f"{support.tables(found)}\n\n{wording.released(builds.released())}"
+    shared.answer(options.json, text, lambda: {table.transformers: table.plain() for table in found})
     return errors.ExitCode.CLEAN
 
 
@@ -72,7 +73,9 @@ def _ran(options: shared.Options, calls: Sequence[matrix.Config]) -> list[suppor
         for cell in support.cells_of(model, here, documented=documented, calls=calls)
     ]
     shown = _shown(wanted)
-    return [support.Table(here, rows, calls, lambda cell, release: shown[cell, release], _said(options, rows[0]))]
+    releases = tuple(dict.fromkeys(release for _, release in shown))
+    shows = lambda cell, release: shown[cell, release]  # noqa: E731 - that is all of it
+    return [support.Table(here, rows, calls, shows, _said(options, rows[0]), releases=releases)]
 
 
 def _models(options: shared.Options, calls: Sequence[matrix.Config]) -> list[models.Model]:
@@ -93,9 +96,8 @@ def _models(options: shared.Options, calls: Sequence[matrix.Config]) -> list[mod
 def _shown(wanted: Sequence[matrix.Cell]) -> dict[tuple[matrix.Cell, str], str]:
     """Return what each cell shows on each release."""
     shown = {}
-    with examine.Pool() as pool, console.progress(len(builds.RELEASES) * len(wanted)) as steps:
-        for release in builds.RELEASES:
-            build = builds.prepare(builds.parse(release), say=console.say)
+    with examine.Pool() as pool, console.progress(len(builds.released().all) * len(wanted)) as steps:
+        for release, build in shared.releases():
             for found in pool.examine(build, wanted, recall=True):
                 shown[found.cell, release] = support.shown_by(found)
                 steps.done(f"running {release}", known=found.observation.recalled)

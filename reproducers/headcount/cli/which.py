@@ -110,11 +110,11 @@ def run(options: shared.Options) -> int:
     with (
         isolation.Cache() as cache,
         canary.Engine(cache=cache) as engine,
-        console.progress(len(builds.RELEASES)) as steps,
+        console.progress(len(builds.released().all)) as steps,
     ):
-        for release in builds.RELEASES:
+        for release, overlay in shared.releases():
             steps.begin(f"running {release}")
-            trials[release] = examine.examine(engine, builds.prepare(builds.parse(release), say=console.say), cell)
+            trials[release] = examine.examine(engine, overlay, cell)
             steps.done(f"{release} {trials[release].verdict.kind}")
     shared.answer(options.json, advice.advice(cell, trials), lambda: advice.to_json(cell, trials))
     if advice.right(trials):

@@ -7,7 +7,6 @@ gates and no positions.
 from typing import Any
 
 from torch import Tensor, cat, nn, randn, zeros_like
-from transformers.integrations.sdpa_attention import repeat_kv
 
 from headcount.models import Model, isotropic
 
@@ -83,6 +82,12 @@ class Grouped(nn.Module):
         )
         k, v = (repeat_kv(states, self.num_heads // states.shape[1]) for states in (k, v))
         return attend(q, k, v, self.head_dim, self.o_proj)
+
+
+def repeat_kv(states: Tensor, times: int) -> Tensor:
+    """Return each head of (batch, heads, tokens, head dim) as often as this, side by side, as transformers does it."""
+    batch, heads, count, dims = states.shape
+    return states[:, :, None].expand(batch, heads, times, count, dims).reshape(batch, heads * times, count, dims)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, out: nn.Linear) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import groupby
 
-from headcount import defects, environment, examine, matrix, oracle, wording
+from headcount import builds, defects, environment, examine, matrix, oracle, wording
 from headcount.oracle.expectation import prunes_heads
 from headcount.report.markdown import render
 
@@ -48,6 +48,7 @@ def advice(cell: matrix.Cell, trials: Trials) -> str:
         good=right(trials),
         known=_known_defects(trials),
         told=_TOLD,
+        list=wording.released(builds.released()),
     ).rstrip()
 
 
@@ -56,6 +57,7 @@ def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, object]:
     return {
         "cell": cell.id,
         "environment": dict(environment.environment()),
+        "releases_as_of": builds.released().day,
         "releases": {
             release: {
                 "verdict": found.verdict.kind,

@@ -37,7 +37,7 @@ def text(file: check.File, found: Sequence[check.Checked]) -> str:
         right=sorted((each for each in found if each.judgement.is_right), key=_age),
         every=len(found) >= len(builds.RELEASES),
         failed=any(each.judgement.verdict.is_failure for each in found),
-        releases=all(each.build.label in builds.RELEASES for each in found),
+        releases={each.build.label for each in found} <= {*builds.ordered(each.build.label for each in found)},
         looked_at=_looked_at(last) if last.sight.observation.ending is Ending.FINISHED else [],
         updated=_updated([last]),
         refused=[name for pruned in last.sight.pruned for name in pruned.refused],
@@ -113,8 +113,7 @@ def _likeness(found: check.Checked) -> tuple[object, ...]:
 
 
 def _names(run: Sequence[check.Checked]) -> str:
-    labels = [each.build.label for each in run]
-    return wording.ranges(labels) if set(labels) <= set(builds.RELEASES) else ", ".join(labels)
+    return wording.ranges([each.build.label for each in run])
 
 
 def _looked_at(found: check.Checked) -> list[str]:

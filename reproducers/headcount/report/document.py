@@ -44,7 +44,7 @@ class Document:
     @cached_property
     def builds(self) -> tuple[str, ...]:
         """The releases, oldest first; then others, as the files' headers list them."""
-        return tuple(sorted(self.specs, key=[*builds.RELEASES, *self.specs].index))
+        return tuple(sorted(self.specs, key=[*builds.ordered(self.specs), *self.specs].index))
 
     @cached_property
     def specs(self) -> dict[str, str]:

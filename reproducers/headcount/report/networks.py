@@ -7,7 +7,7 @@ from itertools import groupby
 
 from packaging.version import Version
 
-from headcount import builds, untrusted, wording
+from headcount import untrusted, wording
 from headcount.report import check
 from headcount.results import Network
 
@@ -30,7 +30,7 @@ class Run:
     @property
     def names(self) -> str:
         """The builds: a range, if they are releases."""
-        return wording.ranges(self.builds) if {*self.builds} <= {*builds.RELEASES} else ", ".join(self.builds)
+        return wording.ranges(self.builds)
 
 
 @dataclass(frozen=True)

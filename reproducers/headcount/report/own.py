@@ -36,7 +36,7 @@ def causes(call: explore.OwnCall | None) -> list[str]:
         return [f"no known defect explains it: no remedy makes {label} right"]
     lines = [f"{label} fails by {name}: {defects.defect(name).title}" for name in names]
     mended = f"headcount fix {label} {' '.join(names)} mends it, in a copy"
-    return [*lines, mended] if label in builds.RELEASES else lines
+    return [*lines, mended] if label in builds.ordered([label]) else lines
 
 
 def counted(label: str, seed: int, ran: Sequence[explore.OwnCall]) -> str:

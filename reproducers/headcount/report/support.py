@@ -155,6 +155,7 @@ class Table:
         shows: what each call shows on a release; what is recorded, unless given.
         sizes: what is said of the models' sizes; "" where they are the smallest.
         has_examples: whether upstream's examples have rows, too.
+        releases: those of its columns.
     """
 
     transformers: str
@@ -163,6 +164,7 @@ class Table:
     shows: Shows | None = None
     sizes: str = ""
     has_examples: bool = False
+    releases: tuple[str, ...] = builds.RELEASES
 
     def support(self, model: models.Model, release: str, way: Way) -> Support:
         """Return how a model fares with a release."""
@@ -184,7 +186,7 @@ class Table:
     def rows(self) -> Rows:
         """Each model's rows."""
         return {
-            (model, way): {release: self.support(model, release, way) for release in builds.RELEASES}
+            (model, way): {release: self.support(model, release, way) for release in self.releases}
             for model in self.wanted
             for way in self._ways(model)
         }
@@ -268,7 +270,7 @@ def _parts(version: str, rows: Rows) -> Iterator[tuple[str, Rows]]:
 
 def _table(title: str, rows: Rows, letters: Mapping[str, str]) -> str:
     columns = [["", *(_title(model, way) for model, way in rows)]]
-    for _, alike in groupby(builds.RELEASES, lambda release: [states[release] for states in rows.values()]):
+    for _, alike in groupby(next(iter(rows.values())), lambda release: [states[release] for states in rows.values()]):
         first, *others = alike
         marks = (
             _STATES[states[first].state][0].format("".join(sorted(letters[id_] for id_ in states[first].defects)))

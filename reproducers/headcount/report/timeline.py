@@ -44,14 +44,15 @@ class Timeline:
     def story(self) -> str:
         """Where it came and went, in words; of builds that are not releases in their order, only where it shows."""
         said = [(b, m) for b, m in zip(self.builds, self.marks, strict=True) if m in (Mark.SHOWS, Mark.FINE)]
-        if list(self.builds) != [release for release in builds.RELEASES if release in self.builds]:
+        order = builds.ordered(self.builds)
+        if list(self.builds) != [release for release in order if release in self.builds]:
             return f"in {', '.join(build for build, mark in said if mark is Mark.SHOWS)}"
         first, mark = said[0]
-        parts = [f"there {'from' if first == builds.RELEASES[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
+        parts = [f"there {'from' if first == order[0] else 'by'} {first}"] if mark is Mark.SHOWS else []
         for (one, before), (other, after) in pairwise(said):
             if before is not after:
                 word = "introduced" if after is Mark.SHOWS else "fixed"
-                adjacent = builds.RELEASES.index(other) == builds.RELEASES.index(one) + 1
+                adjacent = order.index(other) == order.index(one) + 1
                 parts.append(f"{word} in {other}" if adjacent else f"{word} after {one}, in {other} or before")
         return ", ".join(parts)
 

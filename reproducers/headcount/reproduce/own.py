@@ -227,7 +227,7 @@ def _parts(source: str, tree: ast.Module) -> tuple[str, str]:
 
 def _requirements(tree: ast.Module, build: str) -> Iterator[str]:
     """Yield what a file needs, as installers take it: the build, and what it imports as it is installed here."""
-    yield "torch-pruning" + f"=={build}" * (build in builds.RELEASES)
+    yield "torch-pruning" + f"=={build}" * (build in builds.ordered([build]))
     found = packages_distributions()
     for package in sorted({found[top][0] for top in {"torch", *_imported(tree)} - {"torch_pruning"} if top in found}):
         yield f"{package}=={version(package).partition('+')[0]}"

@@ -141,7 +141,7 @@ def _heading(build: str, verdict: oracle.Verdict, explanation: defects.Explanati
     affected = [release for release in builds.RELEASES if known and release in defects.releases_of(known.id)]
     return {
         "build": build,
-        "release": build in builds.RELEASES,
+        "release": build in builds.ordered([build]),
         "versions": environment.environment(),
         "reason": wording.reason(verdict),
         "unknown": wording.explanation(explanation),
