@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from headcount import builds, environment, errors
-from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
+from headcount.cli import (
+    bisect,
+    check,
+    emit,
+    explore,
+    fix,
+    gate,
+    history,
+    report,
+    report_upstream,
+    reproduce,
+    shared,
+    support,
+    which,
+)
 from headcount.report.console import heed_signals, say
 
 _COMMANDS = (
@@ -24,6 +38,7 @@ _COMMANDS = (
     (fix.add, fix.run),
     (gate.add, gate.run),
     (report.add, report.run),
+    (report_upstream.add, report_upstream.run),
 )
 
 

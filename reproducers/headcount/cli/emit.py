@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from headcount import builds, check, errors, isolation, matrix, reproduce
+from headcount import builds, check, defects, errors, examine, isolation, matrix, reproduce
 from headcount.cli import shared
-from headcount.report.console import say
+from headcount.environment import environment
+from headcount.report import upstream
+from headcount.report.console import progress, say
 
 _BUILDS = "a release, wheel, sdist, checkout, CLONE@REF or URL"
 
@@ -12,7 +14,9 @@ _FORMS = {"script": reproduce.Form.SCRIPT, "pytest": reproduce.Form.TEST}
 
 _OPTIONS = (
     shared.option(
-        "cell", metavar="CELL|FILE.py[:NAME]", help="as in the matrix's test ids, or your own file, as check takes it"
+        "cell",
+        metavar="CELL|FILE.py[:NAME]|RELEASE",
+        help="as in the matrix's test ids, or your own file, as check takes it; or a release, for all its open defects",
     ),
     shared.SET,
     shared.option("--build", action=shared.Once, help=f"{_BUILDS} (default: the release that the id names)"),
@@ -26,7 +30,9 @@ _OPTIONS = (
     shared.option(
         "--good", metavar="BUILD", help="a build on which the file must show nothing: of a regression, the base"
     ),
-    shared.option("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)"),
+    shared.option(
+        "-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it); of a release, a new folder"
+    ),
 )
 
 add = shared.command(
@@ -45,6 +51,8 @@ add_minimise = shared.command(
 
 def run(options: shared.Options, *, minimal: bool) -> int:
     shared.check_new(options.output)
+    if options.cell in builds.RELEASES:
+        return _folder(options, minimal=minimal)
     file = shared.file_changed(options.cell, options.set) if check.names_file(options.cell) else None
     if options.set and file is None:
         raise errors.UsageError("--set changes a call in a file of your own", "a cell's id says the whole call")
@@ -65,6 +73,43 @@ def run(options: shared.Options, *, minimal: bool) -> int:
         other = f", and nothing with {good.label}" if good else ""
         say(f"{options.output}: shows it when run with {overlay.label}, and exits with 1{other}")
     return errors.ExitCode.CLEAN
+
+
+def _folder(options: shared.Options, *, minimal: bool) -> int:
+    """Write a file, and the text of an issue, for each defect that a release has."""
+    release = options.cell
+    shared.refuse(
+        (options.output is None, f"{release} has many defects", "-o FOLDER says where their files go"),
+        (options.build or options.good or options.set, "a release is all that is said", "leave the other options out"),
+    )
+    overlay = builds.prepare(builds.parse(release), say=say)
+    recorded = defects.recorded(environment()["transformers"])
+    shown = [defect for defect in defects.DEFECTS if release in recorded.releases.get(defect.id, ())]
+    known = sorted(shown, key=lambda defect: defect.severity)
+    options.output.mkdir()
+    missing = 0
+    with examine.Pool() as pool, progress(len(known)) as steps:
+        wanted = reproduce.Wanted(minimal, form=_FORMS[options.form])
+
+        def written(engine: isolation.Engine, defect: defects.Defect) -> tuple[defects.Defect, str]:
+            try:
+                text = reproduce.showing(engine, overlay, defect, release, wanted)
+            except errors.HeadcountError as error:
+                return defect, str(error)
+            name = f"{defect.id.replace('-', '_')}.py"
+            name = name if wanted.form is reproduce.Form.SCRIPT else f"test_{name}"
+            shared.write_new(options.output / name, text)
+            shown = upstream.Shown(name, text, release, reproduce.run(engine, overlay, text))
+            shared.write_new(options.output / f"{defect.id}.md", upstream.issue(defect, shown))
+            return defect, ""
+
+        for defect, problem in pool.map(written, known):
+            steps.done(defect.id)
+            missing += bool(problem)
+            if problem:
+                say(f"{defect.id}: {problem}; its own file is reproducers/{defect.reproducer.file}")
+    say(f"{options.output}: {len(known) - missing} of the {len(known)} defects of {release}, each a file and an issue")
+    return errors.ExitCode.INDETERMINATE if missing else errors.ExitCode.CLEAN
 
 
 def _build(options: shared.Options, cell: matrix.Cell | None) -> builds.Build:
