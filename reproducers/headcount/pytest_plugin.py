@@ -404,7 +404,12 @@ class Recorder:
         rows = sorted(self.rows, key=lambda row: order.index(row.build))
         versions = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
         terminalreporter.section(f"headcount: {versions}")
+        said = table.sentence(rows)
+        write(said, bold=True)
+        write("")
         write(table.render(rows))
+        write("")
+        write(said, bold=True)
         write(table.totals(rows))
         if recalled := sum(row.recalled for row in self.rows):
             write(f"{recalled} of them were observed before (--fresh observes all anew)")

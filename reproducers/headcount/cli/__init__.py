@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command line may say."""
-    top = argparse.ArgumentParser(
+    top = shared.Parser(
         prog="headcount",
         description="Which Torch-Pruning prunes the attention heads of a ViT right?",
         epilog=f"{shared.EXIT_CODES}\n{shared.BY_NOX}",

@@ -39,12 +39,22 @@ add = shared.command(
     "emit",
     "write a failing call as one Python file that stands alone",
     *_OPTIONS,
+    examples=(
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps3 --build 1.6.1",
+        "1.6.1-vit-local-prunenum-keepdims-heads1of2-chan1of2-steps3 --as pytest -o test_it.py",
+        "1.6.1 -o open",
+    ),
     exit_codes=shared.EXIT_CODES_WRITTEN,
 )
 add_minimise = shared.command(
     "minimise",
     "shrink a failing call as far as it still fails in the same way, then write it",
     *_OPTIONS,
+    examples=(
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps3 --build 1.6.1",
+        "vit-local-prunenum-keepdims-heads1of2-chan1of2-steps3 --build 1.6.1 -o shown.py",
+        "mine.py --build 1.6.1 --set iterative_steps=2",
+    ),
     exit_codes=shared.EXIT_CODES_WRITTEN,
 )
 
@@ -67,7 +77,7 @@ def run(options: shared.Options, *, minimal: bool) -> int:
         elif file is not None:
             text = reproduce.emit_own(engine, overlay, file, say, wanted)
     if options.output is None:
-        shared.out(text, end="")
+        shared.out_exactly(text)
     else:
         shared.write_new(options.output, text)
         other = f", and nothing with {good.label}" if good else ""

@@ -13,6 +13,11 @@ add = shared.command(
     shared.option("--repo", type=Path, metavar="CLONE", help="find the commit that brought it; it is not touched"),
     shared.option("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)"),
     more="""Its file is run first, on the release that it names: what is printed there is in the text.""",
+    examples=(
+        "layernorm-order",
+        "410 --repo ../Torch-Pruning",
+        "layernorm-order -o issue.md",
+    ),
     exit_codes=shared.EXIT_CODES_WRITTEN,
 )
 
@@ -26,7 +31,7 @@ def run(options: shared.Options) -> int:
         culprit = _culprit(engine, defect, clone) if clone else ""
     text = upstream.issue(defect, shown, culprit)
     if options.output is None:
-        shared.out(text, end="")
+        shared.out_exactly(text)
     else:
         shared.write_new(options.output, text)
         console.say(f"{options.output}: the text of an issue; attach {shown.name}")
