@@ -355,9 +355,8 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def faults(session: nox.Session) -> None:
     """Kill runs, fill disks, damage what is kept, gate hostile builds: nothing false may come of it; -- --help."""
-    install(session, TRANSFORMERS[0], "test")
-    beside = {"PYTHONPATH": "tests"}
-    session.run("python", "tests/faults/campaign.py", *session.posargs, env=run_environment() | beside)
+    environment = installed(session, DEFAULT, "test")
+    environment.run("python", "tests/faults/campaign.py", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session

@@ -26,7 +26,6 @@ from headcount import (
     examine,
     observation,
     oracle,
-    reproduce,
     results,
     scratch,
     untrusted,
@@ -291,9 +290,7 @@ def report(item: pytest.Item, found: examine.Examined) -> None:
 
 
 def _emit(found: examine.Examined) -> str:
-    """Return the command that writes a cell as a file that stands alone, if one can be written."""
-    if not reproduce.is_writable(found.cell):
-        return f"on {found.cell.model.family}, of which no file can be written"
+    """Return the command that writes a cell as a file that stands alone."""
     session = f"headcount(transformers='{environment.environment()['transformers']}')"
     return f'nox -s "{session}" -- emit {found.cell.id} --build {shlex.quote(found.build.spec or found.build.label)}'
 
@@ -426,7 +423,12 @@ class Recorder:
         rows = sorted(self.rows, key=lambda row: order.index(row.build))
         versions = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
         terminalreporter.section(f"headcount: {versions}")
+        said = table.sentence(rows)
+        write(said, bold=True)
+        write("")
         write(table.render(rows))
+        write("")
+        write(said, bold=True)
         write(table.totals(rows))
         if recalled := sum(row.recalled for row in self.rows):
             write(f"{recalled} of them were observed before (--fresh observes all anew)")

@@ -8,7 +8,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from headcount import builds, environment, errors, scratch
-from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
+from headcount.cli import (
+    bisect,
+    check,
+    emit,
+    explore,
+    fix,
+    gate,
+    history,
+    report,
+    report_upstream,
+    reproduce,
+    shared,
+    support,
+    which,
+)
 from headcount.report.console import heed_signals, say
 
 _COMMANDS = (
@@ -24,6 +38,7 @@ _COMMANDS = (
     (fix.add, fix.run),
     (gate.add, gate.run),
     (report.add, report.run),
+    (report_upstream.add, report_upstream.run),
 )
 
 
@@ -61,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command line may say."""
-    top = argparse.ArgumentParser(
+    top = shared.Parser(
         prog="headcount",
         description="Which Torch-Pruning prunes the attention heads of a ViT right?",
         epilog=f"{shared.EXIT_CODES}\n{shared.BY_NOX}",

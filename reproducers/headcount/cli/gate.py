@@ -78,12 +78,12 @@ add = shared.command(
     shared.option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
     more="""Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
 if it fails so again in a fresh process; a public name that is gone is one too. Then it is looked for which lines
-that changed were run, and random calls that run them are compared, for --budget seconds.
-
-examples:
-  headcount gate ../Torch-Pruning --same-version            a pull request
-  headcount gate dist/torch_pruning-1.6.2-py3-none-any.whl  a release
-  headcount gate CLONE@main --require-exercised --draws 500""",
+that changed were run, and random calls that run them are compared, for --budget seconds.""",
+    examples=(
+        "../Torch-Pruning --same-version",
+        "dist/torch_pruning-1.6.2-py3-none-any.whl",
+        "CLONE@main --require-exercised --draws 500",
+    ),
     exit_codes="""exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
 a failure does not repeat, a version is taken), 4 the set-up failed, 130 interrupted. A shard alone exits with 0
 once it has run; the verdict is --merge's.""",

@@ -11,6 +11,11 @@ add = shared.command(
     "run the reproducers of known defects: each on the release it names and on the nearest good one",
     shared.option("which", nargs="*", metavar="DEFECT", help="410, a defect's id, or a file (default: all)"),
     shared.option("--build", action="append", default=[], help="run on this build instead; may be repeated"),
+    examples=(
+        "",
+        "410 layernorm-order",
+        "410 --build ../Torch-Pruning",
+    ),
 )
 
 
