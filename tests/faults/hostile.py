@@ -124,7 +124,7 @@ def cases() -> Iterator[Case]:
 def _hurry() -> None:
     """Wait for no cell as long as usual."""
     gate._REPRODUCERS = 0  # noqa: SLF001 - a file for each would take longer than all else
-    Engine.__init__.__defaults__ = (_CELL_SECONDS, *(Engine.__init__.__defaults__ or ())[1:])
+    Engine.__init__.__defaults__ = (_CELL_SECONDS, _IMPORT_SECONDS, None)
     engine.IMPORT_TIMEOUT, engine.ANSWER_TIMEOUT = _IMPORT_SECONDS, 3.0
 
 
