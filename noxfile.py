@@ -271,6 +271,12 @@ def matrix_on(session: nox.Session, versions: Versions) -> None:
 
 
 @nox.session
+def combinations(session: nox.Session) -> None:
+    """Write down which versions the matrix was run with, and what came of it: -- results/*.jsonl."""
+    installed(session).run("python", "tests/combinations.py", *session.posargs)
+
+
+@nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def headcount(session: nox.Session, transformers: str) -> None:
     """Run a command: emit or minimise a failing cell, which release to take, ...; -- --help says more."""

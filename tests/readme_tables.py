@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import combinations
 from headcount.builds import RELEASES
 from headcount.defects import DEFECTS, recorded
 from headcount.matrix import Config, Then
@@ -98,6 +99,11 @@ def score(outcome: Mapping[str, Any]) -> str:
         f"{words} Upstream's own tests, the {outcome['upstream']['files']} files that need nothing but torch, "
         f"catch {len(theirs & seen.keys())} of these {len(seen)}, and {len(theirs - seen.keys())} of the others."
     )
+
+
+def versions_run() -> str:
+    """Say which versions the matrix was run with, and what came of it."""
+    return combinations.table(combinations.known())
 
 
 def words() -> str:

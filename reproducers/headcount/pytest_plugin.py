@@ -176,9 +176,18 @@ def _prepare(config: pytest.Config) -> list[builds.Overlay]:
             f"no such model: {', '.join(sorted(unknown))}", f"there are {', '.join(sorted(models))}"
         )
     say = config.get_terminal_writer().line
+    say(_installed())
     wanted = builds.parse_all(config.option.build or _releases(say, new=config.option.new))
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda build: builds.prepare(build, say=say), wanted))
+
+
+def _installed() -> str:
+    """Say what the run stands on, and what it is held to."""
+    versions = environment.environment()
+    named = ", ".join(f"{name} {number}" for name, number in versions.items())
+    recorded = defects.recorded(versions["transformers"]).transformers
+    return named + f"; held to what is recorded of transformers {recorded}" * (recorded != versions["transformers"])
 
 
 def _releases(say: Callable[[str], None], *, new: bool) -> tuple[str, ...]:
