@@ -24,6 +24,15 @@ TRANSFORMERS = ("4.57.6", "5.23.0")
 #: timm needs torchvision, and that a torch that it has a build for.
 TIMM = ("timm==1.0.31", "torch==2.14.1", "torchvision==0.29.1")
 
+#: What GitHub reads: its schema, and the files.
+GITHUB = {
+    "github-workflows": ("ci.yml", "gate.yml"),
+    "github-actions": ("../../action.yml",),
+    "dependabot": ("../dependabot.yml",),
+    "github-issue-forms": ("../ISSUE_TEMPLATE/problem.yml",),
+    "github-issue-config": ("../ISSUE_TEMPLATE/config.yml",),
+}
+
 #: What has generated parts.
 READMES = ("README.md", "reproducers/README.md", "tests/README.md")
 
@@ -217,13 +226,19 @@ def coverage(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff, strict mypy, the order of the modules, and the freshness of the READMEs' tables."""
+    """Run ruff, strict mypy, the order of the modules, the freshness of the READMEs' tables, and look at workflows."""
     install(session, TRANSFORMERS[0], "test", "lint")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("lint-imports")
     session.run("cog", "--check", "-P", *READMES, env={"PYTHONPATH": "tests"})
+    for schema, files in GITHUB.items():
+        paths = (f".github/workflows/{name}" for name in files)
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+    session.run("zizmor", "--offline", "--no-progress", ".github", "action.yml")
+    if shutil.which("actionlint"):  # its package on the index downloads it from elsewhere
+        session.run("actionlint", external=True)
 
 
 @nox.session
