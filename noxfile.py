@@ -26,7 +26,7 @@ TIMM = ("timm==1.0.31", "torch==2.14.1", "torchvision==0.29.1")
 
 #: What GitHub reads: its schema, and the files.
 GITHUB = {
-    "github-workflows": ("ci.yml", "gate.yml"),
+    "github-workflows": ("ci.yml", "gate.yml", "site.yml"),
     "github-actions": ("../../action.yml",),
     "dependabot": ("../dependabot.yml",),
     "github-issue-forms": ("../ISSUE_TEMPLATE/problem.yml",),
@@ -156,6 +156,12 @@ def record(session: nox.Session, transformers: str) -> None:
 def report(session: nox.Session) -> None:
     """Write the results as one page, results/report.html: -- RESULTS... , --format markdown; -- --help says more."""
     run_headcount(session, TRANSFORMERS[0], "report", *session.posargs)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Make the folder that is published, results/site: the report, badges, a feed; -- --help says more."""
+    run_headcount(session, TRANSFORMERS[-1], "site", *session.posargs)
 
 
 @nox.session

@@ -7,6 +7,13 @@ const LETTERS = {
   untestable: "?", "not-applicable": "–",
 };
 const text = (index) => (index === undefined ? "" : data.texts[index]);
+// The newest release comes first, where it is seen on any screen; builds that are no releases come before all.
+const isRelease = (name) => /^\d+\.\d+\.\d+$/.test(name);
+const places = data.builds.map((_, index) => index);
+const ORDER = [
+  ...places.filter((index) => !isRelease(data.builds[index])),
+  ...places.filter((index) => isRelease(data.builds[index])).reverse(),
+];
 const byId = (id) => document.getElementById(id);
 
 function make(tag, attributes = {}, ...children) {
@@ -143,7 +150,7 @@ function reachable(td) {
 
 function draw() {
   showFilters();
-  const builds = data.builds.map((_, index) => index).filter((index) => chosen("build", data.builds[index]));
+  const builds = ORDER.filter((index) => chosen("build", data.builds[index]));
   const groups = new Map();
   let shown = 0, hits = 0;
   data.transformers.forEach((name, version) => {
@@ -259,7 +266,7 @@ function open(name) {
     if (/^https:\/\/github\.com\//.test(defect.upstream)) add("upstream", make("a", { href: defect.upstream, rel: "noopener noreferrer" }, defect.upstream));
   }
   if (row.traceback !== undefined) parts.push(make("h3", {}, "traceback, or what was printed"), make("pre", { tabindex: "0" }, text(row.traceback)));
-  if (row.verdict !== "ok" && row.verdict !== "not-applicable") {
+  if (!["ok", "not-applicable", "untestable"].includes(row.verdict)) {
     parts.push(copyable("this very cell as a file", `nox -s ${session(data.transformers[row.transformers])} -- emit ${quoted(cell.id)} --build ${quoted(data.specs[row.build])}`));
     if (defect?.reproducer) parts.push(copyable(`the defect's reproducer: ${defect.file}`, defect.reproducer));
   }
@@ -272,7 +279,7 @@ function counts(cell, row) {
   const seen = new Map((row.left === undefined ? [] : data.left[row.left]).map((left) => [left.name, left]));
   const names = unique([...Object.keys(cell.expected), ...seen.keys()]);
   if (!Object.keys(cell.expected).length) return make("p", { class: "small" }, "This Headcount does not know the cell: what it should leave is not known.");
-  const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
+  const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["what", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
   table.append(make("tbody", {}, ...names.map((name) => {
     const left = seen.get(name) ?? { seen: "", fits: true };
     const was = left.fits ? left.seen : `${left.seen} ✗`;
@@ -308,11 +315,12 @@ const MARKS = { shows: ["X", "crash"], fine: ["·", "ok"], hidden: ["?", "hidden
 const SAID = { fine: "a cell that shows it elsewhere is fine", hidden: "every cell that shows it elsewhere fails in another way", unknown: "no cell that shows it elsewhere was tested" };
 
 function drawTimeline() {
-  const head = make("tr", {}, make("th", { scope: "col" }, "defect"), ...data.builds.map((build) => make("th", { scope: "col" }, build)), make("th", { scope: "col" }, "in short"));
+  const head = make("tr", {}, make("th", { scope: "col" }, "defect"), ...ORDER.map((index) => make("th", { scope: "col" }, data.builds[index])), make("th", { scope: "col" }, "in short"));
   const rows = data.defects.map((defect) => {
     const onclick = () => { choose("defect", defect.id); byId("cells-title").scrollIntoView(); };
     const name = make("button", { type: "button", class: "link", title: defect.title, onclick }, defect.id);
-    const marks = defect.marks.map(({ mark, cells }, index) => {
+    const marks = ORDER.map((index) => {
+      const { mark, cells } = defect.marks[index];
       const [sign, look] = MARKS[mark];
       const said = `${data.builds[index]}: ${SAID[mark] ?? `in ${cells} cells`}`;
       return make("td", { class: "mark", "data-v": look, title: said, "aria-label": said }, sign);
@@ -322,6 +330,75 @@ function drawTimeline() {
   byId("timeline").append(make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
+// --- the answer: families and builds ----------------------------------------------------------------
+
+const CRASHES = ["crash", "broken-forward", "broken-use", "timeout", "killed"];
+const counted = (rows) => rows.filter((row) => row.verdict !== "not-applicable" && row.verdict !== "untestable");
+const right = (rows) => rows.filter((row) => row.verdict === "ok").length;
+
+function drawAnswer() {
+  const first = ORDER[0];
+  const of = new Map();
+  for (const row of data.rows) {
+    const key = `${data.cells[row.cell].model} ${row.build}`;
+    if (!of.has(key)) of.set(key, []);
+    of.get(key).push(row);
+  }
+  const newest = counted(data.rows.filter((row) => row.build === first));
+  const defects = unique(newest.map((row) => row.defect).filter((id) => id)).length;
+  byId("answer-words").textContent = `${data.builds[first]}: ${right(newest)} of ${newest.length} calls right; ${defects} known defects show.`;
+  const head = make("tr", {}, make("th", { scope: "col" }, "family"), ...ORDER.map((index) => make("th", { scope: "col" }, data.builds[index])));
+  // In the order of the matrix, which begins with what most people prune.
+  const rows = unique(data.cells.map((cell) => cell.model)).map((model) => {
+    const onclick = () => { choose("model", model); byId("cells-title").scrollIntoView(); };
+    const tds = ORDER.map((build) => {
+      const found = counted(of.get(`${model} ${build}`) ?? []);
+      const good = right(found);
+      const look = !found.length ? "unknown" : good === found.length ? "ok" : good ? "part" : "none";
+      return make("td", { "data-v": look }, found.length ? `${good}/${found.length}` : "");
+    });
+    return make("tr", {}, make("th", { scope: "row" }, make("button", { type: "button", class: "link", onclick }, model)), ...tds);
+  });
+  byId("answer").append(make("thead", {}, head), make("tbody", {}, ...rows));
+}
+
+const drawn = (tag, attributes, ...children) => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+};
+
+function drawChart() {
+  const [step, height, top] = [44, 120, 16];
+  const told = [];
+  const bars = ORDER.flatMap((build, place) => {
+    const found = counted(data.rows.filter((row) => row.build === build));
+    const crash = found.filter((row) => CRASHES.includes(row.verdict)).length;
+    const parts = { right: right(found), wrong: found.length - right(found) - crash, crash };
+    const defects = unique(found.map((row) => row.defect).filter((id) => id)).length;
+    told.push(`${data.builds[build]}: ${parts.right} right, ${parts.wrong} wrong, ${parts.crash} crash, ${defects} defects`);
+    let y = top + height;
+    const made = Object.entries(parts).map(([name, count]) => {
+      const size = found.length ? (count / found.length) * height : 0;
+      y -= size;
+      return drawn("rect", { x: place * step, y, width: step - 8, height: size, class: name });
+    });
+    const middle = place * step + (step - 8) / 2;
+    const label = (at, words) => drawn("text", { x: middle, y: at, "text-anchor": "middle" }, words);
+    return [...made, label(top - 4, defects), label(top + height + 14, data.builds[build].slice(0, 7))];
+  });
+  const chart = byId("chart");
+  chart.setAttribute("width", ORDER.length * step);
+  chart.setAttribute("height", top + height + 20);
+  chart.setAttribute("aria-label", told.join("; "));
+  chart.append(...bars);
+}
+
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address holds the view
+  byId("cells").focus();
+});
 byId("heatmap").addEventListener("click", (event) => {
   const td = event.target.closest("td[data-row]");
   if (td) show(Number(td.dataset.row));
@@ -346,6 +423,8 @@ addEventListener("popstate", () => { readAddress(); draw(); }); // also when the
 drawFilters();
 drawLegend();
 drawTimeline();
+drawAnswer();
+drawChart();
 readAddress();
 draw();
 document.documentElement.dataset.ready = "yes";
