@@ -127,6 +127,8 @@ def test_the_keyboard_is_enough(page: Page, results: Path, tmp_path: Path) -> No
     expect(cells).to_have_count(1)
     page.get_by_role("button", name="Show all").focus()
     page.keyboard.press("Tab")
+    expect(page.locator("#own")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(page.locator("#cells")).to_be_focused()  # arrow keys scroll it
     page.keyboard.press("Tab")
     expect(cells).to_be_focused()
@@ -195,6 +197,40 @@ def test_the_answer_is_what_each_family_comes_to(page: Page, results: Path, tmp_
     assert "wrong-heads: 1 right, 1 wrong, 0 crash" in (page.locator("#chart").get_attribute("aria-label") or "")
     rows.nth(1).get_by_role("button").click()
     expect(page.locator("#shown")).to_have_text("1 cells shown, 3 of 6 verdicts")
+
+
+DROP = """([name, text]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([text], name));
+  window.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.mark.parametrize("dropped", [True, False], ids=["dropped", "chosen"])
+def test_own_results_stand_in_front(page: Page, results: Path, tmp_path: Path, *, dropped: bool) -> None:
+    own = miniature_results(tmp_path / "own", "wrong-heads")
+    shown(page, results, tmp_path)
+    if dropped:
+        page.evaluate(DROP, [own.name, own.read_text()])
+    else:
+        page.locator("#own").set_input_files(own)
+    expect(page.locator("#own-said")).to_have_text(f"{own.name} is shown, in front.")
+    expect(page.locator("#shown")).to_have_text("2 cells shown, 8 of 8 verdicts")
+    labels = page.locator("#heatmap thead th").all_inner_texts()
+    assert labels == ["cell", "wrong-heads (yours)", "correct", "wrong-heads", "injects"]
+    page.evaluate(DROP, [own.name, own.read_text()])
+    expect(page.locator("#own-said")).to_contain_text("its cells are shown already")
+    page.locator("select[name=build]").select_option("wrong-heads (yours)")
+    page.locator("td[data-v=wrong-heads]").click()
+    expect(page.get_by_role("dialog")).to_contain_text("wrong-heads")
+
+
+def test_what_is_no_results_file_is_not_shown(page: Page, results: Path, tmp_path: Path) -> None:
+    shown(page, results, tmp_path)
+    for text in ("{}", "nonsense", '{"kind":"header","format":2}\n{"kind":"row","verdict":{"kind":"<b>"}}'):
+        page.evaluate(DROP, ["other.jsonl", text])
+        expect(page.locator("#own-said")).to_contain_text("other.jsonl is not shown: ")
+        expect(page.locator("#shown")).to_have_text("2 cells shown, 6 of 6 verdicts")
 
 
 def test_skip_to_the_grid(page: Page, results: Path, tmp_path: Path) -> None:

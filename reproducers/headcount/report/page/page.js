@@ -9,11 +9,16 @@ const LETTERS = {
 const text = (index) => (index === undefined ? "" : data.texts[index]);
 // The newest release comes first, where it is seen on any screen; builds that are no releases come before all.
 const isRelease = (name) => /^\d+\.\d+\.\d+$/.test(name);
-const places = data.builds.map((_, index) => index);
-const ORDER = [
-  ...places.filter((index) => !isRelease(data.builds[index])),
-  ...places.filter((index) => isRelease(data.builds[index])).reverse(),
-];
+const YOURS = " (yours)"; // of a file that the reader added
+let ORDER;
+
+function order() {
+  const places = data.builds.map((_, index) => index);
+  const [releases, others] = [true, false].map((is) => places.filter((index) => isRelease(data.builds[index]) === is));
+  const [yours, theirs] = [true, false].map((is) => others.filter((index) => data.builds[index].endsWith(YOURS) === is));
+  ORDER = [...yours, ...theirs, ...releases.reverse()];
+}
+
 const byId = (id) => document.getElementById(id);
 
 function make(tag, attributes = {}, ...children) {
@@ -31,20 +36,26 @@ function make(tag, attributes = {}, ...children) {
 
 const OWN = ["text", "cell", "transformers", "build", "model", "verdict", "defect", "outcome"];
 const plain = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
-const axes = [...new Set(data.cells.flatMap((cell) => Object.keys(cell.config)))].filter(
-  (axis) => new Set(data.cells.map((cell) => plain(cell.config[axis]))).size > 1,
-);
+let axes, CHOICES;
 const unique = (values) => [...new Set(values)];
 const filterOf = (axis) => (OWN.includes(axis) ? `config ${axis}` : axis); // a parameter may be named as we name ours
-const CHOICES = {
-  transformers: data.transformers,
-  build: data.builds,
-  model: unique(data.cells.map((cell) => cell.model)).sort(),
-  verdict: Object.keys(LETTERS).filter((kind) => data.rows.some((row) => row.verdict === kind)),
-  defect: data.defects.map((defect) => defect.id),
-  outcome: unique(data.rows.map((row) => row.outcome)).sort(),
-  ...Object.fromEntries(axes.map((axis) => [filterOf(axis), unique(data.cells.map((cell) => plain(cell.config[axis])))])),
-};
+
+// What there is to choose from: again, where a file was added.
+function choices() {
+  axes = [...new Set(data.cells.flatMap((cell) => Object.keys(cell.config)))].filter(
+    (axis) => new Set(data.cells.map((cell) => plain(cell.config[axis]))).size > 1,
+  );
+  CHOICES = {
+    transformers: data.transformers,
+    build: data.builds,
+    model: unique(data.cells.map((cell) => cell.model)).sort(),
+    verdict: Object.keys(LETTERS).filter((kind) => data.rows.some((row) => row.verdict === kind)),
+    defect: data.defects.map((defect) => defect.id),
+    outcome: unique(data.rows.map((row) => row.outcome)).sort(),
+    ...Object.fromEntries(axes.map((axis) => [filterOf(axis), unique(data.cells.map((cell) => plain(cell.config[axis])))])),
+  };
+}
+
 const view = new URLSearchParams();
 
 function readAddress() {
@@ -72,7 +83,7 @@ function choose(name, value, replace = false) {
 
 function drawFilters() {
   const form = byId("filters");
-  form.addEventListener("submit", (event) => event.preventDefault());
+  form.replaceChildren();
   const words = make("input", { type: "search", name: "text", placeholder: "part of a cell's id" });
   let typing;
   words.addEventListener("input", () => {
@@ -105,7 +116,10 @@ function showFilters() {
 // --- the heatmap ----------------------------------------------------------------------------------
 
 const rowsByPlace = new Map();
-data.rows.forEach((row, index) => rowsByPlace.set(`${row.transformers} ${row.cell} ${row.build}`, index));
+
+function placeRows() {
+  data.rows.forEach((row, index) => rowsByPlace.set(`${row.transformers} ${row.cell} ${row.build}`, index));
+}
 
 const chosen = (name, value) => !view.has(name) || view.get(name) === value;
 
@@ -327,7 +341,7 @@ function drawTimeline() {
     });
     return make("tr", {}, make("th", { scope: "row" }, name), ...marks, make("td", {}, defect.story));
   });
-  byId("timeline").append(make("thead", {}, head), make("tbody", {}, ...rows));
+  byId("timeline").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
 // --- the answer: families and builds ----------------------------------------------------------------
@@ -359,7 +373,7 @@ function drawAnswer() {
     });
     return make("tr", {}, make("th", { scope: "row" }, make("button", { type: "button", class: "link", onclick }, model)), ...tds);
   });
-  byId("answer").append(make("thead", {}, head), make("tbody", {}, ...rows));
+  byId("answer").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
 const drawn = (tag, attributes, ...children) => {
@@ -392,8 +406,67 @@ function drawChart() {
   chart.setAttribute("width", ORDER.length * step);
   chart.setAttribute("height", top + height + 20);
   chart.setAttribute("aria-label", told.join("; "));
-  chart.append(...bars);
+  chart.replaceChildren(...bars);
 }
+
+// --- a results file of the reader's own, beside what is here ----------------------------------------
+
+const numberOf = (list, item) => (list.includes(item) ? list.indexOf(item) : list.push(item) - 1);
+
+function add(content) {
+  const lines = content.split("\n").filter((line) => line).map((line) => JSON.parse(line));
+  if (lines[0]?.kind !== "header" || String(lines[0].format) !== byId("own").dataset.format) throw new Error("it is no results file of this format");
+  const found = lines.filter((line) => line.kind === "row");
+  if (!found.length || found.some((row) => !Object.hasOwn(LETTERS, row.verdict?.kind))) throw new Error("it has no rows, or of another kind");
+  const cells = new Map(data.cells.map((cell, number) => [cell.id, number]));
+  const [row] = found;
+  const place = [data.transformers.indexOf(row.transformers), cells.get(row.cell), data.builds.indexOf(row.build + YOURS)];
+  if (rowsByPlace.has(place.join(" "))) throw new Error("its cells are shown already");
+  for (const row of found) {
+    if (!cells.has(row.cell)) cells.set(row.cell, data.cells.push({ id: row.cell, model: row.model, config: row.config, expected: {} }) - 1);
+    const { kind, failure, finding } = row.verdict;
+    const reason = failure ? `${failure.exception}: ${failure.message ?? ""}` : finding ? plain(finding) : "";
+    data.rows.push({
+      build: numberOf(data.builds, row.build + YOURS),
+      transformers: numberOf(data.transformers, row.transformers),
+      cell: cells.get(row.cell),
+      verdict: kind,
+      outcome: row.explanation?.outcome ?? "expected",
+      defect: row.explanation?.defect,
+      ...(reason && { reason: data.texts.push(reason) - 1 }),
+      ...(failure?.traceback && { traceback: data.texts.push(failure.traceback) - 1 }),
+    });
+  }
+  data.builds.forEach((build, index) => {
+    data.specs[index] ??= build.replace(YOURS, "");
+    const here = data.rows.filter((row) => row.build === index);
+    for (const defect of data.defects) {
+      const shown = here.filter((row) => row.defect === defect.id).length;
+      defect.marks[index] ??= { mark: shown ? "shows" : "unknown", cells: shown };
+    }
+  });
+}
+
+async function addFiles(files) {
+  for (const file of files) {
+    try {
+      add(await file.text());
+    } catch (error) {
+      byId("own-said").textContent = `${file.name} is not shown: ${error.message}`;
+      continue;
+    }
+    byId("own-said").textContent = `${file.name} is shown, in front.`;
+  }
+  begin();
+}
+
+byId("own").addEventListener("change", (event) => addFiles(event.target.files));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  addFiles(event.dataTransfer.files);
+});
+byId("filters").addEventListener("submit", (event) => event.preventDefault());
 
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address holds the view
@@ -420,11 +493,19 @@ byId("details").addEventListener("close", () => {
   td.focus();
 });
 addEventListener("popstate", () => { readAddress(); draw(); }); // also when the address is edited
-drawFilters();
-drawLegend();
-drawTimeline();
-drawAnswer();
-drawChart();
-readAddress();
-draw();
+
+function begin() {
+  order();
+  choices();
+  placeRows();
+  drawFilters();
+  drawLegend();
+  drawTimeline();
+  drawAnswer();
+  drawChart();
+  readAddress();
+  draw();
+}
+
+begin();
 document.documentElement.dataset.ready = "yes";
