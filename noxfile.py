@@ -69,6 +69,15 @@ SETS = {
 #: timm needs torchvision, and that a torch that it has a build for.
 TIMM = Versions(TRANSFORMERS[-1], "2.14.1", ("timm==1.0.31", "torchvision==0.29.1"))
 
+#: What GitHub reads: its schema, and the files.
+GITHUB = {
+    "github-workflows": ("ci.yml", "gate.yml", "site.yml"),
+    "github-actions": ("../../action.yml",),
+    "dependabot": ("../dependabot.yml",),
+    "github-issue-forms": ("../ISSUE_TEMPLATE/problem.yml",),
+    "github-issue-config": ("../ISSUE_TEMPLATE/config.yml",),
+}
+
 #: What has generated parts.
 READMES = ("README.md", "reproducers/README.md", "tests/README.md")
 
@@ -337,6 +346,12 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Make the folder that is published, results/site: the report, badges, a feed; -- --help says more."""
+    run_headcount(session, TRANSFORMERS[-1], "site", *session.posargs)
+
+
+@nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def claims(session: nox.Session, transformers: str) -> None:
     """Check what Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
@@ -395,13 +410,19 @@ def coverage(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff, strict mypy, the order of the modules, and the freshness of the READMEs' tables."""
+    """Run ruff, strict mypy, the order of the modules, the freshness of the READMEs' tables, and look at workflows."""
     environment = installed(session, DEFAULT, "test", "lint")
     environment.run("ruff", "check", ".")
     environment.run("ruff", "format", "--check", ".")
     environment.run("mypy")
     environment.run("lint-imports")
     environment.run("cog", "--check", "-P", *READMES, env={"PYTHONPATH": "tests"})
+    for schema, files in GITHUB.items():
+        paths = (f".github/workflows/{name}" for name in files)
+        environment.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+    environment.run("zizmor", "--offline", "--no-progress", ".github", "action.yml")
+    if shutil.which("actionlint"):  # its package on the index downloads it from elsewhere
+        session.run("actionlint", external=True)
 
 
 @nox.session

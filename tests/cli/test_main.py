@@ -11,7 +11,7 @@ from helpers import ISSUE_410, miniature_wheel
 
 COMMANDS = (
     *("emit", "minimise", "reproduce", "bisect", "history", "support", "which", "check", "explore", "fix", "gate"),
-    *("report", "report-upstream"),
+    *("report", "report-upstream", "site"),
 )
 
 

@@ -20,6 +20,7 @@ from headcount.cli import (
     report_upstream,
     reproduce,
     shared,
+    site,
     support,
     which,
 )
@@ -38,6 +39,7 @@ _COMMANDS = (
     (fix.add, fix.run),
     (gate.add, gate.run),
     (report.add, report.run),
+    (site.add, site.run),
     (report_upstream.add, report_upstream.run),
 )
 

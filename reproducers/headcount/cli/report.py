@@ -48,7 +48,7 @@ something is missing (the page says what), 4 the set-up failed, 130 interrupted.
 
 
 def run(options: shared.Options) -> int:
-    paths = options.compare or options.results or _newest(Path("results"))
+    paths = options.compare or options.results or newest(Path("results"))
     ending, write = _FORMATS[options.format]
     output = options.output or Path("results", f"report.{ending}")
     shared.refuse(
@@ -77,7 +77,7 @@ def run(options: shared.Options) -> int:
     return made.exit_code
 
 
-def _newest(folder: Path) -> list[Path]:
+def newest(folder: Path) -> list[Path]:
     """Return the newest results of the matrix with each transformers version, and of each network that was checked.
 
     Raises:
