@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from headcount import bisect, builds, environment, untrusted
+from headcount import bisect, builds, environment, invocation, untrusted
 from headcount.report.markdown import render
 
 _MARKS = {bisect.State.GOOD: ".", bisect.State.BAD: "X", bisect.State.SKIP: "?"}
@@ -27,8 +27,7 @@ def markdown(bisection: bisect.Bisection, clone: builds.Clone | None, command: S
         states=[answers[point].state for point in span.points if point in answers],
         unlike=[p for p in span.boundary if p in answers and answers[p].label != answers[span.points[0]].label],
         builds=len({span.keys[point] for point in answers}),
-        transformers=environment.environment()["transformers"],
-        command=shlex.join(command),
+        command=invocation.command(shlex.join(command), environment.environment()["transformers"]),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
-from headcount import builds, defects, environment, errors, matrix, models, observation, oracle, wording
+from headcount import builds, defects, environment, errors, invocation, matrix, models, observation, oracle, wording
 from headcount.matrix.config import SPARSE
 from headcount.oracle.promises import OUTPUT_TOLERANCE
 from headcount.reproduce.call import LAYERS, call, counts, importance
@@ -85,7 +85,7 @@ def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
 def _no_file(verdict: oracle.Verdict) -> errors.UsageError:
     return errors.UsageError(
         f"no reproducer can be written for {wording.verdict(verdict)}",
-        "its cell can be run: nox -s matrix -- --build BUILD -k CELL",
+        f"its cell can be run: {invocation.matrix('--build BUILD -k CELL')}",
     )
 
 
@@ -103,7 +103,8 @@ def demand_writable(cell: matrix.Cell) -> None:
     if not is_writable(cell):
         raise errors.UsageError(
             f"{cell.id}: files are written of ViT with a classifier only",
-            "nox -s matrix -- --model … -k … shows it; the files of known defects are patterns to write one by hand",
+            f"{invocation.matrix('--model … -k …')} shows it; "
+            "the files of known defects are patterns to write one by hand",
         )
 
 
