@@ -137,7 +137,7 @@ class Environment:
                 # To uv a build of torch for another backend is the same version, and stays.
                 again = self._uv and found is not None and found.backend != wanted.backend
                 more = ["--reinstall-package", "torch"] * again + ["--upgrade"] * bool(wanted.day)
-                self._install(*more, *self.versions.requirements, "--editable", ".", *group_of("matrix"))
+                self._install(*more, *self.versions.requirements, "--editable", ".[matrix]")
                 found = self._write(wanted)
             for group in groups:
                 if group not in found.groups:
@@ -240,7 +240,12 @@ def uv() -> str:
 
 def run_environment() -> dict[str, str]:
     """Return the variables of a run."""
-    fixed = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "PYTHONDONTWRITEBYTECODE": ""}
+    fixed = {
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "PYTHONDONTWRITEBYTECODE": "",
+        "HEADCOUNT_CALLED_BY": "nox",
+    }
     return fixed | ({"HEADCOUNT_UV": uv()} if shutil.which(uv()) else {})
 
 
@@ -265,7 +270,7 @@ def run_matrix(session: nox.Session, versions: Versions) -> None:
     installed(session, versions).run("pytest", *arguments, interrupt_timeout=20, terminate_timeout=5)
 
 
-@nox.session
+@nox.session(tags=["default", "every"])
 @nox.parametrize("transformers", TRANSFORMERS)
 def matrix(session: nox.Session, transformers: str) -> None:
     """Run every head-pruning call on every release; options go to pytest: --build 1.4.1 --build ../new -k local."""
@@ -273,10 +278,16 @@ def matrix(session: nox.Session, transformers: str) -> None:
 
 
 @nox.session
-@nox.parametrize("versions", [nox.param(found, id=name, tags=[name]) for name, found in SETS.items()])
+@nox.parametrize("versions", [nox.param(found, id=name, tags=[name, "every"]) for name, found in SETS.items()])
 def matrix_on(session: nox.Session, versions: Versions) -> None:
     """Run the matrix with other versions than it is recorded for: -s "matrix_on(oldest)"; options go to pytest."""
     run_matrix(session, versions)
+
+
+@nox.session
+def canary(session: nox.Session) -> None:
+    """Run the newest of all: Torch-Pruning's new releases and its main branch, transformers, torch; see -- --help."""
+    installed(session, SETS["newest"]).run("python", "tests/canary.py", *session.posargs, interrupt_timeout=20)
 
 
 @nox.session

@@ -6,14 +6,16 @@ import pytest
 
 import miniatures
 from headcount.builds import OFFLINE, Overlay
+from headcount.invocation import CALLED_BY
 from headcount.isolation import Cache, Engine
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _recorded_releases() -> Iterator[None]:
-    """No release that the index has today changes what a test sees."""
+def _fixed() -> Iterator[None]:
+    """No release that the index has today changes what a test sees, nor what it is called by."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(OFFLINE, "1")
+        patch.setenv(CALLED_BY, "nox")
         yield
 
 

@@ -25,14 +25,16 @@ backend-path = ["."]
 [project]
 name = "headcount"
 version = "1"
-[dependency-groups]
+[project.optional-dependencies]
 matrix = ["for_matrix"]
+[dependency-groups]
 test = ["for_test"]
 """
 
 #: Builds the tiny project: its programs say what they were called with, and what they can import.
 BACKEND = '''
-import zipfile
+import tomllib, zipfile
+EXTRA = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["matrix"]
 PROGRAM = """import importlib.util, sys
 def main():
     found = [name for name in ("torch", "transformers", "for_matrix", "for_test") if importlib.util.find_spec(name)]
@@ -40,7 +42,8 @@ def main():
 """
 FILES = {
     "program.py": PROGRAM,
-    "headcount-1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: headcount\\nVersion: 1\\n",
+    "headcount-1.dist-info/METADATA": "Metadata-Version: 2.1\\nName: headcount\\nVersion: 1\\nProvides-Extra: matrix\\n"
+    + "".join(f"Requires-Dist: {name}; extra == 'matrix'\\n" for name in EXTRA),
     "headcount-1.dist-info/WHEEL": "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
     "headcount-1.dist-info/entry_points.txt": "[console_scripts]\\nheadcount = program:main\\npytest = program:main\\n",
 }
@@ -80,13 +83,13 @@ both = pytest.mark.parametrize("project", ["uv", "virtualenv"], indirect=True)
 @pytest.fixture
 def project(tmp_path: Path, wheelhouse: Path, request: pytest.FixtureRequest) -> list[str]:
     """The tiny project; returns how nox is called in it."""
-    backend = getattr(request, "param", "uv|virtualenv")
+    backend = getattr(request, "param", "")
     if backend == "uv" and not (shutil.which("uv") or os.environ.get("HEADCOUNT_UV")):
         pytest.skip("there is no uv")
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "backend.py").write_text(BACKEND)
     shutil.copy(ROOT / "noxfile.py", tmp_path)
-    return [*NOX, "--envdir", str(tmp_path / "envs"), "--default-venv-backend", backend]
+    return [*NOX, "--envdir", str(tmp_path / "envs"), *["--default-venv-backend", backend] * bool(backend)]
 
 
 def start(project: list[str], folder: Path, wheelhouse: Path, *words: str) -> "subprocess.Popen[str]":

@@ -3,6 +3,7 @@
 The stages of the flow, each a package or a module. Each imports only those above it.
 
 errors, environment, untrusted   exit codes; the versions a result belongs to; checks of untrusted data
+invocation                       how it was called
 observation                      what was seen, as plain facts
 models                           which network: sizes, families, synthetic importance
 matrix                           how the pruner is called, and on which models: the cells
@@ -18,5 +19,5 @@ results                          rows as JSON Lines
 reproduce                        a failing cell as one file that stands alone
 gate, bisect                     two builds compared; a history searched for a failure
 report                           for people to read
-pytest_plugin, cli               the matrix's runner; the commands
+pytest_plugin, suite, cli        the matrix's runner, and the suite that it runs; the commands
 """

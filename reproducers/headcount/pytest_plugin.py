@@ -1,7 +1,7 @@
 """pytest as the matrix's runner: options, the builds, a row per cell, the table, the exit status.
 
-Load it with `pytest -p headcount.pytest_plugin`, or from a conftest. A test that takes `overlay` and `cell` is run
-for every cell on every build.
+Load it with `pytest -p headcount.pytest_plugin --pyargs headcount.suite`, or from a conftest. A test that takes
+`overlay` and `cell` is run for every cell on every build.
 """
 
 import gc
@@ -24,6 +24,7 @@ from headcount import (
     environment,
     errors,
     examine,
+    invocation,
     observation,
     oracle,
     results,
@@ -102,6 +103,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Set where cells run, and name the JUnit file after the transformers version: nox runs both with one path."""
+    config.addinivalue_line("markers", "full_size: a model of everyday size, which costs seconds and a gigabyte")
     os.environ[environment.DEVICE] = config.option.device
     if not hasattr(config, "workerinput"):
         console.heed_signals()
@@ -300,8 +302,8 @@ def report(item: pytest.Item, found: examine.Examined) -> None:
 
 def _emit(found: examine.Examined) -> str:
     """Return the command that writes a cell as a file that stands alone."""
-    session = f"headcount(transformers='{environment.environment()['transformers']}')"
-    return f'nox -s "{session}" -- emit {found.cell.id} --build {shlex.quote(found.build.spec or found.build.label)}'
+    words = f"emit {found.cell.id} --build {shlex.quote(found.build.spec or found.build.label)}"
+    return invocation.command(words, environment.environment()["transformers"])
 
 
 # --- rows ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from headcount import check, defects, environment, errors, examine, oracle, untrusted
+from headcount import check, defects, environment, errors, examine, invocation, oracle, untrusted
 from headcount.builds import Overlay
 from headcount.observation import Observation
 
@@ -26,7 +26,6 @@ from headcount.observation import Observation
 FORMAT = 2
 
 _HINT = "read it with the Headcount that wrote it"
-_GIVE = "give a results file of nox -s matrix, or of headcount check"
 
 #: By whether the verdict is a failure, and whether a defect is recorded: what it comes to.
 _OUTCOMES = {
@@ -365,7 +364,7 @@ def read(path: Path) -> Results:
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise errors.UsageError(f"cannot read {path}: {error}", _GIVE) from error
+        raise errors.UsageError(f"cannot read {path}: {error}", _give()) from error
     rows: list[Row | Network] = []
     footer: Footer | None = None
     number = 1
@@ -378,18 +377,22 @@ def read(path: Path) -> Results:
                 rows.append(_row(line, header))
     except json.JSONDecodeError as error:
         if number == 1 or number < len(lines):
-            raise errors.UsageError(f"{path}, line {number} is no JSON", _GIVE) from error
+            raise errors.UsageError(f"{path}, line {number} is no JSON", _give()) from error
     except (ValueError, AttributeError, RecursionError) as error:
         raise errors.UsageError(f"{path}, line {number}: {error}", _HINT) from error
     cells = tuple(row for row in rows if isinstance(row, Row))
     return Results(header, cells, footer, tuple(row for row in rows if isinstance(row, Network)))
 
 
+def _give() -> str:
+    return f"give a results file of {invocation.matrix()}, or of {invocation.command('check')}"
+
+
 def _header(path: Path, lines: list[str]) -> Header:
     data = json.loads(lines[0]) if lines else None
     if not isinstance(data, dict) or data.get("kind") != "header":
         raise errors.UsageError(
-            f"{path} is no results file: it does not begin with a header", "nox -s matrix writes one"
+            f"{path} is no results file: it does not begin with a header", f"{invocation.matrix()} writes one"
         )
     if data.get("format") != FORMAT:
         raise errors.UsageError(f"{path} has format {data.get('format')!r}, not {FORMAT}", _HINT)

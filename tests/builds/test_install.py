@@ -52,6 +52,7 @@ def test_no_network_and_a_warm_cache(tmp_path: Path, wheel: Path, monkeypatch: p
 def test_no_installer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
     monkeypatch.delenv("HEADCOUNT_UV", raising=False)
+    monkeypatch.delenv("UV", raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(SetupError, match="neither uv nor pip"):
         command()

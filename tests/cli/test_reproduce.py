@@ -45,3 +45,20 @@ def test_reproduce_on_a_build(status: int | None, code: int, monkeypatch: pytest
 def test_a_reproducer_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "999"]) == ExitCode.USAGE
     assert "there is no defect '999' (the nearest are" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_overlays")
+def test_what_this_transformers_lacks_is_no_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DINOv3 alone shows it."""
+    monkeypatch.setattr("headcount.cli.reproduce.environment", lambda: {"transformers": "4.49.0"})
+    monkeypatch.setattr(
+        "headcount.isolation.engine.Engine.run_script",
+        lambda _self, overlay, _path: DEFECT if overlay.label == "1.4.1" else OK,
+    )
+    assert main(["reproduce", "split-tokens", "410"]) == ExitCode.CLEAN
+    printed = capsys.readouterr().out
+    assert "n/a  split-tokens     DINOv3 came with transformers 4.56, this is 4.49.0\n" in printed
+    assert "2 runs: 2 as the catalogue states, 0 not" in printed
+    assert main(["reproduce", "split-tokens"]) == ExitCode.INDETERMINATE

@@ -125,8 +125,8 @@ def for_uv(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_uv() -> str | None:
-    """Return the uv that nox brought (`$HEADCOUNT_UV`), else the one on PATH."""
-    return os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
+    """Return the uv that nox brought (`$HEADCOUNT_UV`), else the one that started this (`$UV`), or is on PATH."""
+    return os.environ.get("HEADCOUNT_UV") or os.environ.get("UV") or shutil.which("uv")
 
 
 def command() -> list[str]:

@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from functools import partial
+from importlib import metadata
 
 from headcount import builds, environment, errors, scratch
 from headcount.cli import (
@@ -76,14 +77,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return errors.ExitCode.SETUP
 
 
+def _version() -> str:
+    """Return the version, and what it stands on."""
+    stands_on = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
+    return f"headcount {metadata.version('headcount')} ({stands_on})"
+
+
 def parser() -> argparse.ArgumentParser:
     """Return what the command line may say."""
     top = shared.Parser(
         prog="headcount",
         description="Which Torch-Pruning prunes the attention heads of a ViT right?",
-        epilog=f"{shared.EXIT_CODES}\n{shared.BY_NOX}",
+        epilog=f"{shared.EXIT_CODES}\n{shared.called()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    top.add_argument("--version", action="version", version=_version())
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     for add, run in _COMMANDS:
         add(commands).set_defaults(run=run)

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from headcount import builds, check, errors, examine, explore, gate, isolation, oracle, reproduce, results
+from headcount import builds, check, errors, examine, explore, gate, invocation, isolation, oracle, reproduce, results
 from headcount.cli import shared
 from headcount.models import FAMILIES
 from headcount.report import console, exploration, own
@@ -159,7 +159,11 @@ def _own(options: shared.Options) -> int:
     shared.refuse(
         (len(options.model) > 1, "one file at a time can be explored", "name one --model"),
         (options.seconds, "a file's calls are counted", "--draws N says how many"),
-        (options.against, "a file on two builds is the gate's", "nox -s gate -- CANDIDATE --check FILE compares them"),
+        (
+            options.against,
+            "a file on two builds is the gate's",
+            f"{invocation.command('gate CANDIDATE --check FILE')} compares them",
+        ),
     )
     (file,) = map(check.named, options.model)
     build = builds.prepare(builds.parse(options.build), say=console.say)

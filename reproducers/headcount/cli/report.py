@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from headcount import errors, gate, untrusted
+from headcount import errors, gate, invocation, untrusted
 from headcount.cli import shared
 from headcount.report import console, document, formats, sources
 
@@ -92,7 +92,7 @@ def newest(folder: Path) -> list[Path]:
     newest |= {path.name.rsplit("-", 3)[0]: path for path in oldest_first("check-*.jsonl")}
     if not newest:
         raise errors.UsageError(
-            f"there are no results in {folder.absolute()}", "nox -s matrix makes some, or name the files"
+            f"there are no results in {folder.absolute()}", f"{invocation.matrix()} makes some, or name the files"
         )
     return [newest[version] for version in sorted(newest)]
 

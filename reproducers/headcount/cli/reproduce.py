@@ -2,6 +2,8 @@
 
 from headcount import builds, canary, defects, errors, reproduce
 from headcount.cli import shared
+from headcount.environment import environment
+from headcount.matrix.cells import known_cells
 from headcount.report.console import say
 
 _WORDS: dict[int | None, str] = {0: "good", 1: "defect", 125: "cannot be tested"}
@@ -20,7 +22,9 @@ add = shared.command(
 
 
 def run(options: shared.Options) -> int:
-    given, named = options.build, dict.fromkeys(shared.defects_named(options.which))
+    given, asked = options.build, dict.fromkeys(shared.defects_named(options.which))
+    lacking = {defect: why for defect in asked if (why := _lacking(defect))}
+    named = [defect for defect in asked if defect not in lacking]
     wanted = [  # each with the status that it should have: a build that is given should show no defect
         (defect, build, status)
         for defect in named
@@ -28,7 +32,9 @@ def run(options: shared.Options) -> int:
         if build
     ]
     overlays = {b: builds.prepare(builds.parse(b), say=say) for b in dict.fromkeys(build for _, build, _ in wanted)}
-    width = max(len(defect.id) for defect in named)
+    width = max(len(defect.id) for defect in asked)
+    for defect, why in lacking.items():
+        shared.out(f"n/a  {defect.id:<{width}}  {why}")
     runs = []
     with canary.Engine() as engine:
         for defect, build, status in wanted:
@@ -44,7 +50,14 @@ def run(options: shared.Options) -> int:
         shared.out(f"{len(runs)} runs: {len(runs) - len(failed)} as the catalogue states, {len(failed)} not")
     if any(run.done.status in (0, 1) for run in failed):
         return errors.ExitCode.REGRESSION
-    return errors.ExitCode.INDETERMINATE if failed else errors.ExitCode.CLEAN
+    return errors.ExitCode.INDETERMINATE if failed or not runs else errors.ExitCode.CLEAN
+
+
+def _lacking(defect: defects.Defect) -> str:
+    """Say why a defect cannot show here: this transformers has no family that shows it; "" if it can."""
+    installed = environment()["transformers"]
+    found = [known_cells()[example].model.traits.lacking(installed) for example in defect.examples]
+    return found[0] if found and all(found) else ""
 
 
 def _line(run: reproduce.Reproduction, width: int, *, compared: bool) -> str:

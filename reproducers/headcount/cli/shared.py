@@ -16,7 +16,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from headcount import builds, check, defects, errors, matrix, reproduce
+from headcount import builds, check, defects, errors, invocation, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
 from headcount.matrix.validity import why_invalid
 from headcount.report import console
@@ -34,7 +34,11 @@ _OTHERS = "2 the call was wrong, 3 indeterminate, 4 the set-up failed, 130 inter
 EXIT_CODES = f"exit codes: 0 clean, 1 the defect is there, {_OTHERS}"
 EXIT_CODES_WRITTEN = f"exit codes: 0 written, {_OTHERS}"
 EXIT_CODES_SAID = f"exit codes: 0 said, {_OTHERS}"
-BY_NOX = """Without an environment of your own: nox -s "headcount(transformers='4.57.6')" -- COMMAND"""
+
+
+def called() -> str:
+    """Say how a command is called here."""
+    return f"called as: {invocation.command('COMMAND')}"
 
 
 class Once(argparse.Action):
@@ -101,7 +105,7 @@ def command(
             name,
             help=help_,
             description=f"{help_}\n{more}".strip(),
-            epilog="\n\n".join((shown, f"{exit_codes}\n{BY_NOX}")),
+            epilog="\n\n".join((shown, f"{exit_codes}\n{called()}")),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for choices in options:

@@ -12,7 +12,8 @@ DEFECTS: tuple[Defect, ...] = tuple(defect for file in FILES for defect in file.
 _BY_ID = {defect.id: defect for defect in DEFECTS}
 
 #: Where the reproducers are: beside this package, in the repository.
-REPRODUCERS = Path(__file__).parents[2]
+_SHIPPED = Path(__file__).parents[1] / "reproducers"  # in a wheel
+REPRODUCERS = _SHIPPED if _SHIPPED.is_dir() else Path(__file__).parents[2]
 
 
 def defect(id_: str) -> Defect:

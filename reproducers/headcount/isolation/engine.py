@@ -349,9 +349,8 @@ class _Child(_Room):
 
 def unpromised(version: str, cell: matrix.Cell) -> str:
     """Return what a cell needs that this transformers, or a release of this version, never had; "" if nothing."""
-    family, installed = cell.model.traits, environment.environment()["transformers"]
-    if not family.is_in(installed):
-        return f"{family.title} came with transformers {family.since}, this is {installed}"
+    if lacking := cell.model.traits.lacking(environment.environment()["transformers"]):
+        return lacking
     return "; ".join(
         f"{name} came with {since}" for name, since in cell.config.needs().items() if Version(version) < Version(since)
     )

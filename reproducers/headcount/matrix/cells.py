@@ -157,6 +157,8 @@ EDGE_CASES: tuple[Cell, ...] = (
         small("fused_unbind"),
         Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 2), iterative_steps=2, global_pruning=True),
     ),
+    # The same where two steps are made again from their history.
+    Cell(small("fused_unbind"), Config(prune_num_heads=False, iterative_steps=2, second=Second.LOADED)),
     # Taken apart in chunks: the second step must know where each begins.
     Cell(small("mix_ffn"), Config(prune_num_heads=False, iterative_steps=2)),
     # What goes together is taken apart in chunks, or is read by none; attention is the first to write the width.

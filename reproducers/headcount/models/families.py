@@ -69,6 +69,11 @@ class Family:
         """Return whether a transformers version has it."""
         return Version(transformers) >= Version(self.since or "0")
 
+    def lacking(self, transformers: str) -> str:
+        """Say which transformers version brought it, where this one does not have it; else ""."""
+        has = self.is_in(transformers)
+        return "" if has else f"{self.title} came with transformers {self.since}, this is {transformers}"
+
 
 #: What a network in training mode draws would make each run another.
 _NO_DROPOUT = (("hidden_dropout_prob", 0.0), ("attention_probs_dropout_prob", 0.0))

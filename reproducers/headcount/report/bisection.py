@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from headcount import bisect, builds, environment, oracle, untrusted
+from headcount import bisect, builds, environment, invocation, oracle, untrusted
 from headcount.report.markdown import render
 
 _MARKS = {bisect.State.GOOD: ".", bisect.State.BAD: "X", bisect.State.SKIP: "?"}
@@ -28,8 +28,7 @@ def markdown(bisection: bisect.Bisection, clone: builds.Clone | None, command: S
         states=[answers[point].state for point in span.points if point in answers],
         unlike=[p for p in span.boundary if p in answers and answers[p].label != answers[span.points[0]].label],
         builds=len({span.keys[point] for point in answers}),
-        transformers=environment.environment()["transformers"],
-        command=shlex.join(command),
+        command=invocation.command(shlex.join(command), environment.environment()["transformers"]),
     )
 
 

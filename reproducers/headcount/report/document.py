@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 
-from headcount import builds, defects, errors, gate, oracle, results, wording
+from headcount import builds, defects, errors, gate, invocation, oracle, results, wording
 from headcount.matrix.cells import known_cells
 from headcount.report import counting, networks, table, timeline
 from headcount.report.gate import headline, what
@@ -89,7 +89,7 @@ def make(sources: Sequence[Source], comparisons: Sequence[Comparison] = (), more
     if not found:
         raise errors.UsageError(
             "; ".join(source.problem for source in sources) or "there are no results",
-            next((source.hint for source in sources if source.hint), "nox -s matrix makes some"),
+            next((source.hint for source in sources if source.hint), f"{invocation.matrix()} makes some"),
         )
     rows = {row.key: row for each in found for row in each.rows}
     checked = {row.key: row for each in found for row in each.networks}

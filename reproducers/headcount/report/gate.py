@@ -10,7 +10,7 @@ from shlex import quote
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
-from headcount import errors, oracle, wording
+from headcount import errors, invocation, oracle, wording
 from headcount.gate import ApiBreak, Change, Difference, Exercised, Fate, GateVerdict, counted, failure_of
 from headcount.matrix.cells import known_cells
 from headcount.report.markdown import render
@@ -78,11 +78,8 @@ def _alone(verdict: GateVerdict, difference: Difference) -> str:
     version, cell = verdict.environment["transformers"], difference.cell
     candidate = quote(verdict.candidate.spec)
     if cell in known_cells() and not difference.mended:
-        run = f'"matrix(transformers=\'{version}\')" -- --build {candidate} -k "{cell} and not {cell}-"'
-    else:
-        gate = f"gate {candidate} --base {quote(verdict.base.spec)} --cell {quote(cell)}"
-        run = f"\"headcount(transformers='{version}')\" -- {gate}"
-    return f"nox -s {run}"
+        return invocation.matrix(f'--build {candidate} -k "{cell} and not {cell}-"', version)
+    return invocation.command(f"gate {candidate} --base {quote(verdict.base.spec)} --cell {quote(cell)}", version)
 
 
 def headline(verdict: GateVerdict) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 
-from headcount import builds, defects, environment, errors, matrix, models, observation, oracle, wording
+from headcount import builds, defects, environment, errors, invocation, matrix, models, observation, oracle, wording
 from headcount.matrix.config import SPARSE
 from headcount.oracle.promises import OUTPUT_TOLERANCE
 from headcount.reproduce.call import call, counts, importance
@@ -90,7 +90,7 @@ def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
 def _no_file(cell: matrix.Cell, build: str, verdict: oracle.Verdict) -> errors.UsageError:
     return errors.UsageError(
         f"no reproducer can be written for {wording.verdict(verdict)}",
-        f"this shows it: nox -s gate -- {build} --cell {cell.id}",
+        f"this shows it: {invocation.matrix(f'--build {build} -k {cell.id}')}",
     )
 
 

@@ -1,0 +1,73 @@
+"""The wheel, where there is no checkout: it holds what the commands and the matrix need."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from headcount.defects import DEFECTS
+from headcount.environment import harness_digest
+from headcount.errors import ExitCode
+from helpers import PLAIN, ROOT, miniature_wheel
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as it is installed, made of the sdist."""
+    folder = tmp_path_factory.mktemp("wheel")
+    uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
+    if not uv:
+        pytest.skip("there is no uv to build with")
+    subprocess.run([uv, "build", "--quiet", "--out-dir", str(folder), str(ROOT)], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+def run(site: Path, folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a module of it, away from the checkout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    own = {"PYTHONPATH": str(site), "HEADCOUNT_CACHE": str(folder / "cache")}
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=folder, env=kept | own, capture_output=True, text=True, check=False)
+
+
+def test_it_holds_all(unpacked: Path) -> None:
+    package = unpacked / "headcount"
+    assert {path.name for path in (package / "reproducers").iterdir()} == {d.reproducer.file for d in DEFECTS}
+    (metadata,) = unpacked.glob("*.dist-info/METADATA")
+    told = metadata.read_text("utf-8")
+    assert all(f"\n{line}" in told for line in ("Classifier: Typing :: Typed", "Project-URL: Source", "Author: "))
+    assert (package / "py.typed").is_file()
+    assert (package / "defects/expectations/5.23.0.tsv").is_file()
+
+
+def test_the_commands_run(unpacked: Path, tmp_path: Path) -> None:
+    told = run(unpacked, tmp_path, "headcount", "--version")
+    assert told.stdout.startswith(f"headcount {version('headcount')} (python ")
+    code = f"import headcount.environment as e; print(e.__file__, e.harness_digest() == {harness_digest()!r})"
+    (tmp_path / "digest.py").write_text(code)
+    assert run(unpacked, tmp_path, "digest").stdout == f"{unpacked / 'headcount/environment.py'} True\n"
+    assert "410-total-heads" in run(unpacked, tmp_path, "headcount", "history", "410").stdout
+    assert run(unpacked, tmp_path, "headcount", "support", "--model", "vit").returncode == ExitCode.CLEAN
+
+
+def test_a_reproducer_runs(unpacked: Path, tmp_path: Path) -> None:
+    build = miniature_wheel(tmp_path, "correct")
+    done = run(unpacked, tmp_path, "headcount", "reproduce", "410", "--build", build)
+    assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
+
+
+def test_the_matrix_runs(unpacked: Path, tmp_path: Path) -> None:
+    suite = ["-p", "headcount.pytest_plugin", "--pyargs", "headcount.suite", "-W", "error"]
+    build = miniature_wheel(tmp_path, "correct")
+    done = run(unpacked, tmp_path, "pytest", *suite, "--build", build, "-k", PLAIN, "-p", "no:cacheprovider")
+    assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
+    assert "1 cells: 1 ok, 0 explained by a known defect, 0 unexpected" in done.stdout
+    assert list((tmp_path / "results").glob("*.jsonl"))
