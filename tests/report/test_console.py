@@ -53,6 +53,11 @@ def test_a_pipe_gets_the_text_as_it_is() -> None:
     assert printed(io.StringIO(), text) == f"{text}\n"
 
 
+def test_what_goes_on_stands_further_in_than_it_begins() -> None:
+    shown = fitted(f"  layernorm-order: {'words ' * 20}".rstrip(), 80).splitlines()
+    assert [len(line) - len(line.lstrip()) for line in shown] == [2, 4]
+
+
 def test_what_is_to_be_pasted_is_not_broken() -> None:
     command = f"nox -s headcount -- emit {'x' * 90} --build 1.6.1"
     assert fitted(command, 80) == command

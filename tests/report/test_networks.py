@@ -141,7 +141,7 @@ def test_the_page_and_the_markdown_have_them(mine: Path) -> None:
     assert '<h2 id="networks-title">Your networks</h2>' in page
     assert '<td data-v="crash">crash</td><td>crash: IndexError' in page
     assert '<td data-v="ok">right</td>' in page
-    assert page.count(" hidden>") == 3  # what the matrix fills
+    assert page.count(" hidden>") == 5  # what the matrix fills
     text = formats.markdown(made)
     assert "- `mine.py, transformers " in text
     assert "| `1.4.0, 1.4.2` | right |  |\n" in text

@@ -197,6 +197,10 @@ def test_the_answer_is_what_each_family_comes_to(page: Page, results: Path, tmp_
     assert "wrong-heads: 1 right, 1 wrong, 0 crash" in (page.locator("#chart").get_attribute("aria-label") or "")
     rows.nth(1).get_by_role("button").click()
     expect(page.locator("#shown")).to_have_text("1 cells shown, 3 of 6 verdicts")
+    assert page.url.endswith("#model=vit3h")
+    expect(page.locator("#family h3")).to_have_text("vit3h")
+    expect(page.locator("#family tbody td:nth-child(2)")).to_have_text(["1 of 1", "0 of 1", "0 of 1"])
+    assert [broken["id"] for broken in Axe().run(page).response["violations"]] == []
 
 
 DROP = """([name, text]) => {

@@ -84,7 +84,9 @@ def _fitted(line: str, width: int) -> str:
     if len(line) <= width or line.startswith(("nox ", "headcount ", "    nox ")):  # to be pasted
         return line
     columns = re.match(r"(?:.{0,40}\S)? {2,}(?=\S)", line)
-    indent = " " * min(len(columns[0]) if columns else 2, width // 2)
+    begins = len(columns[0]) if columns else 0
+    is_item = not (columns and columns[0].strip())  # of a list, or a line by itself
+    indent = " " * min(begins + 2 * is_item, width // 2)
     return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 

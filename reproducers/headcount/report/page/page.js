@@ -164,6 +164,7 @@ function reachable(td) {
 
 function draw() {
   showFilters();
+  drawFamily();
   const builds = ORDER.filter((index) => chosen("build", data.builds[index]));
   const groups = new Map();
   let shown = 0, hits = 0;
@@ -364,7 +365,7 @@ function drawAnswer() {
   const head = make("tr", {}, make("th", { scope: "col" }, "family"), ...ORDER.map((index) => make("th", { scope: "col" }, data.builds[index])));
   // In the order of the matrix, which begins with what most people prune.
   const rows = unique(data.cells.map((cell) => cell.model)).map((model) => {
-    const onclick = () => { choose("model", model); byId("cells-title").scrollIntoView(); };
+    const onclick = () => { choose("model", model); byId("family").scrollIntoView(); };
     const tds = ORDER.map((build) => {
       const found = counted(of.get(`${model} ${build}`) ?? []);
       const good = right(found);
@@ -382,6 +383,23 @@ const drawn = (tag, attributes, ...children) => {
   element.append(...children);
   return element;
 };
+
+// The section of the family that is chosen: what each build does with it, and the defects that show.
+function drawFamily() {
+  const model = view.get("model");
+  if (!model || !CHOICES.model.includes(model)) return byId("family").replaceChildren();
+  const rows = data.rows.filter((row) => data.cells[row.cell].model === model);
+  const head = make("tr", {}, ...["build", "calls right", "known defects that show"].map((word) => make("th", { scope: "col" }, word)));
+  const lines = ORDER.map((build) => {
+    const found = counted(rows.filter((row) => row.build === build));
+    const ids = unique(found.map((row) => row.defect).filter((id) => id)).sort();
+    const links = ids.flatMap((id, place) => [...(place ? [", "] : []), make("button", { type: "button", class: "link", onclick: () => choose("defect", id) }, id)]);
+    return make("tr", {}, make("th", { scope: "row" }, data.builds[build]), make("td", {}, `${right(found)} of ${found.length}`), make("td", {}, ...links));
+  });
+  const table = make("table", { class: "plain" }, make("thead", {}, head), make("tbody", {}, ...lines));
+  const title = make("h3", { id: "family-title" }, model);
+  byId("family").replaceChildren(title, make("div", { class: "scroll", tabindex: "0", role: "group", "aria-labelledby": "family-title" }, table));
+}
 
 function drawChart() {
   const [step, height, top] = [44, 120, 16];
