@@ -71,7 +71,7 @@ TIMM = Versions(TRANSFORMERS[-1], "2.14.1", ("timm==1.0.31", "torchvision==0.29.
 
 #: What GitHub reads: its schema, and the files.
 GITHUB = {
-    "github-workflows": ("ci.yml", "gate.yml", "site.yml"),
+    "github-workflows": ("canary.yml", "ci.yml", "gate.yml", "release.yml", "site.yml"),
     "github-actions": ("../../action.yml",),
     "dependabot": ("../dependabot.yml",),
     "github-issue-forms": ("../ISSUE_TEMPLATE/problem.yml",),
