@@ -41,6 +41,18 @@ def test_what_belongs_to_no_run_is_removed(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"headcount-others", "headcount-new", "another"}
 
 
+def test_what_cannot_be_removed_is_removed_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = scratch.Folder()
+    (made.path / "file").touch()
+    with monkeypatch.context() as short:
+        short.setattr("os.unlink", lambda *_, **__: (_ for _ in ()).throw(OSError("no handle today")))
+        made.close()
+    assert list(folder.iterdir())
+    scratch.clear.cache_clear()
+    scratch.clear()
+    assert not list(folder.iterdir())
+
+
 def test_no_place_for_one_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def nowhere() -> str:
         raise FileNotFoundError("no usable temporary folder")

@@ -85,7 +85,10 @@ def _remove(around: Path) -> None:
     for process in processes_using(around):
         with suppress(OSError):
             os.kill(process, signal.SIGKILL)
-    shutil.rmtree(around, ignore_errors=True)
+    # Its owner last: what could not be removed this time, for want of a handle, say, is known by it the next time.
+    shutil.rmtree(around / "home", ignore_errors=True)
+    if not (around / "home").exists():
+        shutil.rmtree(around, ignore_errors=True)
 
 
 def processes_using(folder: Path) -> list[int]:

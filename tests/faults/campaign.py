@@ -90,6 +90,7 @@ def _run(stage: Stage, options: argparse.Namespace) -> int:
     wrong: Counter[str] = Counter()
     seconds: Counter[str] = Counter()
     for case in _cases(stage, options):
+        stage.serve()  # a run that dies while it asks it for a process may end it
         start = time.monotonic()
         why = case.does(stage, *case.given)
         ran[case.group] += 1

@@ -14,12 +14,13 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.forkserver import ForkServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from headcount import errors, results
+from headcount import errors, results, scratch
 from headcount.cli import main
 from headcount.isolation import forkserver
 from headcount.scratch import processes_using
@@ -87,6 +88,7 @@ class World:
             first: what is done to it before it begins.
         """
         said = self.folder / f"said-{len(list(self.folder.glob('said-*')))}"
+        said.touch()
         process = os.fork()
         if process:
             return process
@@ -121,13 +123,17 @@ class World:
         return self.end(self.begin(does, first))
 
     def left(self) -> list[str]:
-        """What runs have left behind that are over: processes, and folders that no run could still make use of."""
+        """What runs have left behind that are over, and the next one would leave, too: processes, and folders."""
         latest = time.monotonic() + LINGERING
         while (found := processes_using(self.folder)) and time.monotonic() < latest:
             time.sleep(0.05)
-        folders = [
-            path for path in (*self.disk.glob("tmp/headcount-*"), *self.disk.glob("cache/*/.*-*")) if path.is_dir()
-        ]
+        for path in self.disk.glob("tmp/headcount-*"):  # as if it were a while ago: then it is being made by no run
+            os.utime(path, (0, 0))
+        with pytest.MonkeyPatch.context() as there:
+            there.setattr(tempfile, "tempdir", str(self.disk / "tmp"))
+            scratch.clear.__wrapped__()
+        places = ("tmp/headcount-*", "cache/*/.*-*")
+        folders = [path for place in places for path in self.disk.glob(place) if path.is_dir()]
         return [f"process {process}" for process in found] + [str(path.relative_to(self.disk)) for path in folders]
 
     def _verdicts(self) -> Verdicts:
@@ -151,7 +157,11 @@ def _become_a_run(disk: Path, said: Path, server: Mapping[str, Any]) -> None:
     tempfile.tempdir = None
     for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
         os.environ.pop(name, None)
-    multiprocessing.forkserver._forkserver = multiprocessing.forkserver.ForkServer()  # noqa: SLF001 - the campaign's is no child of this one
+    # The campaign's is no child of this one.
+    own, theirs = ForkServer(), multiprocessing.forkserver._forkserver  # noqa: SLF001 - there is no public way
+    own.set_forkserver_preload(vars(theirs)["_preload_modules"])
+    multiprocessing.forkserver._forkserver = own  # noqa: SLF001 - as above
+    multiprocessing.forkserver.set_forkserver_preload = own.set_forkserver_preload
     forkserver.join(server)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,6 +86,19 @@ def test_a_server_that_was_stopped_is_replaced(
     monkeypatch.setattr("headcount.isolation.forkserver.LOOK_EVERY", 0.1)
     assert engine.run(miniature("correct"), CELL, alone=True).ending is Ending.FINISHED
     assert forkserver._forkserver._forkserver_pid != stopped  # type: ignore[attr-defined]  # noqa: SLF001 - likewise
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no server where there is no fork")
+def test_who_dies_while_asking_ends_no_server(engine: Engine, miniature: Miniature) -> None:
+    """Others may use it, too."""
+    engine.run(miniature("correct"), CELL)
+    whereabouts = vars(forkserver._forkserver)  # noqa: SLF001 - there is no public way
+    running = whereabouts["_forkserver_pid"]
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.connect(whereabouts["_forkserver_address"])
+    time.sleep(0.5)
+    assert engine.run(miniature("correct"), CELL, alone=True).ending is Ending.FINISHED
+    assert whereabouts["_forkserver_pid"] == running
 
 
 STOPS = """

@@ -67,7 +67,7 @@ def _wrong(engine: isolation.Engine, build: builds.Overlay, *, alone: bool) -> s
         cell = matrix.Cell(models.Model(), config)
         found = oracle.judge(cell, engine.observe(build, cell, alone=alone))
         if found.kind is not must:
-            why = found.failure.first_line if found.failure else found.detail
+            why = found.failure.first_line if found.failure else found.finding.place if found.finding else found.detail
             return f"of a build that is known, {cell.id} is {found.kind}{f' ({why})' * bool(why)}, and not {must}"
     return ""
 

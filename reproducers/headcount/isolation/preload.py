@@ -5,9 +5,12 @@ a second, in each process, and its pages would no longer be shared. What is garb
 too little to be worth a look at everything.
 """
 
+import errno
 import gc
 import signal
 from contextlib import suppress
+from multiprocessing import reduction
+from typing import Any
 
 gc.disable()
 # The server leaves Ctrl-C to its parent, but says so only after these imports.
@@ -19,6 +22,17 @@ from headcount.models import FAMILIES, adapter  # noqa: E402 - as above
 __all__ = ["script"]
 
 orphans.adopt()
+
+
+def _handles(*given: Any, receive: Any = reduction.recvfds) -> Any:
+    """Receive what a new process gets. One who dies while asking, or is short of handles, must not end the server."""
+    try:
+        return receive(*given)
+    except EOFError:
+        raise ConnectionAbortedError(errno.ECONNABORTED, "who asked is gone") from None  # which the server takes
+
+
+reduction.recvfds = _handles  # type: ignore[assignment]
 
 for _family in FAMILIES:
     with suppress(ImportError):  # this transformers has none
