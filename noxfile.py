@@ -69,6 +69,15 @@ SETS = {
 #: timm needs torchvision, and that a torch that it has a build for.
 TIMM = Versions(TRANSFORMERS[-1], "2.14.1", ("timm==1.0.31", "torchvision==0.29.1"))
 
+#: What GitHub reads: its schema, and the files.
+GITHUB = {
+    "github-workflows": ("canary.yml", "ci.yml", "gate.yml", "release.yml", "site.yml"),
+    "github-actions": ("../../action.yml",),
+    "dependabot": ("../dependabot.yml",),
+    "github-issue-forms": ("../ISSUE_TEMPLATE/problem.yml",),
+    "github-issue-config": ("../ISSUE_TEMPLATE/config.yml",),
+}
+
 #: What has generated parts.
 READMES = ("README.md", "reproducers/README.md", "tests/README.md")
 
@@ -348,6 +357,12 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Make the folder that is published, results/site: the report, badges, a feed; -- --help says more."""
+    run_headcount(session, TRANSFORMERS[-1], "site", *session.posargs)
+
+
+@nox.session
 @nox.parametrize("transformers", TRANSFORMERS)
 def claims(session: nox.Session, transformers: str) -> None:
     """Check what Headcount says of the releases: ranges of defects, the gate's verdicts, emitted files; -- --seed S."""
@@ -367,6 +382,13 @@ def tests(session: nox.Session) -> None:
     """Test the harness itself, with fake builds; options go to pytest, and files stand in place of all."""
     left_out = [f"--ignore=tests/{folder}" for folder in ("matrix", "claims", "bench", "mutants")]
     installed(session, DEFAULT, "test").run("pytest", "-n", "auto", *left_out, *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Kill runs, fill disks, damage what is kept, gate hostile builds: nothing false may come of it; -- --help."""
+    environment = installed(session, DEFAULT, "test")
+    environment.run("python", "tests/faults/campaign.py", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
@@ -399,13 +421,19 @@ def coverage(session: nox.Session, transformers: str) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Run ruff, strict mypy, the order of the modules, and the freshness of the READMEs' tables."""
+    """Run ruff, strict mypy, the order of the modules, the freshness of the READMEs' tables, and look at workflows."""
     environment = installed(session, DEFAULT, "test", "lint")
     environment.run("ruff", "check", ".")
     environment.run("ruff", "format", "--check", ".")
     environment.run("mypy")
     environment.run("lint-imports")
     environment.run("cog", "--check", "-P", *READMES, env={"PYTHONPATH": "tests"})
+    for schema, files in GITHUB.items():
+        paths = (f".github/workflows/{name}" for name in files)
+        environment.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
+    environment.run("zizmor", "--offline", "--no-progress", ".github", "action.yml")
+    if shutil.which("actionlint"):  # its package on the index downloads it from elsewhere
+        session.run("actionlint", external=True)
 
 
 @nox.session

@@ -439,6 +439,10 @@ class MetaPruner:
         weight = layer.in_proj_weight if isinstance(layer, nn.MultiheadAttention) else layer.weight
         return weight.detach()[: block.out.in_features].pow(2).sum(1)
 
+    def prune_neurons(self, layer, gone):
+        """Remove neurons of an MLP, by its first layer."""
+        self._prune(next(channels for channels in self._mlps() if channels.places[0][0] is layer), gone)
+
     def _prune(self, channels, gone):
         for layer, name, dim in channels.places:
             starts = range(0, getattr(layer, name).shape[dim], len(channels.score))
@@ -463,6 +467,25 @@ class MetaPruner:
             layer.num_embeddings, layer.embedding_dim = layer.weight.shape
         elif isinstance(layer, nn.LayerNorm):
             layer.normalized_shape = tuple(layer.weight.shape)
+
+
+def prune_linear_out_channels(*_):
+    """Named in a call of the graph's, and told by its name."""
+
+
+class DependencyGraph:
+    """Knows the neurons of an MLP, by its first layer."""
+
+    def build_dependency(self, model, example_inputs):
+        heads = {b.query: 1 for family in _families() for b in family.blocks(model)}
+        self.pruner = MetaPruner(model, example_inputs, None, num_heads=heads, ignored_layers=[])
+        return self
+
+    def get_pruning_group(self, layer, pruning_fn, idxs):
+        return _Group(lambda: self.pruner.prune_neurons(layer, {*idxs}))
+
+    def check_pruning_group(self, group):
+        return True
 
 
 def state_dict(model):

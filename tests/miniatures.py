@@ -48,6 +48,10 @@ MetaPruner.count = lambda self, block: self.model_heads
     "keeps-a-hook": """
 MetaPruner.after = lambda self: self.model.register_full_backward_hook(lambda *_: None)
 """,
+    "other-by-graph": """
+right = DependencyGraph.get_pruning_group
+DependencyGraph.get_pruning_group = lambda self, layer, fn, idxs: right(self, layer, fn, [max(idxs) + 1])
+""",
     "other-by-hand": """
 right = MetaPruner.step
 def step(self, interactive=False):
@@ -85,6 +89,33 @@ def step(self, *args, **kwargs):
     return right(self, *args, **kwargs)
 MetaPruner.step = step
 """,
+    # What a build may do to what observes it: at its import, or in a step.
+    "replaces-trace": """
+import headcount.pruning.trace as trace
+MetaPruner.surplus, right = 1, trace.trace
+def forged(net, model, precision):
+    kept, unexpected = right(net, model, precision)
+    return {name: tuple(range(len(kept[name]) + 8)) for name in kept}, unexpected
+trace.trace = forged
+""",
+    "replaces-code": """
+import headcount.pruning.trace as trace
+MetaPruner.surplus = 1
+def step(self, *args, **kwargs):
+    trace.trace.__code__ = (lambda net, model, precision: ({}, [])).__code__
+MetaPruner.step = step
+""",
+    "replaces-equal": "MetaPruner.surplus, torch.equal = 1, lambda *_: True",
+    "replaces-json": """
+import json
+MetaPruner.surplus, right = 1, json.dumps
+def step(self, *args, **kwargs):
+    json.dumps = lambda value, **more: right({'ending': 'finished', 'phase': 'measure', 'number': 1})
+MetaPruner.step = step
+""",
+    "sets-threads": "torch.set_num_threads(3)",
+    "sets-dtype": "torch.set_default_dtype(torch.float64)",
+    "breaks-networks": "def raises(*_, **__): raise OSError('no layer today')\nnn.Module.__setattr__ = raises",
     "breaks-torch": "def raises(*_, **__): raise OSError('no layer today')\nnn.Linear.__init__ = raises",
     "long-message": "def fails(): raise RuntimeError('long ' * 2_000_000)\nMetaPruner.step = lambda *_, **__: fails()",
     "crash-construct": "MetaPruner.__init__ = lambda *_, **__: {}['construct']",
@@ -235,6 +266,23 @@ def step(self, *args, **kwargs):
             time.sleep(30)
             os._exit(0)
     self.surplus = 1
+    return right(self, *args, **kwargs)
+MetaPruner.step = step
+""",
+    # Each is alone in a session, has no file open, and has said first who it is.
+    "leaves-orphans": """
+import os, pathlib, tempfile, time
+right = MetaPruner.step
+def step(self, *args, **kwargs):
+    for _ in range(10):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                pathlib.Path(tempfile.gettempdir(), f'left-{os.getpid()}').touch()
+                os.chdir('/')
+                os.closerange(0, 4096)
+                time.sleep(1000)
+            os._exit(0)
     return right(self, *args, **kwargs)
 MetaPruner.step = step
 """,

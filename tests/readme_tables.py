@@ -32,7 +32,11 @@ def closing(bench: dict[str, Any], lines: int) -> str:
 def ratios(bench: dict[str, Any]) -> str:
     """Return what was measured, as a Markdown table."""
     rows = [*bench["ratios"].items()]
-    rows += [(name, bench[name]) for name in bench if name.startswith(("one more release", "one step", "peak memory"))]
+    rows += [
+        (name, bench[name])
+        for name in bench
+        if name.startswith(("one more release", "one step", "peak memory", "start-up"))
+    ]
     return "\n".join(["| measured | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
 
 

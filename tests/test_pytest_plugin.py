@@ -62,9 +62,15 @@ def test_cells_that_do_not_apply_test_nothing(tmp_path: Path) -> None:
 
 
 def test_a_second_run_observes_nothing_anew(tmp_path: Path) -> None:
+    """And removes what a killed run has left, though it needs no folder of its own."""
     wheel = miniature_wheel(tmp_path, "correct")
     assert "were observed before" not in run(tmp_path, "--build", wheel, "-k", PLAIN).stdout
-    assert "1 of them were observed before" in run(tmp_path, "--build", wheel, "-k", PLAIN).stdout
+    left = tmp_path / "headcount-left" / "home"
+    left.mkdir(parents=True)
+    (left.parent / "owner").touch()
+    again = run(tmp_path, "--build", wheel, "-k", PLAIN, TMPDIR=str(tmp_path))
+    assert "1 of them were observed before" in again.stdout
+    assert not left.exists()
     assert "were observed before" not in run(tmp_path, "--build", wheel, "-k", PLAIN, "--fresh").stdout
 
 

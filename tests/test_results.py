@@ -134,7 +134,7 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
         results.Writer(tmp_path / "r.jsonl", [BUILD])
 
 
-def test_the_table_fits_a_hundred_columns() -> None:
+def test_the_table_fits_a_terminal() -> None:
     rows = [
         line(0, build=f"1.{minor}.{patch}", verdict=COUNT, defect="no-channels-no-heads")
         for minor, patches in ((3, 8), (4, 4), (5, 4), (6, 2))
@@ -143,10 +143,23 @@ def test_the_table_fits_a_hundred_columns() -> None:
     ]
     rows.append(line(0, Outcome.UNEXPECTED_FAILURE, "1.6.1", CRASH))
     text = table.render(rows)
-    assert max(map(len, text.splitlines())) <= 100
-    assert text.splitlines()[2].split() == ["UNEXPLAINED", "local", *["·"] * 17, "1"], "first what needs a look"
+    assert max(map(len, text.splitlines())) <= 80
+    older, newer = text.split("cells that show a defect")[1:]
+    assert older.splitlines()[1].split() == ["no-channels-no-heads", "local", *["123"] * 9]
+    assert newer.splitlines()[1].split() == ["UNEXPLAINED", "local", *["·"] * 8, "1"], "first what needs a look"
     assert "123" in text
     assert "…" not in text
+
+
+def test_what_came_of_the_newest_build_in_words() -> None:
+    known = [
+        line(0, verdict=COUNT, defect=name) for name in ("no-channels-no-heads", "no-channels-no-heads", "eval-mode")
+    ]
+    rows = [line(0, build="1.6.0", verdict=CRASH), *(line(0) for _ in range(4)), *known]
+    build = rows[-1].build
+    assert table.sentence(rows) == f"{build}: 4 of 7 calls right; 3 hit 2 known defects; nothing new"
+    rows.append(line(0, Outcome.UNEXPECTED_FAILURE, verdict=CRASH))
+    assert table.sentence(rows) == f"{build}: 4 of 8 calls right; 3 hit 2 known defects; 1 new"
 
 
 def test_a_ref_of_a_clone_is_shown_whole() -> None:

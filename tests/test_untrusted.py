@@ -53,6 +53,8 @@ def test_round_trip() -> None:
         ({"name": "one", "inner": [{"number": 1, "colour": "blue"}]}, "'blue' is not a valid Colour"),
         ({"name": "one", "counts": [[1, "two"]]}, "it.counts holds a str"),
         ({"name": "one", "shares": {"a": "much"}}, "it.shares holds a str"),
+        ({"name": "one", "shares": {"a": 10**400}}, "it.shares holds a int where none belongs"),
+        ({"name": "one", "shares": {"a": float("nan")}}, "it.shares holds a float where none belongs"),
         ([], "it holds a list"),
     ],
 )

@@ -21,6 +21,8 @@ import miniatures
 from headcount.environment import environment
 from helpers import checkout
 
+ACTION = yaml.safe_load((Path(__file__).parents[1] / "action.yml").read_text("utf-8"))
+
 WORKFLOW = yaml.safe_load((Path(__file__).parents[1] / ".github/workflows/gate.yml").read_text("utf-8"))
 
 #: nox, but that the session runs in this environment, and runs a few cells only.
@@ -101,7 +103,7 @@ class Runner:
                 (place / given["path"]).mkdir(exist_ok=True)
                 shutil.copy2(path, place / given["path"])
         else:
-            assert what == "actions/setup-python"
+            assert what in ("actions/setup-python", "actions/cache")
         return 0
 
     def _script(self, step: Mapping[str, Any], place: Path) -> int:
@@ -164,3 +166,28 @@ def test_a_shard_that_did_not_come_to_its_end(tmp_path: Path) -> None:
     assert WORKFLOW["jobs"]["verdict"]["if"] == "${{ !cancelled() }}"
     assert runner.run("verdict") == [2]
     assert "cannot read shards/" in runner.printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its steps are written for bash")
+def test_the_action_runs_the_gate_on_what_was_checked_out(tmp_path: Path) -> None:
+    """An input is a word of the call, and no code."""
+    (tmp_path / "nox").write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[1:])\n")
+    (tmp_path / "nox").chmod(0o755)
+    (step,) = (step for step in ACTION["runs"]["steps"] if "nox -s" in step.get("run", ""))
+    given = {name: each["default"] for name, each in ACTION["inputs"].items()}
+    given |= {"candidate": "$(touch here)", "options": "--base 1.6.0 --strict"}
+    filled = {
+        name: re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda m: given[m[1]], text) for name, text in step["env"].items()
+    }
+    done = subprocess.run(
+        ["bash", "-e", "-c", step["run"]],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", **filled},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = ["-s", "gate(transformers='4.57.6')", "--", "$(touch here)", "--base", "1.6.0", "--strict"]
+    assert done.stdout.strip() == str(words)
+    assert not (tmp_path / "here").exists()
+    assert given["transformers"] in WORKFLOW["jobs"]["shard"]["strategy"]["matrix"]["transformers"]

@@ -11,6 +11,7 @@ builds                           which Torch-Pruning: a release, wheel, checkout
 pruning                          one call on one network, and what is left of it
 isolation                        a process for each build, confined; observations are kept
 oracle                           what the documentation promises; allowances; the verdict
+canary                           a known build, before any other: is the harness itself in order?
 defects                          what is known to be wrong, and what each cell shows on each release
 examine                          a cell run, judged, explained
 wording                          English, made from facts

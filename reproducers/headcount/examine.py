@@ -10,7 +10,7 @@ from operator import attrgetter
 from queue import SimpleQueue
 from typing import TypeVar
 
-from headcount import builds, defects, environment, isolation, matrix, oracle
+from headcount import builds, canary, defects, environment, isolation, matrix, oracle
 from headcount.observation import Observation
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Pool(ExitStack):
         self._threads = self.enter_context(ThreadPoolExecutor(self.cores))
         self._free: SimpleQueue[isolation.Engine] = SimpleQueue()
         for cache in caches:
-            self._free.put(self.enter_context(isolation.Engine(cache=cache, fresh=fresh, also=also)))
+            self._free.put(self.enter_context(canary.Engine(cache=cache, fresh=fresh, also=also)))
         # It all ends in the opposite order: no cell is begun any more, engines close, threads return, caches close.
         self.callback(self._threads.shutdown, wait=False, cancel_futures=True)
 

@@ -19,6 +19,7 @@ from _pytest.runner import runtestprotocol  # what plugins that run tests again 
 
 from headcount import (
     builds,
+    canary,
     defects,
     environment,
     errors,
@@ -26,8 +27,8 @@ from headcount import (
     invocation,
     observation,
     oracle,
-    reproduce,
     results,
+    scratch,
     untrusted,
     wording,
 )
@@ -106,6 +107,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[environment.DEVICE] = config.option.device
     if not hasattr(config, "workerinput"):
         console.heed_signals()
+        scratch.clear()
     _stand_beside(config)
     wanted = config.getoption("xmlpath", None)
     if wanted and not hasattr(config, "workerinput"):
@@ -266,7 +268,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session")
 def matrix_engine(pytestconfig: pytest.Config) -> Iterator[Engine]:
     """The engine of the command line's options. A suite's own `engine` does not take its place."""
-    with Cache() as cache, Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
+    with Cache() as cache, canary.Engine(cache=cache, fresh=pytestconfig.option.fresh, many=True) as running:
         yield running
 
 
@@ -299,9 +301,7 @@ def report(item: pytest.Item, found: examine.Examined) -> None:
 
 
 def _emit(found: examine.Examined) -> str:
-    """Return the command that writes a cell as a file that stands alone, if one can be written."""
-    if not reproduce.is_writable(found.cell):
-        return f"on {found.cell.model.family}, of which no file can be written"
+    """Return the command that writes a cell as a file that stands alone."""
     words = f"emit {found.cell.id} --build {shlex.quote(found.build.spec or found.build.label)}"
     return invocation.command(words, environment.environment()["transformers"])
 
@@ -434,7 +434,12 @@ class Recorder:
         rows = sorted(self.rows, key=lambda row: order.index(row.build))
         versions = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
         terminalreporter.section(f"headcount: {versions}")
+        said = table.sentence(rows)
+        write(said, bold=True)
+        write("")
         write(table.render(rows))
+        write("")
+        write(said, bold=True)
         write(table.totals(rows))
         if recalled := sum(row.recalled for row in self.rows):
             write(f"{recalled} of them were observed before (--fresh observes all anew)")

@@ -10,7 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -29,11 +29,15 @@ class Folder:
     def __init__(self) -> None:
         """Make it, and remove what runs left behind that were killed."""
         clear()
-        self._around = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._held = os.open(self._around / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-        self.path = self._around / "home"
-        self.path.mkdir(0o700)
+        with ExitStack() as failing:
+            self._around = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            failing.callback(shutil.rmtree, self._around, ignore_errors=True)
+            self._held = os.open(self._around / _OWNER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            failing.callback(os.close, self._held)
+            fcntl.flock(self._held, fcntl.LOCK_EX)
+            self.path = self._around / "home"
+            self.path.mkdir(0o700)
+            failing.pop_all()
 
     def close(self) -> None:
         """Kill what still has a file open in it, and remove it."""
@@ -54,17 +58,19 @@ def folder() -> Iterator[Path]:
 @cache
 def clear() -> None:
     """Remove the folders that runs left behind which were killed, once in a process."""
-    for around in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if _is_nobodys(around):
-                _remove(around)
+    with suppress(OSError):  # there is no place for one
+        for around in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+            with suppress(OSError):
+                if _is_nobodys(around):
+                    _remove(around)
 
 
 def _is_nobodys(around: Path) -> bool:
     """Return whether a folder of ours belongs to no run."""
     state = around.stat(follow_symlinks=False)
+    is_old = time.time() - state.st_mtime > _BEING_MADE
     if state.st_uid != os.getuid() or not (around / _OWNER).is_file():
-        return False
+        return state.st_uid == os.getuid() and is_old and not any(around.iterdir())
     held = os.open(around / _OWNER, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +78,7 @@ def _is_nobodys(around: Path) -> bool:
         return False
     finally:
         os.close(held)
-    return time.time() - state.st_mtime > _BEING_MADE or (around / "home").is_dir()
+    return is_old or (around / "home").is_dir()
 
 
 def _remove(around: Path) -> None:

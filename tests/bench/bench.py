@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from headcount import builds, results
+from headcount import builds, canary, results
 from headcount.environment import environment
 from headcount.isolation import Engine
 from headcount.matrix import cells
@@ -111,6 +111,7 @@ def _measure(releases: Sequence[str], scratch: Path, *, with_pip: bool, record: 
         "cells": len(rows),
         "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()},
         "one more release without its cells, to its cells": round(release * len(builds.RELEASES) / same, 3),
+        "start-up checks, share of a matrix": round(_start_up() / full, 4),
         "peak memory of a worker, MB": _peak_memory(),
         "closing": closing,
     }
@@ -277,6 +278,22 @@ def _peak_memory() -> int:
         status = Path(f"/proc/{child.process.pid}/status").read_text()
     kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     return int(kilobytes) // 1024
+
+
+def _start_up() -> float:
+    """Seconds of what is checked before the first cell: whether overlays are whole, and the harness itself.
+
+    The server runs by then: it is needed in any case.
+    """
+    with Engine() as engine:
+        engine.run(builds.prepare(builds.parse(builds.RELEASES[-1])), cells.default_cells()[0])
+        start = time.perf_counter()
+        for release in builds.RELEASES:
+            builds.prepare(builds.parse(release))
+        canary.check(engine)
+        seconds = time.perf_counter() - start
+    _say("ours, checks before the first cell", seconds)
+    return seconds
 
 
 def _say(what: str, seconds: float) -> None:

@@ -10,10 +10,12 @@ import pytest
 import miniatures
 from headcount import bisect as bisection
 from headcount.bisect import Answer, Find, Prober, Script, State
+from headcount.bisect.probe import known_failure
 from headcount.builds import Clone
 from headcount.cli import main
 from headcount.errors import ExitCode, SetupError, UsageError
 from headcount.isolation import Engine
+from headcount.observation import ScriptRun
 from helpers import ISSUE_410 as CELL
 from helpers import SETUP, git
 
@@ -106,6 +108,37 @@ def test_a_search_finds_one(
     assert code == ExitCode.CLEAN
     assert answer.format(c2=sha(clone, "c2"), c4=sha(clone, "c4")) in out
     assert "a binary search" in out
+
+
+def test_a_good_end_is_looked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The oldest is bad, too: the search goes back twice as far each time, until one is good."""
+    clone = repository(tmp_path / "clone", "wrong-heads", "correct", "correct", "wrong-heads", "wrong-heads")
+    git(clone, "tag", "v1.3.0", "c0")
+    code, out, err = run(capsys, CELL, "--repo", clone, "--bad", "c4", "--search")
+    assert code == ExitCode.CLEAN
+    assert f"{sha(clone, 'c2')} is good: the search begins there" in err
+    assert f"**{CELL}: introduced by {sha(clone, 'c3')} (in no release yet)**" in out
+    only_bad = repository(tmp_path / "bad", "wrong-heads", "desync", "wrong-heads")
+    git(only_bad, "tag", "v1.3.0", "c0")
+    code, _, err = run(capsys, CELL, "--repo", only_bad, "--bad", "c2", "--search")
+    assert code == ExitCode.INDETERMINATE
+    assert "is good nowhere that was looked at" in err
+
+
+def test_the_headline_says_where_numbers_move(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(miniatures.BROKEN, "wronger-heads", "MetaPruner.surplus = 2")
+    clone = repository(tmp_path / "clone", "correct", "wrong-heads", "wronger-heads")
+    _, out, _ = run(capsys, CELL.replace("vit3h", "vit"), "--repo", clone, "--good", "c0")
+    assert f", heads left 3 -> 2 in {sha(clone, 'c2')}**" in out
+
+
+def test_a_script_s_failure_that_looks_like_a_known_defect() -> None:
+    raised = "AttributeError: 'MetaPruner' object has no attribute 'initial_total_heads'"
+    failed = ScriptRun(1, "", raised, "pruner.algorithms.metapruner._prune")
+    assert known_failure(failed) == ("410-total-heads",)
+    assert known_failure(ScriptRun(1, "", "AssertionError: 3 heads")) == ()
 
 
 def test_another_failure_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

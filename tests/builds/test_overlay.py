@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_byte_code_is_ours(tmp_path: Path, wheel: Path) -> None:
     code.unlink()
     builds.prepare(build, tmp_path / "cache")
     assert code.exists()
+
+
+@pytest.mark.parametrize("name", ["headcount-overlay.json", "__init__.*.pyc", "METADATA", "__init__.py"])
+@pytest.mark.parametrize("what", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.name)])
+def test_what_is_no_file_any_more_is_made_again(
+    tmp_path: Path, wheel: Path, name: str, what: Callable[[Path], object]
+) -> None:
+    """A folder, a link to itself, or a pipe, which would be read without end."""
+    build = builds.parse(str(wheel))
+    overlay = builds.prepare(build, tmp_path / "cache")
+    (found,) = overlay.path.rglob(name)
+    found.unlink()
+    what(found)
+    assert builds.prepare(build, tmp_path / "cache") == overlay
+    assert found.is_file()
 
 
 def test_what_a_killed_run_left_half_made_is_removed(tmp_path: Path, wheel: Path) -> None:

@@ -18,6 +18,9 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path / "cache"))
 
 
+CELL = "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1"
+
+
 @pytest.fixture
 def _miniatures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the releases: 1.4.1 crashes, 1.3.x cannot be imported, all others are right."""
@@ -39,8 +42,9 @@ def test_which_release_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert [line for line in lines if line.startswith("1.4.1")] == [
         "1.4.1            crash           KeyError at step in __init__.<lambda>: 'step'  [no known defect explains it]"
     ]
-    assert lines[2].startswith("1.3.0 to 1.3.7   untestable      RuntimeError")
-    assert "take 1.6.1: the newest that does it right (1.4.0, 1.4.2 to 1.6.0 too)" in lines
+    assert lines[2] == "take 1.6.1: the newest that does it right (1.4.0, 1.4.2 to 1.6.0 too)"
+    assert lines[3] == "to stay on 1.4.1: no change of the call is known that helps"
+    assert lines[5].startswith("1.3.0 to 1.3.7   untestable      RuntimeError")
     assert [line for line in lines if line.startswith("  layernorm-order: ")]
     assert len(lines) <= 24, "the answer is seen without scrolling"
     known = json.loads(output.read_text())
@@ -60,7 +64,6 @@ def test_no_release_to_take(
 @pytest.mark.parametrize(
     "words",
     [
-        [],
         *(["--head-ratio", r] for r in ("3/2", "1", "x", "1/0")),
         ["--head-ratio", "1/3", "--heads", "0"],
         ["--head-ratio", "1/3", "--layers", "65"],
@@ -85,6 +88,28 @@ def test_what_cannot_be_run_is_said_at_once(
 ) -> None:
     monkeypatch.setattr("headcount.cli.which.environment", lambda: {"transformers": "4.57.6"})
     assert main(["which", "--head-ratio", "1/3", *words]) == ExitCode.USAGE
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_miniatures")
+def test_which_release_to_take_for_a_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "vit3h4b1d8m2c-global-prunenum-prunedims-heads1of3-chan1of2-steps1-one_shot"
+    assert main(["which", cell]) == ExitCode.CLEAN
+    assert capsys.readouterr().out.splitlines()[0] == f"{cell}, on 4 blocks:"
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ([], "no call is given"),
+        (["--heads", "12"], "no call is given"),
+        ([CELL, "--head-ratio", "1/2"], f"{CELL} and options beside it"),
+        ([CELL, "--global"], f"{CELL} and options beside it"),
+        (["vit-local-prunenum"], "there is no cell 'vit-local-prunenum'"),
+    ],
+)
+def test_which_wants_one_call(words: list[str], problem: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["which", *words]) == ExitCode.USAGE
     assert problem in capsys.readouterr().err
 
 

@@ -81,7 +81,7 @@ def test_a_damaged_cache_is_begun_anew(kept: Path) -> None:
 
 
 def test_a_damaged_row_is_not_believed(kept: Path) -> None:
-    with sqlite3.connect(kept) as database:
+    with closing(sqlite3.connect(kept)) as database, database:
         database.execute("update kept set value = x'00'")
     with Cache(kept) as opened:
         assert opened.get(Observation, OVERLAY, CELL) is None

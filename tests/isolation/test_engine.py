@@ -20,7 +20,7 @@ from headcount.isolation.engine import unpromised
 from headcount.isolation.landlock import SIGNALS_SINCE
 from headcount.matrix import Cell, Config, Criterion, cells
 from headcount.models import Model, small
-from headcount.observation import Ending, Phase
+from headcount.observation import Ending, Phase, Problem
 from headcount.scratch import processes_using
 
 CELL = cells.EDGE_CASES[0]
@@ -34,6 +34,9 @@ Miniature = Callable[[str], Overlay]
         ("crash-import", Ending.UNIMPORTABLE, Phase.IMPORT, "no import today"),
         ("exit-import", Ending.UNIMPORTABLE, Phase.IMPORT, "SystemExit"),
         ("no-pruner", Ending.UNIMPORTABLE, Phase.IMPORT, "has no pruner.MetaPruner"),
+        ("breaks-torch", Ending.UNIMPORTABLE, Phase.IMPORT, "its import replaced torch.nn.modules.linear.Linear.__in"),
+        ("replaces-trace", Ending.UNIMPORTABLE, Phase.IMPORT, "its import replaced headcount.pruning.trace.trace"),
+        ("replaces-equal", Ending.UNIMPORTABLE, Phase.IMPORT, "its import replaced torch.equal"),
         ("crash-construct", Ending.RAISED, Phase.CONSTRUCT, "'construct'"),
         ("crash-step", Ending.RAISED, Phase.STEP, "'step'"),
         ("hang", Ending.TIMEOUT, Phase.CELL, "no answer within 5 s"),
@@ -181,27 +184,54 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by way of /proc")
-def test_what_a_killed_run_left_is_gone_after_the_next(miniature: Miniature) -> None:
-    overlay = miniature("forks")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans another parent")
+def test_a_killed_runs_processes_end_with_it(miniature: Miniature) -> None:
+    """Wherever they went. Its folder is removed by the next run."""
+    overlay = miniature("leaves-orphans")
     named = [str(overlay.path), overlay.version, overlay.digest]
     with subprocess.Popen(
         [sys.executable, "-c", IS_KILLED, *named], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as run:
         assert run.stdout is not None
         folder = Path(run.stdout.readline().strip())
+        deadline = time.monotonic() + 20
+        while len(left := [int(path.name.partition("-")[2]) for path in folder.glob("left-*")]) < 10:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        server = parent(left[0])
+        assert (parent(server), {parent(process) for process in left}) == (run.pid, {server}), "each is adopted"
         run.kill()
+    deadline = time.monotonic() + 20
+    while alive := [process for process in (server, *left) if Path(f"/proc/{process}").exists()]:
+        assert time.monotonic() < deadline, alive
+        time.sleep(0.1)
     assert folder.is_dir()
-    assert processes_using(folder)
     with scratch.folder() as other:
         scratch.clear.cache_clear()
         scratch.clear()
         assert other.is_dir(), "it is in use"
     assert not folder.exists()
-    deadline = time.monotonic() + 10
-    while processes_using(folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not processes_using(folder)
+
+
+def test_a_start_that_fails_leaves_nothing(
+    miniature: Miniature, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder and no open file for each try."""
+    overlay = miniature("correct")
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError("no process today")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("headcount.isolation.engine.START_PAUSES", (0.0,))
+    monkeypatch.setattr("multiprocessing.context.ForkServerProcess.start", refused)
+    before = len(list(Path("/dev/fd").iterdir()))
+    with Engine() as engine:
+        for _ in range(3):
+            with pytest.raises(SetupError, match="cannot start a process: OSError"):
+                engine.run(overlay, CELL)
+    assert not list(tmp_path.iterdir())
+    assert len(list(Path("/dev/fd").iterdir())) <= before
 
 
 def test_half_an_answer_does_not_block(miniature: Miniature, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,9 +343,9 @@ def test_a_family_that_this_transformers_does_not_have(
 
 
 def test_a_network_that_cannot_be_made_is_no_verdict(engine: Engine, miniature: Miniature) -> None:
-    """It is said at the first, and never of the build."""
+    """It is said at the first, and of the build only by an engine that knows another (see canary)."""
     with pytest.raises(SetupError, match="the network vit.* cannot be made here: OSError: no layer today"):
-        engine.run(miniature("breaks-torch"), CELL)
+        engine.run(miniature("breaks-networks"), CELL)
 
 
 def test_what_is_kept_of_a_long_message_is_short(engine: Engine, miniature: Miniature) -> None:
@@ -331,3 +361,20 @@ def test_what_a_build_leaves_in_its_process_is_seen_once(engine: Engine, miniatu
     for _ in range(2):
         (effect,) = engine.run(miniature("leaves-a-limit"), CELL, recall=False).effects
         assert (effect.where, effect.before) == ("recursion limit", "1000")
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "problem"),
+    [
+        ("replaces-code", "headcount.pruning.trace.trace", Problem.PROCESS),
+        ("replaces-json", "json.dumps", Problem.PROCESS),
+        ("sets-threads", "torch", Problem.THREADS),
+    ],
+)
+def test_what_observes_stays_what_it_was(
+    engine: Engine, miniature: Miniature, name: str, where: str, problem: Problem
+) -> None:
+    """A build that replaces it, or left something behind when it was imported, shows a side effect in each cell."""
+    for _ in range(2):
+        effect = engine.run(miniature(name), CELL, recall=False).effects[0]
+        assert (effect.where, effect.problem) == (where, problem)

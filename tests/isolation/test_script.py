@@ -54,7 +54,7 @@ def overlay(tmp_path: Path, miniature: Callable[[str], Overlay]) -> Overlay:
         ("import sys, torch_pruning\nsys.exit('a word')", 1, ""),
         ("import sys\nsys.exit('a word')", 125, "the script never imported torch_pruning"),
         ("import beside, torch_pruning\nbeside.ends()", 1, ""),
-        ("import torch_pruning, unittest\nunittest.main(argv=['it'])", 0, ""),
+        ("import torch_pruning, argparse\nargparse.ArgumentParser().exit()", 0, ""),
         ("import sys, torch_pruning\ntorch_pruning.calls(lambda: sys.exit(1))", 1, ""),
         ("import torch_pruning\ntorch_pruning.parses()", 125, "the build ended the process"),
         # Ends without a word.

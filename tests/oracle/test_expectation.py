@@ -81,6 +81,7 @@ def test_a_correct_build_is_fine_in_every_cell(engine: Engine, miniature: Miniat
         ("altered-weight", {"precision": Precision.FLOAT16}, Kind.WRONG_SHAPE, "weight has values that are not"),
         ("partial-heads", {"precision": Precision.FLOAT16}, Kind.WRONG_HEADS, "heads of q keep [1, 8] channels each"),
         ("desync", {"precision": Precision.BFLOAT16}, Kind.DESYNC, "reports 6 heads of q, its 32 channels are of 4"),
+        ("other-by-graph", {"then": Then.GRAPH}, Kind.BROKEN_USE, "the output is another after what the user did"),
         ("other-by-hand", {"then": Then.BY_HAND}, Kind.BROKEN_USE, "interactive pruning, group by group"),
     ],
 )

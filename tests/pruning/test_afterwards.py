@@ -9,7 +9,7 @@ from headcount.observation import Problem
 from headcount.pruning import afterwards, network
 from headcount.pruning.afterwards import Network
 
-ALONE = [t for t in Then if t not in (Then.NOTHING, Then.TP_STATE_DICT, Then.GRADIENTS, Then.BY_HAND)]
+ALONE = [t for t in Then if t in afterwards._ACTS.keys() - {Then.TP_STATE_DICT, Then.GRAPH}]  # noqa: SLF001 - what is done
 
 
 def before(whole: Network) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from headcount.builds import RELEASES
@@ -126,6 +127,10 @@ def test_the_keyboard_is_enough(page: Page, results: Path, tmp_path: Path) -> No
     expect(cells).to_have_count(1)
     page.get_by_role("button", name="Show all").focus()
     page.keyboard.press("Tab")
+    expect(page.locator("#own")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#cells")).to_be_focused()  # arrow keys scroll it
+    page.keyboard.press("Tab")
     expect(cells).to_be_focused()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
@@ -166,6 +171,88 @@ def test_heads_and_names_stay_in_sight(page: Page, tmp_path: Path) -> None:
     )
     assert abs(head["top"] - page.evaluate(f"{box}.top")) < 2
     assert abs(name["left"] - page.evaluate(f"{box}.left")) < 2
+
+
+@pytest.mark.parametrize("width", [1366, 390])
+def test_the_newest_release_is_seen_first(page: Page, tmp_path: Path, width: int) -> None:
+    """In its column, and of each table; no name of a parameter is broken inside a word."""
+    page.set_viewport_size({"width": width, "height": 800})
+    opened(page, tmp_path / "large.html", many(versions=1))
+    for table in ("answer", "heatmap"):
+        first = page.locator(f"#{table} thead th").nth(1)
+        expect(first).to_have_text(RELEASES[-1])
+        first.scroll_into_view_if_needed()
+        box = first.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_answer_is_what_each_family_comes_to(page: Page, results: Path, tmp_path: Path) -> None:
+    shown(page, results, tmp_path)
+    expect(page.locator("#answer-words")).to_have_text("correct: 2 of 2 calls right; 0 known defects show.")
+    rows = page.locator("#answer tbody tr")
+    expect(rows.nth(0).locator("td")).to_have_text(["1/1", "1/1", "0/1"])
+    expect(rows.nth(1).locator("td")).to_have_text(["1/1", "0/1", "0/1"])
+    assert "wrong-heads: 1 right, 1 wrong, 0 crash" in (page.locator("#chart").get_attribute("aria-label") or "")
+    rows.nth(1).get_by_role("button").click()
+    expect(page.locator("#shown")).to_have_text("1 cells shown, 3 of 6 verdicts")
+
+
+DROP = """([name, text]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([text], name));
+  window.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.mark.parametrize("dropped", [True, False], ids=["dropped", "chosen"])
+def test_own_results_stand_in_front(page: Page, results: Path, tmp_path: Path, *, dropped: bool) -> None:
+    own = miniature_results(tmp_path / "own", "wrong-heads")
+    shown(page, results, tmp_path)
+    if dropped:
+        page.evaluate(DROP, [own.name, own.read_text()])
+    else:
+        page.locator("#own").set_input_files(own)
+    expect(page.locator("#own-said")).to_have_text(f"{own.name} is shown, in front.")
+    expect(page.locator("#shown")).to_have_text("2 cells shown, 8 of 8 verdicts")
+    labels = page.locator("#heatmap thead th").all_inner_texts()
+    assert labels == ["cell", "wrong-heads (yours)", "correct", "wrong-heads", "injects"]
+    page.evaluate(DROP, [own.name, own.read_text()])
+    expect(page.locator("#own-said")).to_contain_text("its cells are shown already")
+    page.locator("select[name=build]").select_option("wrong-heads (yours)")
+    page.locator("td[data-v=wrong-heads]").click()
+    expect(page.get_by_role("dialog")).to_contain_text("wrong-heads")
+
+
+def test_what_is_no_results_file_is_not_shown(page: Page, results: Path, tmp_path: Path) -> None:
+    shown(page, results, tmp_path)
+    for text in ("{}", "nonsense", '{"kind":"header","format":2}\n{"kind":"row","verdict":{"kind":"<b>"}}'):
+        page.evaluate(DROP, ["other.jsonl", text])
+        expect(page.locator("#own-said")).to_contain_text("other.jsonl is not shown: ")
+        expect(page.locator("#shown")).to_have_text("2 cells shown, 6 of 6 verdicts")
+
+
+def test_skip_to_the_grid(page: Page, results: Path, tmp_path: Path) -> None:
+    shown(page, results, tmp_path, "#verdict=ok")
+    page.keyboard.press("Tab")
+    expect(page.locator("#skip")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#cells")).to_be_focused()
+    assert page.url.endswith("#verdict=ok")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1366, 390])
+def test_it_is_accessible(page: Page, results: Path, tmp_path: Path, width: int, scheme: str) -> None:
+    """axe-core finds nothing: of the page, and of the dialog."""
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    shown(page, results, tmp_path)
+    assert [broken["id"] for broken in Axe().run(page).response["violations"]] == []
+    page.locator("td[data-v=wrong-heads]").first.click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+    assert [broken["id"] for broken in Axe().run(page).response["violations"]] == []
 
 
 def test_the_back_button(page: Page, results: Path, tmp_path: Path) -> None:

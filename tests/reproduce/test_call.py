@@ -7,7 +7,8 @@ import pytest
 from headcount.matrix import Cell, Config, Criterion
 from headcount.matrix.config import one_shot, summed
 from headcount.models import Model
-from headcount.reproduce.call import call, importance, layers
+from headcount.reproduce.call import call, importance
+from headcount.reproduce.source import source
 
 
 def test_the_keywords_are_those_that_differ_from_the_defaults() -> None:
@@ -61,9 +62,9 @@ def test_a_call_goes_on_where_a_line_is_full() -> None:
 
 
 def test_layers_are_named_by_block_where_there_are_several() -> None:
-    assert layers(Model(layers=1), ["qkv.0", "mlp.0", "residual_outputs"]) == "q, k, v, fc1, out, fc2"
-    assert layers(Model(), ["attention_outputs", "mlp_outputs"]) == "*out, *fc2"
-    assert layers(Model(layers=2), ["qkv.1", "query.0"]) == "q[1], k[1], v[1], q[0]"
+    assert source(Model(layers=1)).layers(["qkv.0", "mlp.0", "residual_outputs"]) == "q, k, v, fc1, out, fc2"
+    assert source(Model()).layers(["attention_outputs", "mlp_outputs"]) == "*out, *fc2"
+    assert source(Model(layers=2)).layers(["qkv.1", "query.0"]) == "q[1], k[1], v[1], q[0]"
 
 
 def test_a_criterion_by_either_of_its_names() -> None:

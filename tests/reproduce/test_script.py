@@ -18,10 +18,9 @@ from headcount.errors import UsageError
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion, Precision, Pruner, Second, Then
 from headcount.matrix.cells import known_cells
-from headcount.models import Model, small
+from headcount.models import Model
 from headcount.observation import Ending, Failure, Phase
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
-from headcount.reproduce import demand_writable, is_writable
 from headcount.reproduce.script import Weights, write
 
 HEADS = Config(prune_num_heads=True, head_pruning_ratio=Fraction(1, 3), pruning_ratio=Fraction(0))
@@ -100,12 +99,6 @@ def test_a_verdict_that_no_check_is_written_for() -> None:
         text_of(verdict=Verdict(Kind.SIDE_EFFECT, finding))
     with pytest.raises(UsageError, match="no reproducer can be written for killed"):
         text_of(verdict=Verdict(Kind.KILLED, ending=Ending.GARBAGE, detail="what now"))
-
-
-def test_of_which_models_files_are_written() -> None:
-    assert not is_writable(Cell(small("vit", bare=True), Config()))
-    with pytest.raises(UsageError, match="files are written of ViT with a classifier only"):
-        demand_writable(Cell(small("swin"), Config()))
 
 
 FINDINGS = [
@@ -230,7 +223,7 @@ def test_what_the_user_does_next_is_in_the_file(
 
 
 def test_a_file_can_be_written_of_every_cell() -> None:
-    for cell in filter(is_writable, known_cells().values()):
+    for cell in known_cells().values():
         ast.parse(text_of(cell))
 
 

@@ -111,7 +111,8 @@ class Script:
         if run.status != 1 or observation.MACHINES_FAULT.search(run.raised):
             return Answer(State.SKIP, "", run)
         label = State.BAD if self.any_failure else script_failure(run)
-        return Answer(State.BAD if self.sought in ("", label) else State.SKIP, label, run, doubtful=doubtful)
+        state = State.BAD if self.sought in ("", label) else State.SKIP
+        return Answer(state, label, run, known_failure(run), doubtful=doubtful)
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,15 @@ def failure(found: Examined) -> str:
 def look_alikes(found: Examined) -> tuple[str, ...]:
     """Return the known defects that a verdict looks like. The version does not matter: commits may state none."""
     return tuple(defect.id for defect in defects.looks_like(found.cell, found.verdict))
+
+
+def known_failure(run: observation.ScriptRun) -> tuple[str, ...]:
+    """Return the known defect that a script's failure looks like. An exception that several share tells none."""
+    exception, _, message = run.raised.partition(": ")
+    raised = observation.Failure(exception, message, run.frame, observation.Phase.STEP)
+    verdict = oracle.Verdict(oracle.Kind.CRASH, failure=raised)
+    found = [d.id for d in defects.DEFECTS if any(pattern.matches(verdict) for pattern in d.signature)]
+    return tuple(found) if len(found) == 1 else ()
 
 
 def script_failure(run: observation.ScriptRun) -> str:

@@ -212,6 +212,24 @@ def verify(prober: Prober, ends: Mapping[str, State]) -> None:
             )
 
 
+def last_good(prober: Prober) -> str:
+    """Return a good point before the newer end: each is twice as far from it as the one before.
+
+    Raises:
+        UntestableError: none of these is good.
+    """
+    points = prober.span.points
+    backs = [min(1 << power, len(points) - 1) for power in range(len(points).bit_length() + 1)]
+    for back in dict.fromkeys(backs):
+        if prober.answer(points[-1 - back]).state is State.GOOD:
+            return points[-1 - back]
+    first, last = (prober.span.titles[points[end]] for end in (0, -1))
+    raise UntestableError(
+        f"{prober.subject.name} is good nowhere that was looked at, from {last} back to {first}",
+        "it may always have been so; --scan tests all, --good names an end",
+    )
+
+
 def scan(prober: Prober, find: Find) -> Bisection:
     """Test every point, and find every change.
 

@@ -102,7 +102,7 @@ def _key(wanted: Sequence[str]) -> str:
 def _kept(path: Path) -> Beside | None:
     """Return what a folder holds; None if that is not what was installed."""
     try:
-        known = untrusted.checked(_Manifest, json.loads((path / _MANIFEST).read_text("utf-8")), "manifest")
+        known = untrusted.checked(_Manifest, json.loads(kept.read(path / _MANIFEST)), "manifest")
     except (OSError, ValueError, RecursionError):
         return None
     return Beside(path, known.shown) if known.files == _fingerprint(path) else None

@@ -52,6 +52,18 @@ def folder(name: str, label: str, cache: Path | None) -> Iterator[Path]:
         ) from error
 
 
+def read(path: Path) -> str:
+    """Return the text of what is kept in a file.
+
+    Raises:
+        OSError: it cannot be read, or is no file: to read a pipe would have no end.
+        ValueError: it is no text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
+    return path.read_text("utf-8")
+
+
 def obtain(
     path: Path,
     look: Callable[[], T | None],

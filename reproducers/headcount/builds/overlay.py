@@ -193,8 +193,9 @@ def _obtain(build: Build, path: Path, fill: Callable[[Path], None], say: Callabl
 def _known(build: Build, path: Path, *, byte_code: bool = True) -> Overlay | None:
     """Return the overlay at `path` if it is whole, with its byte code unless that does not matter."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, errors.UsageError):
-        known, seal = json.loads((path / _MANIFEST).read_text()), _seal(path)
-        whole = (known["digest"], known["version"]) == (package_digest(path), _installed_version(build, path))
+        known, seal = json.loads(kept.read(path / _MANIFEST)), _seal(path)
+        # In this order: only what is as it was is looked into.
+        whole = known["digest"] == package_digest(path) and known["version"] == _installed_version(build, path)
         if whole and (not byte_code or known["byte code"].get(sys.implementation.cache_tag) == _byte_code_digest(path)):
             return Overlay(build.label, path, known["version"], known["digest"], build.spec, seal)
     return None
@@ -204,7 +205,7 @@ def _healed(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | N
     """Return the overlay at `path` with its byte code made anew, if all else of it is whole."""
     if not (known := _known(build, path, byte_code=False)):
         return None
-    manifest = json.loads((path / _MANIFEST).read_text())
+    manifest = json.loads(kept.read(path / _MANIFEST))
     if sys.implementation.cache_tag in (manifest.get("byte code") or {}):  # else it is of another Python
         say(f"{build.label}: its byte code is not what was made, making it again")
     _compile(path, manifest)
@@ -213,8 +214,8 @@ def _healed(build: Build, path: Path, say: Callable[[str], None]) -> Overlay | N
 
 def _compile(path: Path, manifest: dict[str, object]) -> None:
     """Make the byte code, which Python holds against its source, and then write down what it is."""
-    for old in path.rglob(_BYTE_CODE):
-        old.unlink()
+    for old in list(path.rglob(_BYTE_CODE)):
+        shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
     compileall.compile_dir(path, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     known = manifest.get("byte code")
     others = known if isinstance(known, dict) else {}
@@ -269,7 +270,7 @@ def _is_byte_code(path: Path) -> bool:
 
 
 def _byte_code_digest(overlay: Path) -> str:
-    return _digest(sorted(overlay.rglob(_BYTE_CODE)), overlay)
+    return _digest(sorted(path for path in overlay.rglob(_BYTE_CODE) if path.is_file()), overlay)
 
 
 def _digest(files: Iterable[Path], root: Path) -> str:
@@ -313,7 +314,9 @@ def _installed_version(build: Build, path: Path) -> str:
     Raises:
         UsageError: the folder holds another package, or another version than the build names.
     """
-    found: dict[str, str] = {canonicalize_name(d.name): d.version for d in metadata.distributions(path=[str(path)])}
+    found: dict[str, str] = {
+        canonicalize_name(d.name): d.version for d in metadata.distributions(path=[str(path)]) if d.name
+    }
     if DISTRIBUTION not in found:
         raise errors.UsageError(
             f"{build.label} is {', '.join(found) or 'nothing'}, not {DISTRIBUTION}", "name a build of torch-pruning"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from headcount import builds, errors, isolation
+from headcount import builds, canary, errors
 from headcount.check.file import File, named
 from headcount.check.run import PRELOADED, TIMEOUT, Checked, check
 from headcount.oracle import Kind, Verdict
@@ -69,7 +69,7 @@ def compare(
     Raises:
         FileFaultError: a file itself is at fault.
     """
-    with isolation.Engine(also=PRELOADED) as engine:
+    with canary.Engine(also=PRELOADED) as engine:
         for file in networks:
             yield Compared(file, *(check(engine, build, file, timeout) for build in (base, candidate)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from headcount import untrusted
 from headcount.check.facts import Sight
 from headcount.check.observe import observe
-from headcount.isolation import process, redirect
+from headcount.isolation import process, redirect, tampering
 from headcount.isolation.script import FILE_LIMIT, start_over
 
 
@@ -23,6 +23,6 @@ def serve(scratch: str, connection: Connection, path: str, version: str, *file: 
     warnings.simplefilter("ignore")
     redirect.install(path, scratch)
     start_over()
-    pruning, greeting = process.import_build(path, version)
+    pruning, greeting = process.import_build(path, version, tampering.Watch())
     sight = Sight(greeting) if pruning is None else observe(pruning, Path(file[0]), file[1], json.loads(file[2]))
     connection.send_bytes(untrusted.encoded(sight).encode())

@@ -8,8 +8,23 @@ from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
 
-from headcount import builds, environment, errors
-from headcount.cli import bisect, check, emit, explore, fix, gate, history, report, reproduce, shared, support, which
+from headcount import builds, environment, errors, scratch
+from headcount.cli import (
+    bisect,
+    check,
+    emit,
+    explore,
+    fix,
+    gate,
+    history,
+    report,
+    report_upstream,
+    reproduce,
+    shared,
+    site,
+    support,
+    which,
+)
 from headcount.report.console import heed_signals, say
 
 _COMMANDS = (
@@ -25,6 +40,8 @@ _COMMANDS = (
     (fix.add, fix.run),
     (gate.add, gate.run),
     (report.add, report.run),
+    (site.add, site.run),
+    (report_upstream.add, report_upstream.run),
 )
 
 
@@ -35,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(words, argparse.Namespace(words=words))
     os.environ.pop(environment.DEVICE, None)  # only the matrix runs on other devices, and checks that they are there
     os.environ.pop(environment.BESIDE, None)
+    scratch.clear()
     try:
         shared.check_new(getattr(options, "json", None))  # before long work
         if asked := getattr(options, "packages", None):
@@ -67,7 +85,7 @@ def _version() -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Return what the command line may say."""
-    top = argparse.ArgumentParser(
+    top = shared.Parser(
         prog="headcount",
         description="Which Torch-Pruning prunes the attention heads of a ViT right?",
         epilog=f"{shared.EXIT_CODES}\n{shared.called()}",

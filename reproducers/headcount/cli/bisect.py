@@ -3,9 +3,10 @@
 import ast
 import difflib
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from headcount import bisect, builds, check, defects, errors, isolation, reproduce, wording
+from headcount import bisect, builds, canary, check, defects, errors, isolation, reproduce, wording
 from headcount.cli import shared
 from headcount.isolation.engine import SCRIPT_TIMEOUT
 from headcount.report import bisection, console
@@ -51,7 +52,8 @@ add = shared.command(
     shared.JSON,
     more="""
 Without --good and --bad, all releases are tested, or all commits from v1.3.0 to HEAD, and every change of the
-verdict is reported. With --bad, or --search, one failure is searched for: the one that the bad end shows. A build
+verdict is reported. With --bad, or --search, one failure is searched for: the one that the bad end shows. Where no
+good end is named, and the oldest is not good, one is looked for, ever further back from the bad end. A build
 that fails in another way is skipped, and so is one that cannot be tested.
 
 A script is run with each build's torch_pruning first on its path. It exits with 0 for good, 1 for bad, 125
@@ -59,6 +61,11 @@ for "cannot be tested". An uncaught exception is bad, but cannot be tested while
 or if it is an ImportError, NameError or SyntaxError of the script itself. Two failures are the same if the
 exceptions are, numbers aside, with the lines of the script and the function of torch_pruning that they came
 through. What a script prints is shown, and distinguishes no failures.""",
+    examples=(
+        "410",
+        "410 --repo ../Torch-Pruning",
+        "script.py --repo ../Torch-Pruning --bad HEAD",
+    ),
     exit_codes=f"""{shared.EXIT_CODES_SAID}
 0 means that the answer has no gap. 3 means that it has one: a build that cannot be tested hides a change, or may.""",
 )
@@ -76,7 +83,7 @@ def run(options: shared.Options) -> int:
     good, bad = (span.points[-1], span.points[0]) if kind is bisect.Find.FIXED else (span.points[0], span.points[-1])
     with (
         isolation.Cache() as cache,
-        isolation.Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
+        canary.Engine(script_timeout=options.timeout or SCRIPT_TIMEOUT, cache=cache, fresh=options.fresh) as engine,
         console.progress(span.distinct_builds) as steps,
     ):
         prober = bisect.Prober(
@@ -89,6 +96,13 @@ def run(options: shared.Options) -> int:
             prober.narrow(_shown(engine, subject, build))
         elif options.bad or not scanned:
             prober.narrow(prober.answer(bad))
+        if not scanned and not options.good and kind is bisect.Find.INTRODUCED:
+            good = span.points[0]
+            if prober.answer(good).state is not bisect.State.GOOD:
+                good = bisect.last_good(prober)
+                console.say(f"{span.titles[good]} is good: the search begins there")
+                span = _span(options, clone, kind, good)
+                prober = replace(prober, span=span, answers={})
         ends = ((good, bisect.State.GOOD, options.good), (bad, bisect.State.BAD, options.bad))
         bisect.verify(prober, {point: state for point, state, named in ends if named})
         result = (bisect.scan if scanned else bisect.seek)(prober, kind)
@@ -172,13 +186,16 @@ def _check(options: shared.Options, subject: bisect.Subject) -> None:
     )
 
 
-def _span(options: shared.Options, clone: builds.Clone | None, find: bisect.Find) -> bisect.Span:
+def _span(options: shared.Options, clone: builds.Clone | None, find: bisect.Find, found: str = "") -> bisect.Span:
     """Return the range from --good and --bad: which of them is the older depends on what is searched for.
+
+    Args:
+        found: a good end, where none is named.
 
     Raises:
         UsageError: there is no such range.
     """
-    older, newer = (options.bad, options.good) if find is bisect.Find.FIXED else (options.good, options.bad)
+    older, newer = (options.bad, options.good) if find is bisect.Find.FIXED else (options.good or found, options.bad)
     if clone is None:
         if not (older and newer):
             console.say(wording.released(builds.released()))

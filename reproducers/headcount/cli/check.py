@@ -75,6 +75,11 @@ found in the dense network, and never asked of the pruner. The network's own cod
 
 --with puts packages beside the base environment, whose torch stays unless another is named. timm needs torchvision,
 and that a torch that it has a build for: --with timm==1.0.31 --with torchvision==0.29.1 --with torch==2.14.1.""",
+    examples=(
+        "--new mine.py",
+        "mine.py",
+        "mine.py --build ../Torch-Pruning --set iterative_steps=2",
+    ),
     exit_codes="""exit codes: 0 the newest of the builds prunes it right, 1 it breaks a promise, 2 the file or
 the call is at fault, 3 not judged, 4 the set-up failed, 130 interrupted.""",
 )

@@ -45,6 +45,11 @@ explained if the remedy of a known defect cures it. What no remedy cures is grou
 of each kind, with a file that shows it and an entry for the catalogue to fill in.
 The same call again goes on where it was interrupted: what was run is kept.
 With a file of yours, its whole numbers and the pruner's arguments are drawn, and the file is the first call.""",
+    examples=(
+        "--build 1.6.1 --draws 300 --seed 7",
+        "--against 1.6.0 --model swin",
+        "--model mine.py --build 1.6.1",
+    ),
     exit_codes="""exit codes: 0 all is explained; 1 something is not; 2 the call was wrong; 3 some calls cannot be
 tested; 4 the set-up failed; 130 interrupted: what was found so far is printed.
 With --against: 0 no call is worse than with BASE; 1 some call is worse, as a gate judges it: it was fine and fails, or

@@ -26,12 +26,12 @@ add = shared.command(
     ),
     more="""The patch is made here, from the release as it is installed: nothing of upstream's is stored in Headcount.
 patch -p1 applies it in the folder that holds torch_pruning. --gate runs the gate of the mended release against the
-plain one: a minute or two for what was not run before.
-
-examples:
-  headcount fix 1.6.1 layernorm-order > layernorm-order.patch
-  headcount fix 1.6.1 layernorm-order float-heads --wheel dist
-  headcount fix 1.6.1 --gate""",
+plain one: a minute or two for what was not run before.""",
+    examples=(
+        "1.6.1 layernorm-order > layernorm-order.patch",
+        "1.6.1 layernorm-order float-heads --wheel dist",
+        "1.6.1 --gate",
+    ),
     exit_codes="""exit codes: 0 made, and with --gate nothing breaks; 1 the gate says that something got worse;
 2 the call was wrong; 3 a remedy does not fit, or the gate cannot tell; 4 the set-up failed; 130 interrupted.""",
 )
@@ -47,7 +47,7 @@ def run(options: shared.Options) -> errors.ExitCode:
     )
     fixed = remedies.cured(build, chosen)
     if not options.gate:
-        shared.out("".join(_patch(build, chosen)), end="")
+        shared.out_exactly("".join(_patch(build, chosen)))
     say(f"{build.label}: mended {', '.join(defect.id for defect in chosen)}")
     if options.wheel:
         say(f"wheel: {builds.wheel(fixed, options.wheel)}")

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from headcount import builds, check, environment, errors, gate, matrix, reproduce, results, untrusted, wording
+from headcount import builds, canary, check, environment, errors, gate, matrix, reproduce, results, untrusted, wording
 from headcount.cli import shared
 from headcount.gate import waive
 from headcount.isolation import Cache, Engine, forkserver
@@ -78,12 +78,12 @@ add = shared.command(
     shared.option("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s"),
     more="""Both builds run every cell of the matrix. A cell that was fine and is not is a regression,
 if it fails so again in a fresh process; a public name that is gone is one too. Then it is looked for which lines
-that changed were run, and random calls that run them are compared, for --budget seconds.
-
-examples:
-  headcount gate ../Torch-Pruning --same-version            a pull request
-  headcount gate dist/torch_pruning-1.6.2-py3-none-any.whl  a release
-  headcount gate CLONE@main --require-exercised --draws 500""",
+that changed were run, and random calls that run them are compared, for --budget seconds.""",
+    examples=(
+        "../Torch-Pruning --same-version",
+        "dist/torch_pruning-1.6.2-py3-none-any.whl",
+        "CLONE@main --require-exercised --draws 500",
+    ),
     exit_codes="""exit codes: 0 fit, 1 something got worse, 2 the call was wrong, 3 undecided (a build cannot be tested,
 a failure does not repeat, a version is taken), 4 the set-up failed, 130 interrupted. A shard alone exits with 0
 once it has run; the verdict is --merge's.""",
@@ -235,7 +235,7 @@ def _observed(wanted: gate.Request, path: Path) -> results.Results:
 def _reproducers(wanted: gate.Request, worse: Mapping[str, Sequence[matrix.Cell]]) -> dict[str, str]:
     """Return failure -> a file that shows it on the candidate and not on the base, for the first few."""
     found = {}
-    with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
+    with Cache() as cache, canary.Engine(cache=cache, fresh=not wanted.recalls) as engine:
         for failure, cells in list(worse.items())[:_REPRODUCERS]:
             found[failure] = _reproducer(engine, wanted, cells[:_TRIED])
     return found

@@ -9,6 +9,11 @@ add = shared.command(
     "which release shows which known defect, as recorded",
     shared.option("which", nargs="*", metavar="DEFECT", help="410, or a defect's id (default: all)"),
     shared.JSON,
+    examples=(
+        "",
+        "410",
+        "layernorm-order --json history.json",
+    ),
     exit_codes=shared.EXIT_CODES_SAID,
 )
 

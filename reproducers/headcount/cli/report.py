@@ -37,13 +37,18 @@ add = shared.command(
     more="""The page needs nothing but a browser: filters, a timeline of each defect, and each cell with what was
 expected, what was seen, and how to reproduce it. A gate's file, or --compare, adds what got worse and better; what
 headcount check --results keeps of your own networks is a section by itself.""",
+    examples=(
+        "",
+        "results/*.jsonl --format markdown",
+        "results/one.jsonl results/other.jsonl -o both.html",
+    ),
     exit_codes="""exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
 something is missing (the page says what), 4 the set-up failed, 130 interrupted.""",
 )
 
 
 def run(options: shared.Options) -> int:
-    paths = options.compare or options.results or _newest(Path("results"))
+    paths = options.compare or options.results or newest(Path("results"))
     ending, write = _FORMATS[options.format]
     output = options.output or Path("results", f"report.{ending}")
     shared.refuse(
@@ -72,7 +77,7 @@ def run(options: shared.Options) -> int:
     return made.exit_code
 
 
-def _newest(folder: Path) -> list[Path]:
+def newest(folder: Path) -> list[Path]:
     """Return the newest results of the matrix with each transformers version, and of each network that was checked.
 
     Raises:

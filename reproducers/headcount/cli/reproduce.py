@@ -1,6 +1,6 @@
 """headcount reproduce: the known defects' own files are run again."""
 
-from headcount import builds, defects, errors, isolation, reproduce
+from headcount import builds, canary, defects, errors, reproduce
 from headcount.cli import shared
 from headcount.environment import environment
 from headcount.matrix.cells import known_cells
@@ -13,6 +13,11 @@ add = shared.command(
     "run the reproducers of known defects: each on the release it names and on the nearest good one",
     shared.option("which", nargs="*", metavar="DEFECT", help="410, a defect's id, or a file (default: all)"),
     shared.option("--build", action="append", default=[], help="run on this build instead; may be repeated"),
+    examples=(
+        "",
+        "410 layernorm-order",
+        "410 --build ../Torch-Pruning",
+    ),
 )
 
 
@@ -31,7 +36,7 @@ def run(options: shared.Options) -> int:
     for defect, why in lacking.items():
         shared.out(f"n/a  {defect.id:<{width}}  {why}")
     runs = []
-    with isolation.Engine() as engine:
+    with canary.Engine() as engine:
         for defect, build, status in wanted:
             path = defects.REPRODUCERS / defect.reproducer.file
             if not path.is_file():

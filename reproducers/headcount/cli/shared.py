@@ -6,6 +6,7 @@ import difflib
 import json
 import os
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from packaging.version import InvalidVersion, Version
 from headcount import builds, check, defects, errors, invocation, matrix, reproduce
 from headcount.matrix.cells import family_models, known_cells
 from headcount.matrix.validity import why_invalid
-from headcount.report.console import say
+from headcount.report import console
 
 #: What a command is called with.
 Options = argparse.Namespace
@@ -81,17 +82,30 @@ WITH = option(
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """Prints its help as any answer: in colour on a terminal."""
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        if message:
+            console.tell(message, "", file or sys.stderr)
+
+
 def command(
-    name: str, help_: str, *options: Option, more: str = "", exit_codes: str = EXIT_CODES
+    name: str, help_: str, *options: Option, more: str = "", examples: Sequence[str] = (), exit_codes: str = EXIT_CODES
 ) -> Callable[[Any], argparse.ArgumentParser]:
-    """Declare a command. What is returned adds it to a parser's commands, and returns its own parser."""
+    """Declare a command. What is returned adds it to a parser's commands, and returns its own parser.
+
+    Args:
+        examples: what may follow the command's name.
+    """
+    shown = "\n".join(("examples:", *(f"  headcount {name} {words}".rstrip() for words in examples)))
 
     def add(commands: Any) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = commands.add_parser(
             name,
             help=help_,
             description=f"{help_}\n{more}".strip(),
-            epilog=f"{exit_codes}\n{called()}",
+            epilog="\n\n".join((shown, f"{exit_codes}\n{called()}")),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for choices in options:
@@ -150,11 +164,11 @@ def releases() -> Iterator[tuple[str, builds.Overlay]]:
     found = builds.released()
     for release in found.all:
         try:
-            overlay = builds.prepare(builds.parse(release), say=say)
+            overlay = builds.prepare(builds.parse(release), say=console.say)
         except errors.UsageError as error:
             if release not in found.new:
                 raise
-            say(f"{release} is new, and left out: {error}")
+            console.say(f"{release} is new, and left out: {error}")
         else:
             yield release, overlay
 
@@ -334,4 +348,9 @@ def answer(path: Path | None, text: str, data: Callable[[], object]) -> None:
 
 def out(text: str, end: str = "\n") -> None:
     """Print a command's answer, or a line of it."""
-    print(text, end=end, flush=True)  # noqa: T201 - a command's output
+    console.tell(text, end)
+
+
+def out_exactly(text: str) -> None:
+    """Print a file's text."""
+    print(text, end="", flush=True)  # noqa: T201 - a command's output

@@ -34,6 +34,11 @@ add = shared.command(
     more="""It tells what is recorded of the smallest models, and runs nothing. With sizes, the same calls are run on
 models of these, on every release, with the transformers that is installed: on ViT, unless --model names others.
 Two blocks stand for all of them, unless --layers says how many; what that may not decide is said below the table.""",
+    examples=(
+        "",
+        "--model dinov2",
+        "--size b --model vit",
+    ),
     exit_codes=shared.EXIT_CODES_SAID,
 )
 

@@ -1,8 +1,11 @@
 """`headcount which`: which releases do a call right, what goes wrong in the others, and which to take."""
 
+import argparse
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
-from headcount import builds, errors, examine, isolation, matrix, models, oracle
+from headcount import builds, canary, errors, examine, explore, isolation, matrix, models, oracle
 from headcount.cli import shared, sizes
 from headcount.environment import environment
 from headcount.matrix.validity import why_invalid
@@ -16,13 +19,8 @@ global pruning, where all blocks are ranked together: give --layers there."""
 add = shared.command(
     "which",
     "which releases do a call right, what goes wrong in the others, and which to take",
-    option(
-        "--head-ratio",
-        type=shared.ratio,
-        required=True,
-        metavar="R",
-        help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head",
-    ),
+    option("cell", nargs="?", metavar="CELL", help="the call, by the id of a cell, in place of the options"),
+    option("--head-ratio", type=shared.ratio, metavar="R", help="head_pruning_ratio: 1/3, 0.5; 0 prunes no head"),
     *sizes.OPTIONS,
     option("--ratio", type=shared.ratio, default=Fraction(1, 2), metavar="R", help="pruning_ratio (default: 1/2)"),
     option("--steps", type=shared.count, default=1, metavar="N", help="iterative_steps"),
@@ -99,29 +97,87 @@ add = shared.command(
     ),
     shared.JSON,
     more=_MORE,
+    examples=(
+        "--heads 12 --head-ratio 1/3",
+        "--size b --head-ratio 0.5 --global --layers 12",
+        "--model dinov2 --head-ratio 1/3 --keep-width",
+    ),
     exit_codes="""exit codes: 0 there is one to take, 1 no release does it right, 2 the call was wrong, 3 indeterminate,
 4 the set-up failed, 130 interrupted.""",
 )
 
+#: What each option is where it is not given.
+_DEFAULTS = vars(add(argparse.ArgumentParser().add_subparsers()).parse_args([]))
+
 
 def run(options: shared.Options) -> int:
-    cell = matrix.Cell(_model(options), _config(options))
+    cell = _cell(options)
     _check(cell)
     trials: dict[str, examine.Examined] = {}
     with (
         isolation.Cache() as cache,
-        isolation.Engine(cache=cache) as engine,
+        canary.Engine(cache=cache) as engine,
         console.progress(len(builds.released().all)) as steps,
     ):
         for release, overlay in shared.releases():
             steps.begin(f"running {release}")
             trials[release] = examine.examine(engine, overlay, cell)
             steps.done(f"{release} {trials[release].verdict.kind}")
-    shared.answer(options.json, advice.advice(cell, trials), lambda: advice.to_json(cell, trials))
+    stay = _workaround(cell, trials)
+    shared.answer(options.json, advice.advice(cell, trials, stay), lambda: advice.to_json(cell, trials, stay))
     if advice.right(trials):
         return errors.ExitCode.CLEAN
     tested = {found.verdict.kind for found in trials.values()} - {oracle.Kind.UNTESTABLE, oracle.Kind.NOT_APPLICABLE}
     return errors.ExitCode.REGRESSION if tested else errors.ExitCode.INDETERMINATE
+
+
+def _cell(options: shared.Options) -> matrix.Cell:
+    """Return the call that is asked for: by its id, or by options.
+
+    Raises:
+        UsageError: it is given in no way or in both, or there is no such call.
+    """
+    also = any(
+        given != _DEFAULTS.get(name, given) for name, given in vars(options).items() if name not in ("cell", "json")
+    )
+    shared.refuse(
+        (options.cell and also, f"{options.cell} and options beside it", "a cell's id says all of the call"),
+        (
+            not options.cell and options.head_ratio is None,
+            "no call is given",
+            "headcount which --head-ratio 1/3, or headcount which CELL",
+        ),
+    )
+    return shared.cell_named(options.cell) if options.cell else matrix.Cell(_model(options), _config(options))
+
+
+def _workaround(cell: matrix.Cell, trials: advice.Trials) -> advice.Workaround | None:
+    """Return how to stay on the newest release that does the call wrong; None if there is none."""
+    release, wrong = next(((r, f) for r, f in reversed([*trials.items()]) if f.verdict.is_failure), ("", None))
+    if wrong is None:
+        return None
+    console.say(f"looking for a way to stay on {release}")
+    changed = {option: replace(cell, config=replace(cell.config, **change)) for option, change in _CHANGES.items()}
+    wanted = {option: other for option, other in changed.items() if other != cell and not why_invalid(other)}
+    with examine.Pool() as pool:
+        found = pool.examine(wrong.build, [*wanted.values()], recall=True)
+        right = [option for option, one in zip(wanted, found, strict=True) if _is_right(one)]
+        cured = explore.cures(pool, wrong.build, [wrong]).get(cell, frozenset())
+    return advice.Workaround(release, tuple(right), tuple(sorted(cured)))
+
+
+def _is_right(found: examine.Examined) -> bool:
+    return found.verdict.kind is oracle.Kind.OK and not advice.is_untouched(found)
+
+
+#: What a user may change in a call and still prune heads, as options and as the config has it.
+_CHANGES: dict[str, dict[str, Any]] = {
+    "--global": {"global_pruning": True},
+    "--local": {"global_pruning": False},
+    "--keep-width": {"ignored_layers": ("residual_outputs",)},
+    "--steps 1": {"iterative_steps": 1},
+    "no --head-dims": {"prune_head_dims": False},
+}
 
 
 def _model(options: shared.Options) -> models.Model:

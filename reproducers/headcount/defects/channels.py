@@ -71,13 +71,18 @@ _ALONE = (
 
 def _keeping_back(stay: str) -> tuple[Edit, ...]:
     """Return edits that keep back channels of each dimension, whatever the ranking says; no more go than the others."""
-    cat = "concat_imp = torch.cat(_A, dim=0)"
     most = "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))"
     return tuple(
         edit
-        for function, records, alone in (("*._prune", "records", ""), ("*.prune_global", "global_importance", _ALONE))
+        for function, records, alone, name in (
+            ("*._prune", "records", "", "concat_imp"),
+            ("*.prune_global", "global_importance", _ALONE, "concat_imp"),
+            ("*.prune_global", "global_importance", _ALONE, "imp"),  # as the oldest release calls it
+        )
         for edit in (
-            Edit(function, cat, _kept_back(records, stay, alone)),
+            Edit(
+                function, f"{name} = torch.cat(_A, dim=0)", f"{_kept_back(records, stay, alone)}\n{name} = concat_imp"
+            ),
             Edit(function, "n_pruned = _A - int(_B)", most),
         )
     )
@@ -355,6 +360,22 @@ DEFECTS: tuple[Defect, ...] = (
                 "rounded_channels + (round_to - rounded_channels % round_to)",
                 "rounded_channels + -rounded_channels % round_to",
             ),
+        ),
+    ),
+    Defect(
+        id="rounds-by-index",
+        title="global pruning with round_to removes the first channels, not the least important ones",
+        severity=Severity.SILENT_WEIGHTS,
+        hits="who rounds with global_pruning=True",
+        cause="the channels below the threshold are cut off at the rounded number in the order of their indices.",
+        breaks="importance (Callable): importance estimator.",
+        source="MetaPruner's docstring",
+        signature=(Breaks(Problem.CHANNEL_RANKING),),
+        may_show=GLOBAL & ROUNDS & PRUNES_CHANNELS,
+        examples=("vit-global-keepnum-prunedims-heads0-chan1of2-steps1-round32-ignore_qkv0_qkv1",),
+        reproducer=Reproducer("rounds_by_index.py", "1.3.0", "1.3.1"),
+        remedy=(
+            Edit("*.prune_global", "pruning_indices = pruning_indices[:_A]", "pruning_indices = imp.argsort()[:_A]"),
         ),
     ),
     Defect(

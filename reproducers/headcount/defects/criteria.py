@@ -14,6 +14,13 @@ from headcount.defects.defect import (
     criterion,
 )
 
+
+def _skips_groups(cell: matrix.Cell) -> bool:
+    """Return whether a criterion has no score for some group: one without BatchNorm, or OBDC for one that is frozen."""
+    criterion, frozen = cell.config.importance, cell.config.frozen
+    return criterion is matrix.Criterion.BN_SCALE or (criterion is matrix.Criterion.OBDC and frozen)
+
+
 DEFECTS: tuple[Defect, ...] = (
     Defect(
         id="groupnorm-gone",
@@ -111,7 +118,7 @@ DEFECTS: tuple[Defect, ...] = (
         breaks="importance (Callable): importance estimator.",
         source='MetaPruner\'s docstring; every criterion returns None to "skip groups without parameterized layers"',
         signature=(Raises("TypeError", "object of type 'NoneType' has no len"),),
-        may_show=criterion(matrix.Criterion.BN_SCALE),
+        may_show=Condition("a criterion that skips some groups", _skips_groups),
         examples=(
             "vit-local-keepnum-prunedims-heads1of2-chan0-steps3-by_bnscale",
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_bnscale",

@@ -173,7 +173,7 @@ PRUNES_HEAD_DIMS = Condition("head dims are pruned", lambda cell: cell.config.pr
 KEEPS_HEAD_DIMS = Condition("head dims are kept", lambda cell: not cell.config.prune_head_dims)
 PRUNES_CHANNELS = Condition("channels are pruned", lambda cell: max(cell.config.channel_ratios) > 0)
 PRUNES_WIDTH = Condition(
-    "the width is pruned", lambda cell: cell.config.pruning_ratio > 0 and not keeps_width(cell.config)
+    "the width is pruned", lambda cell: max(cell.config.channel_ratios) > 0 and not keeps_width(cell.config)
 )
 KEEPS_WIDTH = Condition("what writes the width is ignored", lambda cell: keeps_width(cell.config))
 SCORES_WIDTH = Condition("nothing that writes the width is ignored", lambda cell: not keeps_width(cell.config))

@@ -10,12 +10,12 @@ from typing import Any
 
 from packaging.version import Version
 
-from headcount import builds, matrix, results, untrusted
+from headcount import builds, canary, matrix, results, untrusted
 from headcount.defects import Defect, remedies
 from headcount.gate import source
 from headcount.gate.api import api_breaks
 from headcount.gate.compare import ApiBreak
-from headcount.isolation import Cache, Engine, landlock
+from headcount.isolation import Cache, landlock
 from headcount.matrix.cells import ISSUE_410, default_cells
 
 #: Cell -> seconds of a build's own work, as `nox -s bench -- --record` has written them.
@@ -174,7 +174,7 @@ def header(wanted: Request) -> Header:
     Raises:
         UsageError: a build's source cannot be read.
     """
-    with Cache() as cache, Engine(cache=cache, fresh=not wanted.recalls) as engine:
+    with Cache() as cache, canary.Engine(cache=cache, fresh=not wanted.recalls) as engine:
         broken, unlisted = api_breaks(engine, wanted.base, wanted.candidate, wanted.allow_api)
     doubts = [
         _version_doubt(wanted),

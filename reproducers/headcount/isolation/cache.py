@@ -11,7 +11,7 @@ import platform
 import sqlite3
 import time
 import zlib
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -111,18 +111,23 @@ class Cache(AbstractContextManager["Cache"]):
 
     def _unwritable(self) -> sqlite3.Connection:
         """Open what is there to be read; where nothing is, a database that has no table: nothing is kept or found."""
-        with suppress(OSError, sqlite3.Error):
+        with suppress(OSError, sqlite3.Error), ExitStack() as opened:
             found = sqlite3.connect(f"{self.path.resolve(strict=True).as_uri()}?immutable=1", uri=True)
+            opened.callback(found.close)
             found.execute("select count(*) from kept").fetchone()
+            opened.pop_all()
             return found
         return sqlite3.connect(":memory:")
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self.path, timeout=20, isolation_level=None, check_same_thread=False)
-        database.executescript(_SCHEMA)
-        for forget in ("delete from kept where used < ?", "delete from unsteady where used < ?"):
-            database.execute(forget, [self._now - FORGOTTEN_AFTER])
+        with ExitStack() as opened:
+            database = sqlite3.connect(self.path, timeout=20, isolation_level=None, check_same_thread=False)
+            opened.callback(database.close)
+            database.executescript(_SCHEMA)
+            for forget in ("delete from kept where used < ?", "delete from unsteady where used < ?"):
+                database.execute(forget, [self._now - FORGOTTEN_AFTER])
+            opened.pop_all()
         return database
 
 

@@ -112,13 +112,21 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         known = self._known.get(Observation, overlay, cell, alone=alone) if self._known and recall else None
         if known:
             return replace(known, recalled=True)
-        observation = self._observe(overlay, cell, alone=alone)
+        self.begin()
+        observation = self.observe(overlay, cell, alone=alone)
         if self._cache is not None:
             self._cache.put(overlay, cell, observation, alone=alone)
         return observation
 
-    def _observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
-        """Run a cell; once more in a new process if the server was lost, or the network could not be made.
+    def begin(self) -> None:
+        """Do nothing: for an engine that has something to do before it runs anything."""
+
+    def can_make(self, cell: matrix.Cell) -> bool:  # noqa: ARG002 - for those who know
+        """Return whether the cell's network can be made beside another build: False where that is not known."""
+        return False
+
+    def observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
+        """Run a cell, and keep nothing; once more in a new process if the server was lost, or no network could be made.
 
         Another build, or the cell before, may have done that.
 
@@ -131,8 +139,11 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
             self._failed.pop(overlay.path, None)
             observation = self._run(overlay, cell, alone=True)
         if observation.ending is Ending.OURS:
+            why = _first_line(observation.failure)
+            if self.can_make(cell):
+                return Observation(Ending.UNIMPORTABLE, detail=f"beside it the network cannot be made: {why}"[:500])
             raise errors.SetupError(
-                f"the network {cell.model.id} cannot be made here: {_first_line(observation.failure)}",
+                f"the network {cell.model.id} cannot be made here: {why}",
                 "look at the versions of torch and transformers; if they are the recorded ones, please report it",
             )
         return observation
@@ -193,6 +204,8 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         if confined and environment:  # what is not confined may depend on more, which `recall` disregards as well
             content += json.dumps(dict(environment), sort_keys=True).encode()
         known = self._known.get(ScriptRun, overlay, content) if self._known and recall else None
+        if known is None:
+            self.begin()
         run = known or self._run_script(overlay, script, environment, confined=confined)
         if known is None and builds.has_changed(overlay):
             return replace(run, status=CANNOT_BE_TESTED, why=CHANGED)
@@ -227,13 +240,15 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         Returns:
             The bytes that it sent; or how it ended without an answer.
         """
+        self.begin()
         self.close()
         connection, theirs = self._context.Pipe()
         told = (theirs, str(overlay.path), overlay.version, *arguments)
         # The user's file may start processes, which a daemon may not.
         with (
-            contextlib.closing(_Room(self._context, main, *told, daemon=False)) as room,
+            contextlib.closing(theirs),
             contextlib.closing(connection),
+            contextlib.closing(_Room(self._context, main, *told, daemon=False)) as room,
         ):
             theirs.close()
             if not wait([connection, room.process.sentinel], timeout):
@@ -296,19 +311,23 @@ class _Room:
     """A process and its home folder. The log and the end's note are read by handle: it may replace the files."""
 
     def __init__(self, context: ForkServerContext, main: str, *arguments: object, daemon: bool) -> None:
-        self._scratch = scratch.Folder()
-        self.folder = str(self._scratch.path)
-        self.log, self.end = (
-            os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600) for name in (shared.LOG, shared.END)
-        )
-        self.process = _started(context, (main, self.folder, *arguments), daemon=daemon)
+        with contextlib.ExitStack() as opened:
+            made = scratch.Folder()
+            opened.callback(made.close)
+            self.folder = str(made.path)
+            self.log, self.end = (self._opened(opened, name) for name in (shared.LOG, shared.END))
+            self.process = _started(context, (main, self.folder, *arguments), daemon=daemon)
+            self._held = opened.pop_all()
+
+    def _opened(self, until: contextlib.ExitStack, name: str) -> int:
+        handle = os.open(Path(self.folder) / name, os.O_RDONLY | os.O_CREAT, 0o600)
+        until.callback(os.close, handle)
+        return handle
 
     def close(self) -> None:
         """End the process and what still writes to the folder, as it may have left its group; remove the folder."""
         _kill(self.process)
-        for handle in (self.log, self.end):
-            os.close(handle)
-        self._scratch.close()
+        self._held.close()
 
 
 class _Child(_Room):
@@ -317,8 +336,11 @@ class _Child(_Room):
     def __init__(self, context: ForkServerContext, overlay: builds.Overlay) -> None:
         self.overlay, self.sent = overlay, 0
         self.connection, theirs = context.Pipe()
-        super().__init__(context, "isolation.process.serve", theirs, str(overlay.path), overlay.version, daemon=True)
-        theirs.close()
+        told = (theirs, str(overlay.path), overlay.version)
+        with contextlib.closing(theirs), contextlib.ExitStack() as failing:
+            failing.callback(self.connection.close)
+            super().__init__(context, "isolation.process.serve", *told, daemon=True)
+            failing.pop_all()
 
     def close(self) -> None:
         self.connection.close()

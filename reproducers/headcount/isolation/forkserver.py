@@ -77,11 +77,14 @@ def join(whereabouts: Mapping[str, Any]) -> None:
             return theirs.connect_to_new_process(fds)
         except OSError:
             forkserver._forkserver = own  # noqa: SLF001 - there is no public way
-            forkserver.connect_to_new_process = own.connect_to_new_process
+            forkserver.ensure_running, forkserver.connect_to_new_process = (
+                own.ensure_running,
+                own.connect_to_new_process,
+            )
             return own.connect_to_new_process(fds)
 
     forkserver._forkserver = theirs  # noqa: SLF001 - there is no public way
-    forkserver.connect_to_new_process = connect
+    forkserver.ensure_running, forkserver.connect_to_new_process = theirs.ensure_running, connect
 
 
 #: How a process gets the device: imports, a fork, and confinement.

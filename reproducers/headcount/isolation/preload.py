@@ -13,10 +13,12 @@ gc.disable()
 # The server leaves Ctrl-C to its parent, but says so only after these imports.
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-from headcount.isolation import script  # noqa: E402 - after the collector is off
+from headcount.isolation import orphans, script  # noqa: E402 - after the collector is off
 from headcount.models import FAMILIES, adapter  # noqa: E402 - as above
 
 __all__ = ["script"]
+
+orphans.adopt()
 
 for _family in FAMILIES:
     with suppress(ImportError):  # this transformers has none

@@ -12,17 +12,20 @@ import signal
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
 
 import torch
+from torch import nn
 
 from headcount import untrusted
 from headcount.environment import CPU, device
-from headcount.isolation import landlock, shared
+from headcount.isolation import landlock, shared, tampering
 from headcount.observation import Ending, Failure, Observation, Phase
+from headcount.pruning import surroundings
 from headcount.pruning.run import forget, observe
 
 #: Largest file that a build may write, its log included, in bytes.
@@ -50,7 +53,9 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
     log = isolate(scratch, connection.fileno())
     confine(scratch)
     warnings.simplefilter("ignore")
-    pruning, greeting = import_build(path, version)
+    watch, before = tampering.Watch(), surroundings.state(nn.Module(), draws=True)
+    pruning, greeting = import_build(path, version, watch)
+    left = tuple(surroundings.changes(before, surroundings.state(nn.Module(), draws=True)))
     _taken_probes()  # an import is no call
     gc.collect()
     gc.freeze()
@@ -61,7 +66,10 @@ def serve(scratch: str, connection: Connection, path: str, version: str) -> None
             number, cell = connection.recv()
         except EOFError:
             return
-        _send(connection, observe(pruning, cell), number, printed=_drain(log), ran=_taken_probes())
+        found = observe(pruning, cell)
+        if effects := watch.put_back() or left:  # by its import: no cell shows that, and each suffers from it
+            found = replace(found, effects=effects[:3])
+        _send(connection, found, number, printed=_drain(log), ran=_taken_probes())
         forget(pruning)
         # From the oldest generation on, or the youngest alone.
         gc.collect(2 if number % CELLS_PER_COLLECTION == 0 or cell.model.full_size else 0)
@@ -131,7 +139,7 @@ def _taken_probes() -> str:
     return found
 
 
-def import_build(path: str, version: str) -> tuple[ModuleType | None, Observation]:
+def import_build(path: str, version: str, watch: tampering.Watch) -> tuple[ModuleType | None, Observation]:
     """Return the build's torch_pruning, verified to be the overlay's; None with the reason if there is none."""
     sys.path.insert(0, path)
     try:
@@ -139,6 +147,8 @@ def import_build(path: str, version: str) -> tuple[ModuleType | None, Observatio
     except BaseException as error:  # noqa: BLE001 - SystemExit at import is a finding too
         return None, Observation(Ending.UNIMPORTABLE, failure=Failure.of(error, Phase.IMPORT))
     wrong = _false_claim(torch_pruning, path, version)
+    if replaced := watch.put_back():  # nothing that is observed beside it can be believed
+        wrong = f"its import replaced {replaced[0].where}"
     return (
         (None, Observation(Ending.UNIMPORTABLE, detail=wrong))
         if wrong

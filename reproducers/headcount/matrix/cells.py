@@ -177,6 +177,11 @@ EDGE_CASES: tuple[Cell, ...] = (
     Cell(Model(), replace(_PLAIN_HEADS, head_pruning_ratio=Fraction(1, 3), importance=Criterion.TAYLOR, frozen=True)),
     # 32 channels of attention are a multiple of 8, and so are 16: four heads of four.
     Cell(Model(heads=4), Config(round_to=8)),
+    # Two thirds of the neurons are no multiple of 32: not all that are below the threshold may go.
+    Cell(
+        Model(),
+        Config(prune_num_heads=False, global_pruning=True, round_to=32, ignored_layers=("qkv.0", "qkv.1")),
+    ),
     # Groups one by one, from a pruner that makes weights sparse.
     Cell(Model(), replace(_PLAIN_HEADS, interactive=True, pruner=Pruner.GROUP_NORM)),
     # Attention with a ratio of its own.

@@ -55,7 +55,7 @@ class Second(StrEnum):
 
 
 class Then(StrEnum):
-    """What the user does with the pruned model; of the last two, how the model is pruned and what is looked at then."""
+    """What the user does with the pruned model. GRADIENTS and BY_HAND say how it is pruned, and what is looked at."""
 
     NOTHING = "nothing"
     TRAIN = "train"  # one step: loss, backward, optimiser
@@ -70,6 +70,7 @@ class Then(StrEnum):
     ATTENTION = "attention"  # eager, and scaled_dot_product_attention
     GRADIENTS = "gradients"  # set once, before the first of several steps
     BY_HAND = "by_hand"  # the same call once more on a dense model, interactive if it was not, and the other way round
+    GRAPH = "graph"  # one neuron more of an MLP, by torch_pruning's graph alone
 
 
 class Precision(StrEnum):

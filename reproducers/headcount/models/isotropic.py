@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 import transformers
@@ -20,6 +21,27 @@ _PROJECTIONS = {
     "query": ("query", "key", "value"),
     "q_proj": ("q_proj", "k_proj", "v_proj"),
     "qkv": ("qkv", "qkv", "qkv"),
+}
+
+
+class Number(Enum):
+    """What an attribute of attention counts."""
+
+    HEADS = auto()
+    HEAD_DIM = auto()
+    CHANNELS = auto()
+
+
+#: Names that attention has for its own sizes, and what each is.
+ATTRIBUTES: Mapping[str, Number] = {
+    "num_attention_heads": Number.HEADS,
+    "num_heads": Number.HEADS,
+    "attention_head_size": Number.HEAD_DIM,
+    "head_dim": Number.HEAD_DIM,
+    "all_head_size": Number.CHANNELS,
+    "embed_dim": Number.CHANNELS,
+    "kdim": Number.CHANNELS,
+    "vdim": Number.CHANNELS,
 }
 
 
@@ -98,9 +120,13 @@ class Adapter:
             "patch_size": model.patch,
         }
 
+    def arguments(self, model: Model) -> dict[str, Any]:
+        """Return what the config is made with. It leaves open whether the network has a classifier."""
+        return {**self.numbers(model), **self.fixed, "num_labels": model.labels}
+
     def config(self, model: Model) -> Any:
-        """Return the config of transformers. It leaves open whether the network has a classifier."""
-        return self.named("Config")(**self.numbers(model), **self.fixed, num_labels=model.labels)
+        """Return the config of transformers."""
+        return self.named("Config")(**self.arguments(model))
 
     def build(self, model: Model) -> nn.Module:
         """Return the network, in evaluation mode, with the weights that transformers draws."""
@@ -154,19 +180,10 @@ class Adapter:
             ZeroDivisionError: `heads` is 0.
         """
         width = block.out.in_features
-        numbers = {
-            "num_attention_heads": heads,
-            "num_heads": heads,
-            "attention_head_size": width // heads,
-            "head_dim": width // heads,
-            "all_head_size": width,
-            "embed_dim": width,
-            "kdim": width,
-            "vdim": width,
-        }
-        for name, number in numbers.items():
+        numbers = {Number.HEADS: heads, Number.HEAD_DIM: width // heads, Number.CHANNELS: width}
+        for name, number in ATTRIBUTES.items():
             if hasattr(block.attention, name):
-                setattr(block.attention, name, number)
+                setattr(block.attention, name, numbers[number])
 
     def documented(self, pruning: Any, net: nn.Module) -> dict[str, Any]:
         """Return the further arguments of MetaPruner in upstream's example for the family."""

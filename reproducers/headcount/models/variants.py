@@ -49,13 +49,15 @@ class Clip(isotropic.Adapter):
         """Return a class of transformers; the bare encoder's are `VisionConfig` and `VisionModel`."""
         return super().named(suffix if suffix == "ForImageClassification" else f"Vision{suffix}")
 
-    def config(self, model: Model) -> Any:
-        """Return the config. A classifier's holds those of both encoders."""
+    def arguments(self, model: Model) -> dict[str, Any]:
+        """Return what the config is made with. A classifier's holds those of both encoders."""
         if not model.labels:
-            return super().config(model)
-        return super().named("Config")(
-            vision_config=self.numbers(model) | self.fixed, text_config=_TEXT, num_labels=model.labels
-        )
+            return super().arguments(model)
+        return {"vision_config": self.numbers(model) | self.fixed, "text_config": _TEXT, "num_labels": model.labels}
+
+    def config(self, model: Model) -> Any:
+        """Return the config: a classifier's is that of both encoders."""
+        return super().named("Config")(**self.arguments(model)) if model.labels else super().config(model)
 
 
 class Dinov2(isotropic.Adapter):

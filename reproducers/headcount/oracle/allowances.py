@@ -365,7 +365,7 @@ ALLOWANCES: tuple[Allowance, ...] = (
     ),
     Allowance(
         "maximum-bounds-heads",
-        lambda cell: cell.config.max_pruning_ratio < cell.config.head_pruning_ratio,
+        lambda cell: cell.config.max_pruning_ratio < max(cell.config.head_ratios),
         '"max_pruning_ratio (float): the maximum pruning ratio." Whether it bounds heads, too, is open.',
         {"heads": _capped_heads, "all heads": _capped_total},
     ),

@@ -354,16 +354,17 @@ LATER: tuple[Promise, ...] = (
     Promise(
         11, Rule.SIDE_EFFECTS, "You can fine-tune the remaining weights using your own training code.", side_effects
     ),
-    # In the order of sentences: TRAIN and GRADIENTS, SAVE, TP_STATE_DICT, BY_HAND. The rest is torch's promise for any
-    # module, or transformers' for its own. Without masks what is left is one, only smaller, and the dense one does it.
+    # In the order of sentences: TRAIN and GRADIENTS, SAVE, TP_STATE_DICT, BY_HAND, GRAPH. The rest is torch's promise
+    # for any module, or transformers' for its own. Without masks what is left is one, and the dense one does it.
     Promise(
         12,
         Rule.USE,
         "You can fine-tune the remaining weights using your own training code.  The following script saves the whole "
         "model object (structure+weights) as a 'model.pth'. You can load it using the standard PyTorch API.  "
         "tp.load_state_dict: Load a model given a state_dict.  All high-level pruners offer support for interactive "
-        "pruning.  Different from torch.nn.utils.prune that zeroizes parameters via masking, Torch-Pruning deploys an "
-        "algorithm to group and remove coupled parameters.",
+        "pruning.  The target layer model.conv1 is coupled with multiple layers, necessitating their simultaneous "
+        "removal in structural pruning.  Different from torch.nn.utils.prune that zeroizes parameters via masking, "
+        "Torch-Pruning deploys an algorithm to group and remove coupled parameters.",
         use,
     ),
 )

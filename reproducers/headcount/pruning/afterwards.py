@@ -69,8 +69,19 @@ class _Plain(nn.Module):
         return self._whole.output(self.net, given)
 
 
+@dataclass(frozen=True)
+class Instead:
+    """An output, and the one that it should be where the one of before is no measure."""
+
+    output: Tensor
+    right: Tensor
+
+
 #: Yields outputs, which should be as they were before, and names of what is wrong.
-Act = Callable[[Network], Iterator[Tensor | str]]
+Act = Callable[[Network], Iterator[Tensor | Instead | str]]
+
+#: What is torch_pruning's own to do: a dense network needs none of it.
+_OF_BUILD = (Then.TP_STATE_DICT, Then.GRAPH)
 
 
 def use(then: Then, pruned: Network, before: Tensor) -> Use:
@@ -79,7 +90,7 @@ def use(then: Then, pruned: Network, before: Tensor) -> Use:
     Args:
         before: the pruned network's output.
     """
-    cannot, known = ("", frozenset()) if then is Then.TP_STATE_DICT else _dense(then, pruned.model)
+    cannot, known = ("", frozenset()) if then in _OF_BUILD else _dense(then, pruned.model)
     if cannot:
         return Use(cannot=cannot)
     try:
@@ -106,9 +117,10 @@ def _dense(then: Then, model: Model) -> tuple[str, frozenset[str]]:
 def _did(then: Then, whole: Network, before: Tensor) -> tuple[float, tuple[str, ...]]:
     """Do it; return the largest gap, and the names of what is wrong."""
     whole.net.zero_grad()
-    with torch.set_grad_enabled(then is Then.TRAIN):
+    with torch.set_grad_enabled(then in (Then.TRAIN, Then.GRAPH)):
         found = [*_ACTS[then](whole)]
     gaps = [_gap(item, before) for item in found if isinstance(item, Tensor)]
+    gaps += [_gap(item.output, item.right.detach()) for item in found if isinstance(item, Instead)]
     return max(gaps, default=0.0), tuple(item for item in found if isinstance(item, str))
 
 
@@ -206,6 +218,19 @@ def _attention(whole: Network) -> Iterator[Tensor | str]:
         yield whole.output()
 
 
+def _graph(whole: Network) -> Iterator[Instead]:
+    """Remove a neuron as README does with DependencyGraph. The output is as if nothing read it."""
+    pruning: Any = whole.pruning
+    block = adapter(whole.model.family).blocks(whole.net)[-1]
+    graph = pruning.DependencyGraph().build_dependency(whole.net, example_inputs=whole.given)
+    group = graph.get_pruning_group(block.fc1, pruning.prune_linear_out_channels, idxs=[0])
+    if graph.check_pruning_group(group):
+        block.fc2.weight.data[:, 0] = 0
+        right = whole.output()
+        group.prune()
+        yield Instead(whole.output(), right)
+
+
 _ACTS: Mapping[Then, Act] = {
     Then.TRAIN: _train,
     Then.SAVE: _save,
@@ -217,6 +242,7 @@ _ACTS: Mapping[Then, Act] = {
     Then.TRACE: _trace,
     Then.BATCH: _batch,
     Then.ATTENTION: _attention,
+    Then.GRAPH: _graph,
 }
 
 #: What the names are wrong in.

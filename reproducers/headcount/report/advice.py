@@ -1,9 +1,10 @@
 """Which release to take for one call: what each does with it, for the terminal, and the same as plain values."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import groupby
 
-from headcount import builds, defects, environment, examine, matrix, oracle, wording
+from headcount import builds, defects, environment, examine, matrix, oracle, untrusted, wording
 from headcount.oracle.expectation import prunes_heads
 from headcount.report.markdown import render
 
@@ -12,6 +13,20 @@ _TOLD = 5
 
 #: Release -> what it does with the call.
 Trials = Mapping[str, examine.Examined]
+
+
+@dataclass(frozen=True)
+class Workaround:
+    """How the call is done right on a release that does it wrong: each of these was run, and is right.
+
+    Attributes:
+        changes: options of `headcount which`, one of which is enough.
+        remedies: the defects that must be mended, all of them.
+    """
+
+    release: str
+    changes: tuple[str, ...] = ()
+    remedies: tuple[str, ...] = ()
 
 
 def is_untouched(found: examine.Examined) -> bool:
@@ -31,8 +46,12 @@ def right(trials: Trials) -> list[str]:
     return [r for r, found in trials.items() if found.verdict.kind is oracle.Kind.OK and not is_untouched(found)]
 
 
-def advice(cell: matrix.Cell, trials: Trials) -> str:
-    """Return what the releases do with a call, neighbours that do the same in one line, and which to take."""
+def advice(cell: matrix.Cell, trials: Trials, stay: Workaround | None = None) -> str:
+    """Return which release to take, and what all do with a call, neighbours that do the same in one line.
+
+    Args:
+        stay: how to stay on a release that does it wrong.
+    """
     runs = [list(run) for _, run in groupby(trials, lambda release: _likeness(trials[release]))]
     return render(
         "advice.txt.j2",
@@ -49,10 +68,11 @@ def advice(cell: matrix.Cell, trials: Trials) -> str:
         known=_known_defects(trials),
         told=_TOLD,
         list=wording.released(builds.released()),
+        stay=stay,
     ).rstrip()
 
 
-def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, object]:
+def to_json(cell: matrix.Cell, trials: Trials, stay: Workaround | None = None) -> dict[str, object]:
     """Return the same as plain values."""
     return {
         "cell": cell.id,
@@ -70,6 +90,7 @@ def to_json(cell: matrix.Cell, trials: Trials) -> dict[str, object]:
         },
         "right": right(trials),
         "take": next(reversed(right(trials)), None),
+        "to_stay": untrusted.plain(stay) if stay else None,
         "known_defects_of_it": [defect.id for defect in _known_defects(trials)],
     }
 

@@ -2,9 +2,10 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from headcount import bisect, builds, environment, invocation, untrusted
+from headcount import bisect, builds, environment, invocation, oracle, untrusted
 from headcount.report.markdown import render
 
 _MARKS = {bisect.State.GOOD: ".", bisect.State.BAD: "X", bisect.State.SKIP: "?"}
@@ -44,7 +45,27 @@ def answer(bisection: bisect.Bisection, clone: builds.Clone | None) -> str:
         states={answers[point].state for point in known},
         failures={said.label for said in answers.values() if said.state is bisect.State.BAD},
     )
-    return f"{bisection.subject}: {_escaped(', '.join(parts.splitlines()))}"
+    return f"{bisection.subject}: {_escaped(', '.join((*parts.splitlines(), *_moves(bisection, clone))))}"
+
+
+def _moves(bisection: bisect.Bisection, clone: builds.Clone | None) -> Iterator[str]:
+    """Yield where a failure stays the same, and its numbers do not: `heads left 2 -> 1 in 1.5.1`."""
+    for one, other in pairwise(run[0] for run in bisect.runs(bisection)):
+        before, after = (bisection.answers[point] for point in (one, other))
+        numbers = [_counted(answer) for answer in (before, after)]
+        if before.label == after.label and None not in numbers and numbers[0] != numbers[1]:
+            (what, was), (_, now) = (number for number in numbers if number)
+            where = bisection.span.commits[other].short if clone else other
+            yield f"{what} left {was} -> {now} in {where}"
+
+
+def _counted(answer: bisect.Answer) -> tuple[str, int] | None:
+    """Return what a bad answer counts, and how many are left."""
+    finding = answer.evidence.finding if isinstance(answer.evidence, oracle.Verdict) else None
+    if answer.state is not bisect.State.BAD or finding is None:
+        return None
+    counts = finding.problem in (oracle.Problem.COUNT, oracle.Problem.TOTAL)
+    return (finding.dimension, finding.found[0]) if counts and finding.found else None
 
 
 def _rendered(template: str, bisection: bisect.Bisection, clone: builds.Clone | None, **values: object) -> str:

@@ -1,17 +1,91 @@
-"""A command's progress, on stderr, so that its output can go to a file: a bar, or a line now and then."""
+"""What a person sees on a terminal: verdicts in colour, lines that fit, and progress.
 
+Progress goes to stderr, so that a command's output can go to a file: a bar, or a line now and then. What goes to a file
+or a pipe has no colour and no line that is broken.
+"""
+
+import re
 import signal
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread, main_thread
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 from rich.console import Console
+from rich.highlighter import RegexHighlighter
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.theme import Theme
+
+from headcount import oracle
 
 #: Seconds between two lines where no one sees a bar.
 BEAT = 10.0
+
+
+#: The widest line on a terminal, which may be narrower.
+WIDEST = 120
+
+_GOOD = ("ok", "right", "good", "fit for release", "no regression", "nothing new", "works")
+_BAD = (
+    *(kind.value for kind in oracle.Kind if oracle.Verdict(kind).is_failure),
+    *("REGRESSED", "FAIL", "bad", "no release does it right", "regressions?"),
+)
+_DOUBTFUL = ("untestable", "not-applicable", "not judged", "DOUBT", "skip", "CHANGED")
+
+
+def _words(words: Iterable[str]) -> str:
+    return rf"(?<![\w./-])(?:{'|'.join(words)})(?![\w./-])"
+
+
+class _Verdicts(RegexHighlighter):
+    """Colours verdicts, options and a command's headings, wherever they stand."""
+
+    base_style = "headcount."
+    highlights: ClassVar[list[str]] = [
+        rf"(?P<good>{_words(_GOOD)})",
+        rf"(?P<bad>{_words(_BAD)})",
+        rf"(?P<doubtful>{_words(_DOUBTFUL)})",
+        r"(?m)^(?P<title>usage|options|examples|exit codes|positional arguments):",
+        r"(?<![\w-])(?P<option>--?[a-z][\w-]*)",
+        r"(?m)^(?P<taken>take [\d.]+)",
+    ]
+
+
+_THEME = Theme(
+    {
+        "headcount.good": "green",
+        "headcount.bad": "bold red",
+        "headcount.doubtful": "yellow",
+        "headcount.title": "bold",
+        "headcount.option": "cyan",
+        "headcount.taken": "bold green",
+    }
+)
+
+
+def tell(text: str, end: str = "\n", stream: TextIO | None = None) -> None:
+    """Print a command's answer: on a terminal in colour, and with lines that fit; else as it is."""
+    out = stream or sys.stdout
+    console = Console(file=out, theme=_THEME, highlighter=_Verdicts(), markup=False, emoji=False)
+    if console.is_terminal:
+        console.print(fitted(text, min(console.width, WIDEST)), end=end, soft_wrap=True)
+    else:
+        print(text, end=end, file=out, flush=True)
+
+
+def fitted(text: str, width: int) -> str:
+    """Return a text with its long lines broken between words, and what follows below the line's last column."""
+    return "\n".join(_fitted(line, width) for line in text.split("\n"))
+
+
+def _fitted(line: str, width: int) -> str:
+    if len(line) <= width or line.startswith(("nox ", "headcount ", "    nox ")):  # to be pasted
+        return line
+    columns = re.match(r"(?:.{0,40}\S)? {2,}(?=\S)", line)
+    indent = " " * min(len(columns[0]) if columns else 2, width // 2)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def say(line: str) -> None:

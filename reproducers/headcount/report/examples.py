@@ -8,7 +8,7 @@ from headcount import builds, defects, wording
 from headcount.defects.expectations import FINE
 from headcount.matrix.examples import Example
 
-_WIDTH = 120
+_WIDTH = 79
 
 
 def lines(told: Mapping[str, Sequence[Example]]) -> str:
@@ -28,7 +28,7 @@ def lines(told: Mapping[str, Sequence[Example]]) -> str:
 
 def _file(file: str, examples: Iterator[Example], outcomes: Mapping[Example, str]) -> Iterator[str]:
     each = list(examples)
-    yield f"{file}, on {each[0].model.traits.title}"
+    yield fill(f"{file}, on {each[0].model.traits.title}", _WIDTH, subsequent_indent="  ")
     options = ["" if len(each) == 1 else one.options or "no options" for one in each]
     for one, words in zip(each, options, strict=True):
         begin = f"   {words.ljust(max(map(len, options)))}{'  ' * bool(words)}"

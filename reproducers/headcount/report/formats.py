@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, utils
 from markupsafe import Markup
 
-from headcount import defects, wording
+from headcount import defects, results, wording
 from headcount.report import gate, table, timeline
 from headcount.report.document import Document
 from headcount.report.markdown import render
@@ -29,6 +29,7 @@ def html(document: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     return environment.from_string(template).render(
         **document,
+        results_format=results.FORMAT,
         hidden=" hidden" if document["networks"] and not document["rows"] else "",
         kinds=sorted(set().union(*document["counts"].values()), key=lambda kind: (kind != "ok", kind)),
         data=utils.htmlsafe_json_dumps(document, separators=(",", ":")),

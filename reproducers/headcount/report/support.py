@@ -63,7 +63,7 @@ class State(StrEnum):
 
 #: State -> its mark in the table, with a place for the letters of defects, and its line in the legend.
 _STATES = {
-    State.WORKS: ("works", "works: heads, head dims or both, in both scopes, as the documentation says"),
+    State.WORKS: ("ok", "ok works: heads, head dims or both, in both scopes, as the documentation says"),
     State.EXTRA: ("+{}", "+  works if the width is left alone: attention's and the MLP's outputs in ignored_layers"),
     State.BROKEN: ("{}", ""),
     State.UNTRACED: ("!{}", "!  cannot be traced"),
@@ -240,15 +240,19 @@ def tables(of: Sequence[Table] = ()) -> str:
         tables=[
             _table(title, part, letters) for table, rows in every for title, part in _parts(table.transformers, rows)
         ],
-        sizes=[fill(table.sizes, 120) for table in of if table.sizes],
+        sizes=[fill(table.sizes, _WIDTH) for table in of if table.sizes],
         has_documented=Way.DOCUMENTED in ways,
         newest=builds.RELEASES[-1],
         examples=examples.lines({table.transformers: table.told for table in of}),
         states=[words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}],
         titles=[
-            fill(f"{letter}  {id_}: {_words(id_)}", 120, subsequent_indent="   ") for id_, letter in letters.items()
+            fill(f"{letter}  {id_}: {_words(id_)}", _WIDTH, subsequent_indent="   ") for id_, letter in letters.items()
         ],
     ).rstrip()
+
+
+#: A terminal's usual width.
+_WIDTH = 79
 
 
 def _words(id_: str) -> str:
@@ -268,14 +272,26 @@ def _parts(version: str, rows: Rows) -> Iterator[tuple[str, Rows]]:
         yield f"as upstream's example, transformers {version}", examples
 
 
+def _told(rows: Rows) -> Rows:
+    """Return rows without those of bare networks that do as the same with their classifier does."""
+    whole = {(model.family, way): found for (model, way), found in rows.items() if model.labels}
+    return {
+        (model, way): found
+        for (model, way), found in rows.items()
+        if model.labels or whole.get((model.family, way)) != found
+    }
+
+
 def _table(title: str, rows: Rows, letters: Mapping[str, str]) -> str:
-    columns = [["", *(_title(model, way) for model, way in rows)]]
+    rows = _told(rows)
+    columns = [["", "", *(_title(model, way) for model, way in rows)]]
     for _, alike in groupby(next(iter(rows.values())), lambda release: [states[release] for states in rows.values()]):
         first, *others = alike
         marks = (
             _STATES[states[first].state][0].format("".join(sorted(letters[id_] for id_ in states[first].defects)))
             for states in rows.values()
         )
-        columns.append([f"{first}+" if others else first, *marks])
+        minor, _, patch = first.rpartition(".")
+        columns.append([minor, f".{patch}+" if others else f".{patch}", *marks])
     padded = ([cell.ljust(max(map(len, column))) for cell in column] for column in columns)
-    return "\n".join([title, *("  ".join(row).rstrip() for row in zip(*padded, strict=True))])
+    return "\n".join([title, *(f"{name}  {' '.join(row)}".rstrip() for name, *row in zip(*padded, strict=True))])

@@ -4,14 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.table import Table
 
 from headcount import defects, oracle, results
+from headcount.wording import number
 
-#: The table is readable at this width with every release in it: a label and 18 columns of 1 + 3.
-WIDTH = 100
+#: A terminal's usual width: a label, and columns of 1 + 3. Where there are more builds, tables follow each other.
+WIDTH = 80
 LABEL_WIDTH = 28
+_COLUMNS = (WIDTH - LABEL_WIDTH - 2) // 4
 
 
 def render(rows: Sequence[results.Row], builds: Sequence[str] = ()) -> str:
@@ -28,15 +30,42 @@ def render(rows: Sequence[results.Row], builds: Sequence[str] = ()) -> str:
         if label := _label(row):
             shown.setdefault((row.outcome is defects.Outcome.EXPECTED, label), Counter())[row.build] += 1
     console = Console(width=WIDTH, color_system=None, highlight=False, markup=False, force_terminal=False)
+    named = {name: found for (_, name), found in sorted(shown.items())}
     with console.capture() as capture:
-        console.print(
-            Group(
-                _table("cells that show a defect", builds, {name: found for (_, name), found in sorted(shown.items())}),
-                "",
-                _table("cells per verdict", builds, {kind: found for kind, found in kinds.items() if found}),
-            )
-        )
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+        for part in _parts(builds):
+            for title, counted in (("cells that show a defect", named), ("cells per verdict", kinds)):
+                here = {name: found for name, found in counted.items() if any(found[build] for build in part)}
+                console.print(_table(title, part, here))
+                console.print()
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines())
+
+
+def _parts(builds: Sequence[str]) -> list[Sequence[str]]:
+    """Return the builds of each table: as many as fit, and as many as in the others."""
+    tables = -(-len(builds) // _COLUMNS)
+    each = -(-len(builds) // max(tables, 1))
+    return [builds[first : first + each] for first in range(0, len(builds), max(each, 1))]
+
+
+def sentence(rows: Sequence[results.Row]) -> str:
+    """Say in words what came of the newest build's cells, and of how many builds that is the last."""
+    build = rows[-1].build
+    here = [row for row in rows if row.build == build and row.verdict.kind is not oracle.Kind.NOT_APPLICABLE]
+    right = sum(row.verdict.kind is oracle.Kind.OK for row in here)
+    known = [
+        row.explanation.defect for row in here if row.outcome is defects.Outcome.EXPECTED and row.explanation.defect
+    ]
+    new = sum(row.outcome is defects.Outcome.UNEXPECTED_FAILURE for row in here)
+    gone = sum(row.outcome is defects.Outcome.UNEXPECTEDLY_FIXED for row in here)
+    unknown = sum(row.outcome is defects.Outcome.INDETERMINATE for row in here)
+    parts = [
+        f"{right} of {number(len(here), 'call')} right",
+        *[f"{len(known)} hit {number(len(set(known)), 'known defect')}"] * bool(known),
+        f"{new} new" if new else "nothing new",
+        *[f"{gone} fixed"] * bool(gone),
+        *[f"{unknown} not known"] * bool(unknown),
+    ]
+    return f"{build}: {'; '.join(parts)}"
 
 
 def totals(rows: Iterable[results.Row]) -> str:

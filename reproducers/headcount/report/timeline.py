@@ -7,11 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from headcount import builds, defects, oracle, results
 from headcount.defects.expectations import FINE, NOT_APPLICABLE, NOT_RUN, Token
-from headcount.report.table import headings
 
 
 class Mark(StrEnum):
@@ -92,6 +91,14 @@ def _mark(defect: str, token: Token) -> Mark:
     return _TOLD.get(token.kind, Mark.SHOWS if token.defect == defect else Mark.HIDDEN)
 
 
+#: Columns of a release: a mark, and room.
+_STEP = 2
+
+
+def _minor(release: str) -> str:
+    return release.rpartition(".")[0]
+
+
 def table(timelines: Sequence[Timeline], transformers: str) -> str:
     """Return defects as rows, releases as columns.
 
@@ -99,15 +106,18 @@ def table(timelines: Sequence[Timeline], transformers: str) -> str:
         transformers: the version that all this is recorded with.
     """
     width = max(len(timeline.defect.id) for timeline in timelines)
-    rows = [("", line) for line in zip(*headings(builds.RELEASES), strict=True)]
-    rows += [(timeline.defect.id, tuple(_MARKS[mark] for mark in timeline.marks)) for timeline in timelines]
-    lines = (f"{name:<{width}}  {''.join(f'{cell:<4}' for cell in cells)}".rstrip() for name, cells in rows)
+    minors = "".join(f"{minor:<{_STEP * len([*same])}}" for minor, same in groupby(map(_minor, builds.RELEASES)))
+    patches = "".join(f"{release.rpartition('.')[2]:<{_STEP}}" for release in builds.RELEASES)
+    rows = [("", minors), ("", patches)]
+    rows += [(t.defect.id, "".join(f"{_MARKS[mark]:<{_STEP}}" for mark in t.marks)) for t in timelines]
+    lines = (f"{name:<{width}}  {cells}".rstrip() for name, cells in rows)
     return "\n".join(
         [
             *lines,
             "",
-            "X shows it, · a cell that shows it elsewhere is fine, - has no such parameter, criterion or model,",
-            f"? another defect shows, and may hide it; as recorded with transformers {transformers}",
+            "X shows it, · a cell that shows it elsewhere is fine, ? another may hide it,",
+            "- has no such parameter, criterion or model;",
+            f"as recorded with transformers {transformers}",
         ]
     )
 

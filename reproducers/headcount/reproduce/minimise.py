@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, TypeVar
 
 from headcount import matrix, models
+from headcount.matrix.validity import why_invalid
 
 T = TypeVar("T")
 
@@ -49,15 +50,16 @@ def minimise(
 
 
 def simpler_models(cell: matrix.Cell) -> Iterator[matrix.Cell]:
-    """Yield neighbours with the same call on a smaller model; and of a bare one, with its classifier.
-
-    Files are written of classifiers, and the bare model is one without.
-    """
-    smaller = [models.Model(cell.model.family, heads=cell.model.heads)] if cell.model.full_size else []
-    if cell.model.traits.head and not cell.model.labels:
-        smaller.append(replace(cell.model, labels=min(_SIMPLER["labels"])))
+    """Yield neighbours with the same call on a smaller model; and of a bare one, with its classifier."""
+    own = cell.model
+    usual = models.small(own.family, own.heads, bare=not own.labels)
+    smaller = [usual] if own.full_size else []
+    if own.traits.mlp_by_width and own.mlp > own.width:
+        smaller.append(replace(own, mlp=own.width))
+    if own.traits.head and not own.labels:
+        smaller.append(replace(own, labels=min(_SIMPLER["labels"])))
     names = ("layers", "heads", "mlp", "head_dim", "labels")
-    smaller += [replace(cell.model, **change) for change in _simplifications(cell.model, names)]
+    smaller += [replace(own, **change) for change in _simplifications(own, names)]
     yield from filter(_makes_sense, (replace(cell, model=model) for model in smaller))
 
 
@@ -85,7 +87,5 @@ def _simplifications(whole: models.Model | matrix.Config, names: Iterable[str]) 
 
 
 def _makes_sense(cell: matrix.Cell) -> bool:
-    """Return whether every layer that the call names is in the model."""
-    config = cell.config
-    named = (config.ignored_layers, *dict(config.head_pruning_ratio_dict), *dict(config.pruning_ratio_dict))
-    return all(int(name.partition(".")[2] or 0) < cell.model.layers for names in named for name in names)
+    """Return whether it is a call that could be made."""
+    return not why_invalid(cell)

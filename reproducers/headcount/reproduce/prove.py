@@ -6,7 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from headcount import builds, defects, errors, examine, isolation, matrix, observation, oracle, scratch, wording
+from headcount import (
+    builds,
+    defects,
+    environment,
+    errors,
+    examine,
+    isolation,
+    matrix,
+    observation,
+    oracle,
+    scratch,
+    wording,
+)
 from headcount.reproduce import minimise, script
 
 #: What is tried, in this order.
@@ -15,6 +27,10 @@ _WEIGHTS = (
     script.Weights(normal=True),
     *(script.Weights(normal=True, synthetic=True, seed=seed) for seed in range(3)),
 )
+
+
+#: Cells that are tried for a file of a known defect.
+_TRIES = 3
 
 
 class UnprovenError(errors.HeadcountError):
@@ -51,7 +67,6 @@ def emit(
         UsageError: the cell is fine, not applicable, or of a kind or a model that no file can show.
         UnprovenError: the build cannot be tested, or the file does not show the failure.
     """
-    script.demand_writable(cell)
     sought = failing(engine, overlay, cell)
     if wanted.good and not _is_good(engine, wanted.good, cell):
         raise UnprovenError(f"{cell.id} fails on {wanted.good.label}, too", "name a cell that is fine there")
@@ -74,6 +89,30 @@ def emit(
     if done.status:
         raise UnprovenError(f"the file for {cell.id} ends with {done.status} on {wanted.good.label}, too")
     return text
+
+
+def showing(
+    engine: isolation.Engine, overlay: builds.Overlay, known: defects.Defect, release: str, wanted: Wanted = Wanted()
+) -> str:
+    """Return a file that shows a known defect on a release, of the simplest cell that it is recorded of.
+
+    Raises:
+        UsageError: no cell shows it there, or no file can show it.
+        UnprovenError: no file shows it.
+    """
+    recorded = defects.recorded(environment.environment()["transformers"])
+    ids = dict.fromkeys((*known.examples, *recorded.cells.get(known.id, ())))
+    cells = [cell for cell in map(matrix.Cell.parse, ids) if recorded.foretold(cell, release) == known.id]
+    failure: errors.HeadcountError = errors.UsageError(
+        f"no cell shows {known.id} on {release} with transformers {recorded.transformers}",
+        "another version of transformers may: headcount history",
+    )
+    for cell in cells[:_TRIES]:
+        try:
+            return emit(engine, overlay, cell, lambda _: None, wanted)
+        except (errors.UsageError, UnprovenError) as error:
+            failure = error
+    raise failure
 
 
 def _is_good(engine: isolation.Engine, build: builds.Overlay, cell: matrix.Cell) -> bool:

@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, TemplateNotFound
 from headcount import builds, defects, environment, errors, invocation, matrix, models, observation, oracle, wording
 from headcount.matrix.config import SPARSE
 from headcount.oracle.promises import OUTPUT_TOLERANCE
-from headcount.reproduce.call import LAYERS, call, counts, importance
+from headcount.reproduce.call import call, counts, importance
+from headcount.reproduce.source import LAYERS, source
 
 #: The templates of files, with the filters that write Python.
 TEMPLATES = Environment(
@@ -66,60 +67,58 @@ def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
     Raises:
         UsageError: a file cannot be written for such a verdict, or such a model.
     """
-    demand_writable(cell)
     check = verdict.finding.problem if verdict.finding else verdict.ending or verdict.kind
     if verdict.kind is oracle.Kind.BROKEN_USE and cell.config.then in _NOT_IN_A_FILE:
-        raise _no_file(verdict)
+        raise _no_file(cell, build, verdict)
     facts = _facts(cell, verdict, weights) | {"is_script": form is Form.SCRIPT}
+    needed: dict[object, str] = {oracle.Problem.OTHER_INDICES: "neighbours", oracle.Problem.OTHER_HEADS: "table"}
+    unseen = check in needed and facts[needed[check]] is None and not facts["network"].is_plain
+    # Heads that share keys go by the scores of all that do: no single one's is the least.
+    if unseen or (check is oracle.Problem.HEAD_RANKING and cell.model.traits.queries_per_kv > 1):
+        raise _no_file(cell, build, verdict)
     try:
         body = TEMPLATES.get_template(f"checks/{check}.j2").render(facts).strip()
     except TemplateNotFound:
-        raise _no_file(verdict) from None
+        raise _no_file(cell, build, verdict) from None
     names = {node.id for node in ast.walk(ast.parse(body)) if isinstance(node, ast.Name)}
     name = re.sub(r"\W+", "_", explanation.defect or f"{verdict.kind} {verdict.found.partition('=')[0]}").lower()
-    facts |= _heading(build, verdict, explanation) | {"body": body, "names": names, "block": LAYERS, "name": name}
+    facts |= _heading(build, verdict, explanation) | {"body": body, "names": names, "block": LAYERS[:6], "name": name}
     parts = {part: TEMPLATES.get_template(f"{part}.j2").render(facts).rstrip() for part in ("title", "program")}
     return TEMPLATES.get_template(form.value).render(facts, **parts)
 
 
-def _no_file(verdict: oracle.Verdict) -> errors.UsageError:
+def _no_file(cell: matrix.Cell, build: str, verdict: oracle.Verdict) -> errors.UsageError:
     return errors.UsageError(
         f"no reproducer can be written for {wording.verdict(verdict)}",
-        f"its cell can be run: {invocation.matrix('--build BUILD -k CELL')}",
+        f"this shows it: {invocation.command(f'gate {build} --cell {cell.id}')}",
     )
-
-
-def is_writable(cell: matrix.Cell) -> bool:
-    """Return whether a file can be written for such a model."""
-    return cell.model.family == models.Model.family and cell.model.labels > 0
-
-
-def demand_writable(cell: matrix.Cell) -> None:
-    """Refuse at once what no file can be written for.
-
-    Raises:
-        UsageError: a file cannot be written for such a model.
-    """
-    if not is_writable(cell):
-        raise errors.UsageError(
-            f"{cell.id}: files are written of ViT with a classifier only",
-            f"{invocation.matrix('--model … -k …')} shows it; "
-            "the files of known defects are patterns to write one by hand",
-        )
 
 
 def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict[str, Any]:
     model, config, finding = cell.model, cell.config, verdict.finding
-    made, argument = importance(config.importance)
+    network = source(model)
+    made, argument = importance(
+        config.importance, "model.config.num_labels" if model.traits.prefix else f"{model.labels}"
+    )
     half = config.precision is not matrix.Precision.FLOAT32
-    dtype = f", dtype=torch.{config.precision}" if half else ""
+    inputs = network.inputs
+    if half:
+        inputs = re.sub(r"torch\.randn\(([\d, ]+)\)", rf"torch.randn(\1, dtype=torch.{config.precision})", inputs)
     return {
         "model": model,
+        "network": network,
+        "kept": [name for name in network.lines or LAYERS[:6] if name not in ("block", "reduction", "attention")],
+        "neighbours": network.neighbours(finding) if finding else None,
+        "table": network.table(finding.block or 0) if finding else None,
+        "lists_heads": not (config.documented and model.traits.uses_multihead_attention),
+        "classes": _classes(cell),
+        "merges": _merges(cell),
+        "twins_sizes": _TWINS_SIZES if network.is_plain else _ANY_SIZES,
         "config": config,
         "sparse": SPARSE,
-        "one": model.layers == 1,
+        "one": network.one,
         "listed": config.num_heads[0],
-        "images": f"torch.randn(1, 3, {model.image}, {model.image}{dtype})",
+        "inputs": inputs,
         "half": half,
         "weights": weights,
         "scales": [[round(math.sqrt(level), 2) for level in row] for row in models.synthetic_heads(model)],
@@ -134,6 +133,27 @@ def _facts(cell: matrix.Cell, verdict: oracle.Verdict, weights: Weights) -> dict
             counts(cell, finding) if finding and finding.problem in (oracle.Problem.COUNT, oracle.Problem.TOTAL) else {}
         ),
     }
+
+
+#: Attributes that a model keeps sizes in.
+_TWINS_SIZES = '{"num_attention_heads", "attention_head_size", "head_dim", "all_head_size", "normalized_shape"}'
+_ANY_SIZES = (
+    '{"num_attention_heads", "num_heads", "attention_head_size", "head_dim", "all_head_size"}\n'
+    '    sizes |= {"embed_dim", "kdim", "vdim", "groups", "normalized_shape", "num_channels", "num_key_value_groups"}'
+)
+
+
+def _classes(cell: matrix.Cell) -> str:
+    """Return the classes that a file defines: of our own networks, and of what upstream's example gives a pruner."""
+    own = "" if cell.model.traits.prefix else TEMPLATES.get_template("classes.j2").render(model=cell.model)
+    return "\n\n".join(
+        filter(None, (own, TEMPLATES.get_template("merging.j2").render() if _merges(cell) else ""))
+    ).rstrip()
+
+
+def _merges(cell: matrix.Cell) -> bool:
+    """Return whether upstream's example gives a pruner of its own for what merges tokens."""
+    return cell.config.documented and not cell.model.traits.uses_multihead_attention
 
 
 def _heading(build: str, verdict: oracle.Verdict, explanation: defects.Explanation) -> dict[str, Any]:
@@ -184,4 +204,9 @@ def _commented(text: str) -> str:
     return "\n".join(f"# {line}".rstrip() for line in text.strip().splitlines())
 
 
-TEMPLATES.filters |= {"quoted": _quoted, "visible": _visible, "literal": repr, "commented": _commented}
+def _names(text: str, name: str) -> int:
+    """Return how often a name is used in lines of Python."""
+    return sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(ast.parse(text)))
+
+
+TEMPLATES.filters |= {"names": _names, "quoted": _quoted, "visible": _visible, "literal": repr, "commented": _commented}

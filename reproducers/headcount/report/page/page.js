@@ -7,6 +7,18 @@ const LETTERS = {
   untestable: "?", "not-applicable": "–",
 };
 const text = (index) => (index === undefined ? "" : data.texts[index]);
+// The newest release comes first, where it is seen on any screen; builds that are no releases come before all.
+const isRelease = (name) => /^\d+\.\d+\.\d+$/.test(name);
+const YOURS = " (yours)"; // of a file that the reader added
+let ORDER;
+
+function order() {
+  const places = data.builds.map((_, index) => index);
+  const [releases, others] = [true, false].map((is) => places.filter((index) => isRelease(data.builds[index]) === is));
+  const [yours, theirs] = [true, false].map((is) => others.filter((index) => data.builds[index].endsWith(YOURS) === is));
+  ORDER = [...yours, ...theirs, ...releases.reverse()];
+}
+
 const byId = (id) => document.getElementById(id);
 
 function make(tag, attributes = {}, ...children) {
@@ -24,20 +36,26 @@ function make(tag, attributes = {}, ...children) {
 
 const OWN = ["text", "cell", "transformers", "build", "model", "verdict", "defect", "outcome"];
 const plain = (value) => (value !== null && typeof value === "object" ? JSON.stringify(value) : String(value));
-const axes = [...new Set(data.cells.flatMap((cell) => Object.keys(cell.config)))].filter(
-  (axis) => new Set(data.cells.map((cell) => plain(cell.config[axis]))).size > 1,
-);
+let axes, CHOICES;
 const unique = (values) => [...new Set(values)];
 const filterOf = (axis) => (OWN.includes(axis) ? `config ${axis}` : axis); // a parameter may be named as we name ours
-const CHOICES = {
-  transformers: data.transformers,
-  build: data.builds,
-  model: unique(data.cells.map((cell) => cell.model)).sort(),
-  verdict: Object.keys(LETTERS).filter((kind) => data.rows.some((row) => row.verdict === kind)),
-  defect: data.defects.map((defect) => defect.id),
-  outcome: unique(data.rows.map((row) => row.outcome)).sort(),
-  ...Object.fromEntries(axes.map((axis) => [filterOf(axis), unique(data.cells.map((cell) => plain(cell.config[axis])))])),
-};
+
+// What there is to choose from: again, where a file was added.
+function choices() {
+  axes = [...new Set(data.cells.flatMap((cell) => Object.keys(cell.config)))].filter(
+    (axis) => new Set(data.cells.map((cell) => plain(cell.config[axis]))).size > 1,
+  );
+  CHOICES = {
+    transformers: data.transformers,
+    build: data.builds,
+    model: unique(data.cells.map((cell) => cell.model)).sort(),
+    verdict: Object.keys(LETTERS).filter((kind) => data.rows.some((row) => row.verdict === kind)),
+    defect: data.defects.map((defect) => defect.id),
+    outcome: unique(data.rows.map((row) => row.outcome)).sort(),
+    ...Object.fromEntries(axes.map((axis) => [filterOf(axis), unique(data.cells.map((cell) => plain(cell.config[axis])))])),
+  };
+}
+
 const view = new URLSearchParams();
 
 function readAddress() {
@@ -65,7 +83,7 @@ function choose(name, value, replace = false) {
 
 function drawFilters() {
   const form = byId("filters");
-  form.addEventListener("submit", (event) => event.preventDefault());
+  form.replaceChildren();
   const words = make("input", { type: "search", name: "text", placeholder: "part of a cell's id" });
   let typing;
   words.addEventListener("input", () => {
@@ -98,7 +116,10 @@ function showFilters() {
 // --- the heatmap ----------------------------------------------------------------------------------
 
 const rowsByPlace = new Map();
-data.rows.forEach((row, index) => rowsByPlace.set(`${row.transformers} ${row.cell} ${row.build}`, index));
+
+function placeRows() {
+  data.rows.forEach((row, index) => rowsByPlace.set(`${row.transformers} ${row.cell} ${row.build}`, index));
+}
 
 const chosen = (name, value) => !view.has(name) || view.get(name) === value;
 
@@ -143,7 +164,7 @@ function reachable(td) {
 
 function draw() {
   showFilters();
-  const builds = data.builds.map((_, index) => index).filter((index) => chosen("build", data.builds[index]));
+  const builds = ORDER.filter((index) => chosen("build", data.builds[index]));
   const groups = new Map();
   let shown = 0, hits = 0;
   data.transformers.forEach((name, version) => {
@@ -259,7 +280,7 @@ function open(name) {
     if (/^https:\/\/github\.com\//.test(defect.upstream)) add("upstream", make("a", { href: defect.upstream, rel: "noopener noreferrer" }, defect.upstream));
   }
   if (row.traceback !== undefined) parts.push(make("h3", {}, "traceback, or what was printed"), make("pre", { tabindex: "0" }, text(row.traceback)));
-  if (row.verdict !== "ok" && row.verdict !== "not-applicable") {
+  if (!["ok", "not-applicable", "untestable"].includes(row.verdict)) {
     parts.push(copyable("this very cell as a file", `nox -s ${session(data.transformers[row.transformers])} -- emit ${quoted(cell.id)} --build ${quoted(data.specs[row.build])}`));
     if (defect?.reproducer) parts.push(copyable(`the defect's reproducer: ${defect.file}`, defect.reproducer));
   }
@@ -272,7 +293,7 @@ function counts(cell, row) {
   const seen = new Map((row.left === undefined ? [] : data.left[row.left]).map((left) => [left.name, left]));
   const names = unique([...Object.keys(cell.expected), ...seen.keys()]);
   if (!Object.keys(cell.expected).length) return make("p", { class: "small" }, "This Headcount does not know the cell: what it should leave is not known.");
-  const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
+  const table = make("table", { class: "plain" }, make("thead", {}, make("tr", {}, ...["what", "should be left", "was left"].map((word) => make("th", { scope: "col" }, word)))));
   table.append(make("tbody", {}, ...names.map((name) => {
     const left = seen.get(name) ?? { seen: "", fits: true };
     const was = left.fits ? left.seen : `${left.seen} ✗`;
@@ -308,20 +329,149 @@ const MARKS = { shows: ["X", "crash"], fine: ["·", "ok"], hidden: ["?", "hidden
 const SAID = { fine: "a cell that shows it elsewhere is fine", hidden: "every cell that shows it elsewhere fails in another way", unknown: "no cell that shows it elsewhere was tested" };
 
 function drawTimeline() {
-  const head = make("tr", {}, make("th", { scope: "col" }, "defect"), ...data.builds.map((build) => make("th", { scope: "col" }, build)), make("th", { scope: "col" }, "in short"));
+  const head = make("tr", {}, make("th", { scope: "col" }, "defect"), ...ORDER.map((index) => make("th", { scope: "col" }, data.builds[index])), make("th", { scope: "col" }, "in short"));
   const rows = data.defects.map((defect) => {
     const onclick = () => { choose("defect", defect.id); byId("cells-title").scrollIntoView(); };
     const name = make("button", { type: "button", class: "link", title: defect.title, onclick }, defect.id);
-    const marks = defect.marks.map(({ mark, cells }, index) => {
+    const marks = ORDER.map((index) => {
+      const { mark, cells } = defect.marks[index];
       const [sign, look] = MARKS[mark];
       const said = `${data.builds[index]}: ${SAID[mark] ?? `in ${cells} cells`}`;
       return make("td", { class: "mark", "data-v": look, title: said, "aria-label": said }, sign);
     });
     return make("tr", {}, make("th", { scope: "row" }, name), ...marks, make("td", {}, defect.story));
   });
-  byId("timeline").append(make("thead", {}, head), make("tbody", {}, ...rows));
+  byId("timeline").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
 }
 
+// --- the answer: families and builds ----------------------------------------------------------------
+
+const CRASHES = ["crash", "broken-forward", "broken-use", "timeout", "killed"];
+const counted = (rows) => rows.filter((row) => row.verdict !== "not-applicable" && row.verdict !== "untestable");
+const right = (rows) => rows.filter((row) => row.verdict === "ok").length;
+
+function drawAnswer() {
+  const first = ORDER[0];
+  const of = new Map();
+  for (const row of data.rows) {
+    const key = `${data.cells[row.cell].model} ${row.build}`;
+    if (!of.has(key)) of.set(key, []);
+    of.get(key).push(row);
+  }
+  const newest = counted(data.rows.filter((row) => row.build === first));
+  const defects = unique(newest.map((row) => row.defect).filter((id) => id)).length;
+  byId("answer-words").textContent = `${data.builds[first]}: ${right(newest)} of ${newest.length} calls right; ${defects} known defects show.`;
+  const head = make("tr", {}, make("th", { scope: "col" }, "family"), ...ORDER.map((index) => make("th", { scope: "col" }, data.builds[index])));
+  // In the order of the matrix, which begins with what most people prune.
+  const rows = unique(data.cells.map((cell) => cell.model)).map((model) => {
+    const onclick = () => { choose("model", model); byId("cells-title").scrollIntoView(); };
+    const tds = ORDER.map((build) => {
+      const found = counted(of.get(`${model} ${build}`) ?? []);
+      const good = right(found);
+      const look = !found.length ? "unknown" : good === found.length ? "ok" : good ? "part" : "none";
+      return make("td", { "data-v": look }, found.length ? `${good}/${found.length}` : "");
+    });
+    return make("tr", {}, make("th", { scope: "row" }, make("button", { type: "button", class: "link", onclick }, model)), ...tds);
+  });
+  byId("answer").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
+}
+
+const drawn = (tag, attributes, ...children) => {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+};
+
+function drawChart() {
+  const [step, height, top] = [44, 120, 16];
+  const told = [];
+  const bars = ORDER.flatMap((build, place) => {
+    const found = counted(data.rows.filter((row) => row.build === build));
+    const crash = found.filter((row) => CRASHES.includes(row.verdict)).length;
+    const parts = { right: right(found), wrong: found.length - right(found) - crash, crash };
+    const defects = unique(found.map((row) => row.defect).filter((id) => id)).length;
+    told.push(`${data.builds[build]}: ${parts.right} right, ${parts.wrong} wrong, ${parts.crash} crash, ${defects} defects`);
+    let y = top + height;
+    const made = Object.entries(parts).map(([name, count]) => {
+      const size = found.length ? (count / found.length) * height : 0;
+      y -= size;
+      return drawn("rect", { x: place * step, y, width: step - 8, height: size, class: name });
+    });
+    const middle = place * step + (step - 8) / 2;
+    const label = (at, words) => drawn("text", { x: middle, y: at, "text-anchor": "middle" }, words);
+    return [...made, label(top - 4, defects), label(top + height + 14, data.builds[build].slice(0, 7))];
+  });
+  const chart = byId("chart");
+  chart.setAttribute("width", ORDER.length * step);
+  chart.setAttribute("height", top + height + 20);
+  chart.setAttribute("aria-label", told.join("; "));
+  chart.replaceChildren(...bars);
+}
+
+// --- a results file of the reader's own, beside what is here ----------------------------------------
+
+const numberOf = (list, item) => (list.includes(item) ? list.indexOf(item) : list.push(item) - 1);
+
+function add(content) {
+  const lines = content.split("\n").filter((line) => line).map((line) => JSON.parse(line));
+  if (lines[0]?.kind !== "header" || String(lines[0].format) !== byId("own").dataset.format) throw new Error("it is no results file of this format");
+  const found = lines.filter((line) => line.kind === "row");
+  if (!found.length || found.some((row) => !Object.hasOwn(LETTERS, row.verdict?.kind))) throw new Error("it has no rows, or of another kind");
+  const cells = new Map(data.cells.map((cell, number) => [cell.id, number]));
+  const [row] = found;
+  const place = [data.transformers.indexOf(row.transformers), cells.get(row.cell), data.builds.indexOf(row.build + YOURS)];
+  if (rowsByPlace.has(place.join(" "))) throw new Error("its cells are shown already");
+  for (const row of found) {
+    if (!cells.has(row.cell)) cells.set(row.cell, data.cells.push({ id: row.cell, model: row.model, config: row.config, expected: {} }) - 1);
+    const { kind, failure, finding } = row.verdict;
+    const reason = failure ? `${failure.exception}: ${failure.message ?? ""}` : finding ? plain(finding) : "";
+    data.rows.push({
+      build: numberOf(data.builds, row.build + YOURS),
+      transformers: numberOf(data.transformers, row.transformers),
+      cell: cells.get(row.cell),
+      verdict: kind,
+      outcome: row.explanation?.outcome ?? "expected",
+      defect: row.explanation?.defect,
+      ...(reason && { reason: data.texts.push(reason) - 1 }),
+      ...(failure?.traceback && { traceback: data.texts.push(failure.traceback) - 1 }),
+    });
+  }
+  data.builds.forEach((build, index) => {
+    data.specs[index] ??= build.replace(YOURS, "");
+    const here = data.rows.filter((row) => row.build === index);
+    for (const defect of data.defects) {
+      const shown = here.filter((row) => row.defect === defect.id).length;
+      defect.marks[index] ??= { mark: shown ? "shows" : "unknown", cells: shown };
+    }
+  });
+}
+
+async function addFiles(files) {
+  for (const file of files) {
+    try {
+      add(await file.text());
+    } catch (error) {
+      byId("own-said").textContent = `${file.name} is not shown: ${error.message}`;
+      continue;
+    }
+    byId("own-said").textContent = `${file.name} is shown, in front.`;
+  }
+  begin();
+}
+
+byId("own").addEventListener("change", (event) => addFiles(event.target.files));
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  addFiles(event.dataTransfer.files);
+});
+byId("filters").addEventListener("submit", (event) => event.preventDefault());
+
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address holds the view
+  byId("cells").focus();
+});
 byId("heatmap").addEventListener("click", (event) => {
   const td = event.target.closest("td[data-row]");
   if (td) show(Number(td.dataset.row));
@@ -343,9 +493,19 @@ byId("details").addEventListener("close", () => {
   td.focus();
 });
 addEventListener("popstate", () => { readAddress(); draw(); }); // also when the address is edited
-drawFilters();
-drawLegend();
-drawTimeline();
-readAddress();
-draw();
+
+function begin() {
+  order();
+  choices();
+  placeRows();
+  drawFilters();
+  drawLegend();
+  drawTimeline();
+  drawAnswer();
+  drawChart();
+  readAddress();
+  draw();
+}
+
+begin();
 document.documentElement.dataset.ready = "yes";
