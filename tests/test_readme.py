@@ -58,7 +58,7 @@ def test_commands_are_parsed(command: str) -> None:
         if session.strip('"').partition("(")[0].endswith(name)
     ]
     parsed = parser().parse_args([*before, *words])
-    if hasattr(parsed, "cell") and not parsed.cell.endswith(".py") and parsed.cell not in RELEASES:
+    if getattr(parsed, "cell", None) and not parsed.cell.endswith(".py") and parsed.cell not in RELEASES:
         assert parsed.cell in {cell.id for cell in default_cells()}
 
 

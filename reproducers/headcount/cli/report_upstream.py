@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headcount import bisect, builds, defects, errors, isolation, reproduce
+from headcount import bisect, builds, defects, errors, invocation, isolation, reproduce
 from headcount.cli import shared
 from headcount.report import bisection, console, upstream
 
@@ -51,7 +51,7 @@ def _shown(engine: isolation.Engine, defect: defects.Defect) -> upstream.Shown:
     if done.status != 1:
         raise reproduce.UnprovenError(
             f"{path.name} does not show it on {release}: it ends with {done.status} and says {done.said!r}",
-            f"nox -s reproduce -- {defect.id} runs it",
+            f"{invocation.command(f'reproduce {defect.id}')} runs it",
         )
     return upstream.Shown(path.name, path.read_text("utf-8"), release, done)
 
