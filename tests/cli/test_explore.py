@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from headcount import oracle, results
+from headcount.canary import Engine
 from headcount.cli import main
 from headcount.defects.defect import Breaks, Raises
 from headcount.errors import ExitCode, HeadcountError
-from headcount.isolation import Engine
 from headcount.results import Row, Writer
 from helpers import miniature_wheel
 
@@ -94,7 +94,7 @@ def test_a_build_that_cannot_be_imported(name: str, tmp_path: Path, capsys: pyte
 def test_a_build_that_hangs_is_not_waited_for_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headcount.isolation.Engine", partial(Engine, cell_timeout=0.5))
+    monkeypatch.setattr("headcount.canary.Engine", partial(Engine, cell_timeout=0.5))
     assert explore(tmp_path, "hang") == ExitCode.REGRESSION
     printed = capsys.readouterr().out
     assert "1. timeout: " in printed

@@ -12,9 +12,10 @@ import pytest
 import miniatures
 from headcount import gate, results
 from headcount.builds import Overlay
+from headcount.canary import Engine
 from headcount.errors import ExitCode, UsageError
 from headcount.gate import Change, GateVerdict
-from headcount.isolation import Cache, Engine
+from headcount.isolation import Cache
 from headcount.matrix import Criterion
 from headcount.matrix import cells as matrix_cells
 from headcount.matrix.cells import default_cells, known_cells
@@ -246,7 +247,7 @@ def test_a_candidate_that_hangs_everywhere_is_given_up(
 ) -> None:
     every = list(default_cells())[:6]  # one part: one process runs them all
     monkeypatch.setattr("headcount.gate.plan.every_cell", lambda: every)
-    monkeypatch.setattr("headcount.isolation.Engine", partial(Engine, cell_timeout=1.0))
+    monkeypatch.setattr("headcount.canary.Engine", partial(Engine, cell_timeout=1.0))
     verdict = gated(tmp_path, made("correct", "1.6.1"), made("hang"))
     assert gate.counted(verdict.differences) == {Change.REGRESSED: 3, Change.INDETERMINATE: 3}
     assert verdict.exit_code is ExitCode.REGRESSION
