@@ -667,7 +667,7 @@ def test_what_was_run_is_not_run_again(
         raise AssertionError
 
     output = tmp_path / "there.json"
-    monkeypatch.setattr("headcount.isolation.engine.Engine._observe", observe)
+    monkeypatch.setattr("headcount.isolation.engine.Engine.observe", observe)
     _, second, _ = run(capsys, CELL, "--repo", clone, "--json", output, "--good", "c0")
     assert second == first
     assert output.is_file()

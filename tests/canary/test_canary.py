@@ -21,8 +21,8 @@ from helpers import PLAIN, miniature_wheel, run_matrix
 BROKEN = {
     "an adapter that lies": (
         "models/isotropic.py",
-        '"attention_head_size": width // heads,',
-        '"attention_head_size": width,',
+        '"attention_head_size": Number.HEAD_DIM,',
+        '"attention_head_size": Number.CHANNELS,',
         "heads1of3-chan0-steps1 is broken-forward",
     ),
     "an adapter that cannot be imported": (

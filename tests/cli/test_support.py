@@ -45,7 +45,7 @@ def test_nothing_is_open_where_all_blocks_are_run(capsys: pytest.CaptureFixture[
     assert main(words) == ExitCode.CLEAN
     printed = capsys.readouterr().out
     assert "run on 1 block of 3 heads" in printed
-    assert "otherwise" not in printed
+    assert "more blocks may do otherwise" not in printed
 
 
 @pytest.mark.parametrize(

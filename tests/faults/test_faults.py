@@ -1,5 +1,6 @@
 """A short part of the campaign, which `nox -s faults` runs whole: some cases of each kind."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,13 @@ def test_a_part_of_the_campaign() -> None:
     """No forged green, no wrong recall, nothing left behind, documented exit codes."""
     part = ["--short", "--sample", "1"]
     done = subprocess.run(
-        [sys.executable, str(CAMPAIGN), *part], cwd=ROOT, capture_output=True, text=True, check=False, timeout=900
+        [sys.executable, str(CAMPAIGN), *part],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kills recovered: 2" in done.stdout
