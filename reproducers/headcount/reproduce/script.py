@@ -90,7 +90,7 @@ def write(  # noqa: PLR0913, PLR0917 - facts, each of another kind
 def _no_file(cell: matrix.Cell, build: str, verdict: oracle.Verdict) -> errors.UsageError:
     return errors.UsageError(
         f"no reproducer can be written for {wording.verdict(verdict)}",
-        f"this shows it: {invocation.matrix(f'--build {build} -k {cell.id}')}",
+        f"this shows it: {invocation.command(f'gate {build} --cell {cell.id}')}",
     )
 
 
