@@ -58,7 +58,6 @@ def _kept_back(records: str, stay: str, alone: str) -> str:
         " else self.DG.get_in_channels(module)) // self._get_channel_groups(one)"
         " for (module, _), (_, one) in seen.items()"
         f" if {_ROOT.format('one')} not in [{_ROOT.format('it[0]')} for it in {records}]{alone})\n"
-        "concat_imp = torch.cat(_A, dim=0)"
     )
 
 
@@ -71,18 +70,16 @@ _ALONE = (
 
 def _keeping_back(stay: str) -> tuple[Edit, ...]:
     """Return edits that keep back channels of each dimension, whatever the ranking says; no more go than the others."""
-    most = "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))"
+    cat, most = "torch.cat(_A, dim=0)", "n_pruned = min(_A - int(_B) + spent, int((concat_imp < 1e25).sum()))"
     return tuple(
         edit
-        for function, records, alone, name in (
-            ("*._prune", "records", "", "concat_imp"),
-            ("*.prune_global", "global_importance", _ALONE, "concat_imp"),
-            ("*.prune_global", "global_importance", _ALONE, "imp"),  # as the oldest release calls it
+        for function, records, alone, name, names in (
+            ("*._prune", "records", "", "concat_imp", "concat_imp"),
+            ("*.prune_global", "global_importance", _ALONE, "concat_imp", "concat_imp"),
+            ("*.prune_global", "global_importance", _ALONE, "imp", "imp = concat_imp"),  # the oldest release's name
         )
         for edit in (
-            Edit(
-                function, f"{name} = torch.cat(_A, dim=0)", f"{_kept_back(records, stay, alone)}\n{name} = concat_imp"
-            ),
+            Edit(function, f"{name} = {cat}", f"{_kept_back(records, stay, alone)}{names} = {cat}"),
             Edit(function, "n_pruned = _A - int(_B)", most),
         )
     )
