@@ -31,7 +31,7 @@ nox.options.sessions = ["tests", "lint"]
 TORCH = "2.13.0"
 TRANSFORMERS = ("4.57.6", "5.23.0")
 
-#: Whatever is the newest on the package index today.
+#: Stands for the newest version on the package index.
 NEWEST = ""
 
 
@@ -57,7 +57,7 @@ class Versions:
 
 DEFAULT = Versions(TRANSFORMERS[0])
 
-#: What `nox -s matrix_on` adds to the matrix's own two environments. The oldest is what a user of mid-2024 had.
+#: The environments of `nox -s matrix_on`. The oldest is what a user of mid-2024 had.
 SETS = {
     "oldest": Versions("4.44.2", "2.4.1"),
     "transformers-4.44": Versions("4.44.2"),
@@ -72,7 +72,7 @@ TIMM = Versions(TRANSFORMERS[-1], "2.14.1", ("timm==1.0.31", "torchvision==0.29.
 #: What GitHub reads: its schema, and the files.
 GITHUB = {
     "github-workflows": ("canary.yml", "ci.yml", "gate.yml", "release.yml", "site.yml"),
-    "github-actions": ("../../action.yml",),
+    "github-actions": ("../actions/gate/action.yml",),
     "dependabot": ("../dependabot.yml",),
     "github-issue-forms": ("../ISSUE_TEMPLATE/problem.yml",),
     "github-issue-config": ("../ISSUE_TEMPLATE/config.yml",),
@@ -83,13 +83,13 @@ READMES = ("README.md", "reproducers/README.md", "tests/README.md")
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
-#: What an environment holds is written down here, once it does.
+#: The state file of an environment. It is written last.
 STATE = "headcount-installed.json"
 
 
 @dataclass(frozen=True)
 class State:
-    """What is written down of an environment once it holds all this.
+    """The state file of an environment that is complete.
 
     Attributes:
         backend: torch's, as uv names it; "" for the index's own.
@@ -111,7 +111,7 @@ class State:
 
 
 class Environment:
-    """An environment that all sessions share which want these versions: made once, and anew where it is not whole.
+    """An environment. All sessions that want these versions share it. One that is damaged is made again.
 
     nox's own environment of a session stays empty: it only says which Python is wanted, and which installer.
     """
@@ -124,9 +124,9 @@ class Environment:
         self.bin = self.path / ("Scripts" if os.name == "nt" else "bin")
 
     def install(self, *groups: str) -> None:
-        """Install the base and this harness, then what groups of dependencies add. Two at once wait for each other.
+        """Install the base, this harness, and groups of dependencies. A second run waits until the first is done.
 
-        What has all this is left alone: a second run costs nothing, and works offline.
+        Where all is installed, nothing is done: that costs nothing, and works offline.
         """
         wanted = self._wanted()
         with self._held():
@@ -157,7 +157,7 @@ class Environment:
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Keep other runs away; say so where one is there already."""
+        """Hold the lock; say so if another run has it."""
         lock = FileLock(f"{self.path}.lock")
         try:
             lock.acquire(timeout=0)
@@ -170,7 +170,7 @@ class Environment:
             lock.release()
 
     def _make(self) -> None:
-        """Make it empty, whatever was there."""
+        """Make it, empty. Remove what was there."""
         if self.path.exists():
             self.session.log(f"{self.path.name} is not whole: making it anew")
             shutil.rmtree(self.path)
@@ -179,7 +179,7 @@ class Environment:
         self.session.run(*command, "--python", python, str(self.path), external=True, silent=True)
 
     def _install(self, *arguments: str) -> None:
-        """Install packages; until `_write`, it counts as half made."""
+        """Install packages. Until `_write` is called, the environment counts as half made."""
         (self.path / STATE).unlink(missing_ok=True)
         self.session.log(f"installing into {self.path.name}")
         python = str(self.bin / "python")
@@ -196,7 +196,7 @@ class Environment:
         return State(backend, day, Path("pyproject.toml").read_text("utf-8"))
 
     def _found(self) -> State | None:
-        """Return what is written down; None where that is nothing, or files have gone since."""
+        """Return what is written down; None if nothing is, or if files are missing since."""
         try:
             known = json.loads((self.path / STATE).read_text("utf-8"))
             found = State(**{**known, "groups": tuple(known["groups"])})
@@ -212,7 +212,7 @@ class Environment:
         return written
 
     def _files(self) -> int:
-        """Return how many files it has, but for byte code, which comes and goes, and what is written down here."""
+        """Count its files, without byte code and the state file."""
         folders = os.walk(self.path)
         return sum(len({*names} - {STATE}) for folder, _, names in folders if not folder.endswith("__pycache__"))
 
@@ -234,7 +234,7 @@ def installer_environment() -> dict[str, str]:
 
 
 def uv() -> str:
-    """Return the uv that nox brings, which need not be on PATH; else the one there."""
+    """Return the uv beside nox, or else the one on PATH."""
     return shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv") or "uv"
 
 
@@ -287,7 +287,7 @@ def matrix_on(session: nox.Session, versions: Versions) -> None:
 @nox.session
 def canary(session: nox.Session) -> None:
     """Run the newest of all: Torch-Pruning's new releases and its main branch, transformers, torch; see -- --help."""
-    installed(session, SETS["newest"]).run("python", "tests/canary.py", *session.posargs, interrupt_timeout=20)
+    installed(session, SETS["newest"]).run("python", "tests/newest.py", *session.posargs, interrupt_timeout=20)
 
 
 @nox.session
@@ -431,7 +431,7 @@ def lint(session: nox.Session) -> None:
     for schema, files in GITHUB.items():
         paths = (f".github/workflows/{name}" for name in files)
         environment.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *paths)
-    environment.run("zizmor", "--offline", "--no-progress", ".github", "action.yml")
+    environment.run("zizmor", "--offline", "--no-progress", ".github")
     if shutil.which("actionlint"):  # its package on the index downloads it from elsewhere
         session.run("actionlint", external=True)
 

@@ -1,4 +1,4 @@
-"""The commands that a user is told are in the words by which Headcount was called."""
+"""Hints name commands in the way Headcount was called."""
 
 import sys
 

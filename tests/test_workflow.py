@@ -21,7 +21,7 @@ import miniatures
 from headcount.environment import environment
 from helpers import checkout
 
-ACTION = yaml.safe_load((Path(__file__).parents[1] / "action.yml").read_text("utf-8"))
+ACTION = yaml.safe_load((Path(__file__).parents[1] / ".github/actions/gate/action.yml").read_text("utf-8"))
 
 WORKFLOW = yaml.safe_load((Path(__file__).parents[1] / ".github/workflows/gate.yml").read_text("utf-8"))
 

@@ -1,14 +1,14 @@
-"""How Headcount was called, so that the commands that a user is told can be called in the same way."""
+"""How Headcount was called: by nox, by uvx, as a module or as a program. Hints name commands in the same way."""
 
 import os
 import sys
 from enum import Enum
 from pathlib import Path
 
-#: The variable by which nox says that it calls.
+#: The noxfile sets this variable.
 CALLED_BY = "HEADCOUNT_CALLED_BY"
 
-#: The folders of uv's cache that hold the environments of tools which are not installed.
+#: In uv's cache, the folders of environments that uvx makes.
 _PASSING = ("archive-v", "environments-v")
 
 

@@ -185,7 +185,7 @@ def _prepare(config: pytest.Config) -> list[builds.Overlay]:
 
 
 def _installed() -> str:
-    """Say what the run stands on, and what it is held to."""
+    """Name the installed versions, and the transformers version whose record applies."""
     versions = environment.environment()
     named = ", ".join(f"{name} {number}" for name, number in versions.items())
     recorded = defects.recorded(versions["transformers"]).transformers
@@ -193,7 +193,7 @@ def _installed() -> str:
 
 
 def _releases(say: Callable[[str], None], *, new: bool) -> tuple[str, ...]:
-    """Return the recorded releases, so that a run means the same every day; those that are new too, if asked for."""
+    """Return the recorded releases, so that a run means the same every day; with `new`, newer ones too."""
     found = builds.released()
     more = " (--new runs it too)" if found.new and not new else ""
     say(f"{wording.released(found)}{more}")

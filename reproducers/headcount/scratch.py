@@ -85,7 +85,7 @@ def _remove(around: Path) -> None:
     for process in processes_using(around):
         with suppress(OSError):
             os.kill(process, signal.SIGKILL)
-    # Its owner last: what could not be removed this time, for want of a handle, say, is known by it the next time.
+    # The owner's file goes last. By it the next run knows a folder that could not be removed now.
     shutil.rmtree(around / "home", ignore_errors=True)
     if not (around / "home").exists():
         shutil.rmtree(around, ignore_errors=True)

@@ -17,14 +17,14 @@ from helpers import miniature_results
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Says nothing of what is asked."""
+    """Logs no request."""
 
     def log_message(self, *_: object) -> None: ...
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """The address of a site that is made of a few cells; the build is called as a release is."""
+    """The address of a site of a few cells. Their builds are named like releases."""
     rows = miniature_results(tmp_path / "results", "correct", "wrong-heads")
     text = rows.read_text().replace('"correct"', '"1.6.0"').replace('"wrong-heads","kind"', '"1.6.1","kind"')
     rows.write_text(text)

@@ -67,7 +67,7 @@ _IN_A_STEP = {
     "stops itself": "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
     "raises no exception": "raise BaseException('no exception')",
     "raises an interruption": "raise KeyboardInterrupt",
-    "raises what cannot be told": "raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})()",
+    "raises an error that cannot be printed": "raise type('E', (Exception,), {'__str__': lambda self: 1 / 0})()",
     "raises lone surrogates": "raise RuntimeError('\\ud800\\udfff' * 1000)",
     "raises a loop": "e = RuntimeError('a loop'); e.__cause__ = e; raise e",
     "raises a group": "raise ExceptionGroup('many', [ValueError(n) for n in range(100000)])",

@@ -174,7 +174,7 @@ def look_alikes(found: Examined) -> tuple[str, ...]:
 
 
 def known_failure(run: observation.ScriptRun) -> tuple[str, ...]:
-    """Return the known defect that a script's failure looks like. An exception that several share tells none."""
+    """Return the known defect that a script's failure looks like. If several share its exception, none is named."""
     exception, _, message = run.raised.partition(": ")
     raised = observation.Failure(exception, message, run.frame, observation.Phase.STEP)
     verdict = oracle.Verdict(oracle.Kind.CRASH, failure=raised)

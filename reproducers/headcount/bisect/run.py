@@ -213,7 +213,7 @@ def verify(prober: Prober, ends: Mapping[str, State]) -> None:
 
 
 def last_good(prober: Prober) -> str:
-    """Return a good point before the newer end: each is twice as far from it as the one before.
+    """Look for a good point before the newer end. Each try goes back twice as far.
 
     Raises:
         UntestableError: none of these is good.
@@ -226,7 +226,7 @@ def last_good(prober: Prober) -> str:
     first, last = (prober.span.titles[points[end]] for end in (0, -1))
     raise UntestableError(
         f"{prober.subject.name} is good nowhere that was looked at, from {last} back to {first}",
-        "it may always have been so; --scan tests all, --good names an end",
+        "it may never have been good; --scan tests all, --good names an end",
     )
 
 

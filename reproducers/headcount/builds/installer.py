@@ -35,7 +35,7 @@ _PLANNED = re.compile(r"^ \+ (?P<name>[\w.-]+)==(?P<version>\S+)(?: \(from (?P<u
 
 @dataclass(frozen=True)
 class Planned:
-    """One distribution that an installer would install; `url` is its place where it is from no index."""
+    """One distribution that an installer would install; `url` is set if it comes from no index."""
 
     name: str
     version: str
@@ -115,7 +115,7 @@ def installer_environment() -> dict[str, str]:
 
 
 def for_uv(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return how uv has what pip's variables say. pip parts its folders of wheels by spaces, uv by commas."""
+    """Translate pip's variables for uv. pip separates folders of wheels by spaces, uv by commas."""
     found = {}
     if links := variables.get("PIP_FIND_LINKS"):
         found["UV_FIND_LINKS"] = ",".join(links.split())
@@ -125,7 +125,7 @@ def for_uv(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def find_uv() -> str | None:
-    """Return the uv that nox brought (`$HEADCOUNT_UV`), else the one that started this (`$UV`), or is on PATH."""
+    """Return nox's uv (`$HEADCOUNT_UV`), else the one that started this (`$UV`), else the one on PATH."""
     return os.environ.get("HEADCOUNT_UV") or os.environ.get("UV") or shutil.which("uv")
 
 
@@ -136,7 +136,7 @@ def command() -> list[str]:
         SetupError: there is neither uv nor pip.
     """
     if uv := find_uv():
-        # Of what pip reads from variables, uv has no variable for this.
+        # uv has no variable for this.
         alone = ["--no-index"] * (os.environ.get("PIP_NO_INDEX", "").lower() in ("1", "true", "yes", "on", "y", "t"))
         return [uv, "pip", "install", *alone, "--python", sys.executable]
     if util.find_spec("pip"):

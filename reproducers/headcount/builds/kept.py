@@ -53,10 +53,10 @@ def folder(name: str, label: str, cache: Path | None) -> Iterator[Path]:
 
 
 def read(path: Path) -> str:
-    """Return the text of what is kept in a file.
+    """Return the text of a kept file.
 
     Raises:
-        OSError: it cannot be read, or is no file: to read a pipe would have no end.
+        OSError: it cannot be read, or is no file: reading a pipe would never end.
         ValueError: it is no text.
     """
     if not path.is_file():

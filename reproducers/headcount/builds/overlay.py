@@ -194,7 +194,7 @@ def _known(build: Build, path: Path, *, byte_code: bool = True) -> Overlay | Non
     """Return the overlay at `path` if it is whole, with its byte code unless that does not matter."""
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, errors.UsageError):
         known, seal = json.loads(kept.read(path / _MANIFEST)), _seal(path)
-        # In this order: only what is as it was is looked into.
+        # In this order: files are read only if the digest holds.
         whole = known["digest"] == package_digest(path) and known["version"] == _installed_version(build, path)
         if whole and (not byte_code or known["byte code"].get(sys.implementation.cache_tag) == _byte_code_digest(path)):
             return Overlay(build.label, path, known["version"], known["digest"], build.spec, seal)

@@ -1,7 +1,7 @@
-"""Which releases there are: those that are recorded, and what the package index has beyond them.
+"""Which releases there are: the recorded ones, and newer ones on the package index.
 
-The index is asked through the installer, so that what is found can be installed, from wherever that takes it. The
-answer is kept for an hour, with its day. Without an index the last answer holds, and without one what is recorded.
+The installer asks the index, so that whatever is found can be installed. The answer is kept for an hour, with its day.
+Without an index the last answer holds. If there is none, the recorded releases are all.
 """
 
 import json
@@ -29,7 +29,7 @@ OFFLINE = "HEADCOUNT_OFFLINE"
 #: Seconds that the index may take for one answer, and for all of them.
 _ANSWER_SECONDS, _ALL_SECONDS = 5, 20
 
-#: Seconds for which an answer holds; and for which none is waited for, where there was none.
+#: Seconds for which an answer holds; and seconds until the index is asked again after it gave none.
 _HOLDS, _WAITS = 3600, 600
 
 #: Versions beyond the recorded that are looked at, the newest first.
@@ -86,7 +86,7 @@ def _is_version(label: str) -> bool:
 
 @cache
 def released() -> Released:
-    """Return the releases as this process first found them. It takes a moment once an hour, and never fails."""
+    """Return the releases. A process asks once. It takes a moment each hour, and never fails."""
     known = _kept(file := kept.cache_folder() / "releases" / f"{_places()}.json")
     if os.environ.get(OFFLINE):
         return known
@@ -102,7 +102,7 @@ def released() -> Released:
 
 
 def _asked() -> Released:
-    """Ask the index: for the newest, then for the newest besides those that are known, until there is none.
+    """Ask the index for the newest release, then for the next, until all new ones are found.
 
     Raises:
         SetupError: it does not answer, or not with releases.
@@ -122,13 +122,13 @@ def _asked() -> Released:
 
 
 def _newest(besides: Sequence[str], until: float) -> tuple[str, str]:
-    """Return the newest version with head pruning besides these, "" if there is none; and what the installer said."""
+    """Return the newest version with head pruning that is not among these, or ""; and what the installer said."""
     wanted = ",".join([f"{DISTRIBUTION}>={RELEASES[0]}", *(f"!={version}" for version in besides)])
     pre = ("--prerelease", "allow") if installer.find_uv() else ("--pre",)
     seconds = str(_ANSWER_SECONDS)
     variables = {"UV_HTTP_TIMEOUT": seconds, "UV_HTTP_RETRIES": "0", "PIP_TIMEOUT": seconds, "PIP_RETRIES": "0"}
     with scratch.folder() as folder:
-        # With a target it does not matter what is installed here. Nothing is written there.
+        # A target, so that what is installed here does not matter. Nothing is written to it.
         arguments = (*pre, "--no-deps", "--target", str(folder / "none"))
         planned, done = installer.plan(
             [wanted], *arguments, variables=variables, timeout=max(until - time.monotonic(), 1)
@@ -156,7 +156,7 @@ def _is_beyond(version: str) -> bool:
 
 
 def _places() -> str:
-    """Return what names the places that packages come from: settings, and what lies in local folders."""
+    """Return a key of the places that packages come from: settings, and files of local folders."""
     settings = {
         name: value for name, value in installer.installer_environment().items() if name.startswith(("UV_", "PIP_"))
     }
@@ -172,7 +172,7 @@ def _places() -> str:
 
 
 def _kept(file: Path) -> Released:
-    """Return what is kept in a file; what is recorded if that is nothing, or no answer."""
+    """Return the answer that a file keeps; the recorded releases if it keeps none."""
     try:
         return untrusted.checked(Released, json.loads(file.read_text("utf-8")), "list of releases")
     except (OSError, ValueError, RecursionError):
@@ -180,7 +180,7 @@ def _kept(file: Path) -> Released:
 
 
 def _keep(file: Path, found: Released) -> None:
-    """Write down an answer, whole or not at all; where that cannot be done, it is asked for again."""
+    """Keep an answer, whole or not at all. If it cannot be written, the next process asks again."""
     aside = file.with_name(f"{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

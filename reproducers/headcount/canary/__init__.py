@@ -1,7 +1,7 @@
-"""A known build before the first cell of a run: what it does right must be fine, and what it does wrong must not be.
+"""Before the first cell of a run, the harness judges a build that is known: one call is right, and one is wrong.
 
-Where that is not so, the harness is at fault, and nothing that it says of any build can be trusted. It takes
-milliseconds: the build is a few lines, and the server from which processes are forked is needed in any case.
+If it judges either one falsely, the harness is broken, and the run stops. This takes milliseconds: the build is a few
+lines, and the run needs the server in any case.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from headcount import builds, environment, errors, isolation, matrix, models, or
 
 _VERSION = "1.6.1"
 
-#: What the build is asked for, and what that has to come to.
+#: The ratio of heads -> the verdict that it must get.
 _KNOWN = {Fraction(1, 3): oracle.Kind.OK, Fraction(1, 2): oracle.Kind.WRONG_HEADS}
 
 _LOCK = Lock()
@@ -22,7 +22,7 @@ _checked: list[bool] = []
 
 
 class Engine(isolation.Engine):
-    """An engine that makes sure of the harness, once in a process, before it runs anything."""
+    """An engine that checks the harness before it runs anything, once in each process."""
 
     def begin(self) -> None:
         """Run the known build, if no engine has.
@@ -46,7 +46,7 @@ class Engine(isolation.Engine):
 
 
 def check(engine: isolation.Engine) -> None:
-    """Run the known build; once more in another process where something is wrong, which may be the machine's fault.
+    """Run the known build. If something is wrong, try again in another process: the machine may be at fault.
 
     Raises:
         SetupError: it does not come to what it must.
@@ -59,7 +59,7 @@ def check(engine: isolation.Engine) -> None:
 
 
 def _wrong(engine: isolation.Engine, build: builds.Overlay, *, alone: bool) -> str:
-    """Return what the known build came to in place of what it must; "" if all is as it must be."""
+    """Return which call was judged falsely, and how; "" if none was."""
     for ratio, must in _KNOWN.items():
         config = matrix.Config(
             prune_num_heads=True, prune_head_dims=False, head_pruning_ratio=ratio, pruning_ratio=Fraction(0)

@@ -1,4 +1,4 @@
-"""A build of a few lines: it takes heads of a ViT and nothing else. Of half of the heads it takes one too many.
+"""A build of a few lines. It prunes heads of a ViT and nothing else. At ratio 1/2 it takes one head too many.
 
 It runs as `torch_pruning` in the isolated process.
 """

@@ -78,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _version() -> str:
-    """Return the version, and what it stands on."""
-    stands_on = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
-    return f"headcount {metadata.version('headcount')} ({stands_on})"
+    """Return the version of Headcount, and of what it runs with."""
+    others = ", ".join(f"{name} {number}" for name, number in environment.environment().items())
+    return f"headcount {metadata.version('headcount')} ({others})"
 
 
 def parser() -> argparse.ArgumentParser:

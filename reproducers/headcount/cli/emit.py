@@ -76,12 +76,8 @@ def run(options: shared.Options, *, minimal: bool) -> int:
             text = reproduce.emit(engine, overlay, cell, say, wanted)
         elif file is not None:
             text = reproduce.emit_own(engine, overlay, file, say, wanted)
-    if options.output is None:
-        shared.out_exactly(text)
-    else:
-        shared.write_new(options.output, text)
-        other = f", and nothing with {good.label}" if good else ""
-        say(f"{options.output}: shows it when run with {overlay.label}, and exits with 1{other}")
+    other = f", and nothing with {good.label}" if good else ""
+    shared.hand_over(options.output, text, f"shows it when run with {overlay.label}, and exits with 1{other}")
     return errors.ExitCode.CLEAN
 
 
@@ -90,12 +86,12 @@ def _folder(options: shared.Options, *, minimal: bool) -> int:
     release = options.cell
     shared.refuse(
         (options.output is None, f"{release} has many defects", "-o FOLDER says where their files go"),
-        (options.build or options.good or options.set, "a release is all that is said", "leave the other options out"),
+        (options.build or options.good or options.set, "a release takes -o and --as alone", "leave others out"),
     )
     overlay = builds.prepare(builds.parse(release), say=say)
     recorded = defects.recorded(environment()["transformers"])
-    shown = [defect for defect in defects.DEFECTS if release in recorded.releases.get(defect.id, ())]
-    known = sorted(shown, key=lambda defect: defect.severity)
+    open_here = (defect for defect in defects.DEFECTS if release in recorded.releases.get(defect.id, ()))
+    known = sorted(open_here, key=lambda defect: defect.severity)
     options.output.mkdir()
     missing = 0
     with examine.Pool() as pool, progress(len(known)) as steps:

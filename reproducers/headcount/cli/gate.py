@@ -188,7 +188,7 @@ def _request(options: shared.Options) -> gate.Request:
 
 
 def _base(candidate: str | None) -> str:
-    """Return the newest release that the index has, and say of what day that is; the one before it, if it is named."""
+    """Return the newest release that is not the candidate, and say of what day the list is."""
     found = builds.released()
     say(wording.released(found))
     return next(release for release in reversed(found.all) if release != candidate)

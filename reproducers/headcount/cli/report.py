@@ -17,6 +17,10 @@ _FORMATS: Mapping[str, tuple[str, Callable[[document.Document], str]]] = {
     "markdown": ("md", formats.markdown),
 }
 
+#: Of what is made from results files.
+EXIT_CODES = """exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
+something is missing (the page says what), 4 the set-up failed, 130 interrupted."""
+
 add = shared.command(
     "report",
     "the whole matrix on one page: a heatmap, the defects over the releases, every cell",
@@ -42,8 +46,7 @@ headcount check --results keeps of your own networks is a section by itself.""",
         "results/*.jsonl --format markdown",
         "results/one.jsonl results/other.jsonl -o both.html",
     ),
-    exit_codes="""exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
-something is missing (the page says what), 4 the set-up failed, 130 interrupted.""",
+    exit_codes=EXIT_CODES,
 )
 
 

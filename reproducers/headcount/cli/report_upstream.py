@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headcount import bisect, builds, defects, errors, invocation, isolation, reproduce
+from headcount import bisect, builds, canary, defects, errors, invocation, isolation, reproduce
 from headcount.cli import shared
 from headcount.report import bisection, console, upstream
 
@@ -12,7 +12,7 @@ add = shared.command(
     shared.option("which", metavar="DEFECT", help="410, or a defect's id: see headcount history"),
     shared.option("--repo", type=Path, metavar="CLONE", help="find the commit that brought it; it is not touched"),
     shared.option("-o", "--output", type=Path, metavar="FILE", help="a new file (default: print it)"),
-    more="""Its file is run first, on the release that it names: what is printed there is in the text.""",
+    more="""Its file is run first, on the release that it names. The text holds what that printed.""",
     examples=(
         "layernorm-order",
         "410 --repo ../Torch-Pruning",
@@ -26,15 +26,11 @@ def run(options: shared.Options) -> int:
     shared.check_new(options.output)
     defect = reproduce.find(options.which)
     clone = builds.Clone(options.repo) if options.repo else None
-    with isolation.Cache() as cache, isolation.Engine(cache=cache) as engine:
+    with isolation.Cache() as cache, canary.Engine(cache=cache) as engine:
         shown = _shown(engine, defect)
         culprit = _culprit(engine, defect, clone) if clone else ""
     text = upstream.issue(defect, shown, culprit)
-    if options.output is None:
-        shared.out_exactly(text)
-    else:
-        shared.write_new(options.output, text)
-        console.say(f"{options.output}: the text of an issue; attach {shown.name}")
+    shared.hand_over(options.output, text, f"the text of an issue; attach {shown.name}")
     return errors.ExitCode.CLEAN
 
 
@@ -57,7 +53,7 @@ def _shown(engine: isolation.Engine, defect: defects.Defect) -> upstream.Shown:
 
 
 def _culprit(engine: isolation.Engine, defect: defects.Defect, clone: builds.Clone) -> str:
-    """Return since which commit it shows: between the last release without it and the first with it."""
+    """Return the commit that brought it. The search covers the releases around its first."""
     first = min(map(builds.RELEASES.index, defects.releases_of(defect.id)))
     if not first:
         return f"It shows in {builds.RELEASES[0]} already, the first release that is tested."

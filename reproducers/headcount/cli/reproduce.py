@@ -54,7 +54,7 @@ def run(options: shared.Options) -> int:
 
 
 def _lacking(defect: defects.Defect) -> str:
-    """Say why a defect cannot show here: this transformers has no family that shows it; "" if it can."""
+    """Say which family this transformers lacks, if all that show the defect are lacking; else ""."""
     installed = environment()["transformers"]
     found = [known_cells()[example].model.traits.lacking(installed) for example in defect.examples]
     return found[0] if found and all(found) else ""

@@ -83,7 +83,7 @@ WITH = option(
 
 
 class Parser(argparse.ArgumentParser):
-    """Prints its help as any answer: in colour on a terminal."""
+    """Prints its help in colour on a terminal."""
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if message:
@@ -155,7 +155,7 @@ def build_named(id_: str, cell: matrix.Cell) -> str:
 
 
 def releases() -> Iterator[tuple[str, builds.Overlay]]:
-    """Yield every release, installed. One that is new and cannot be is said, and left out.
+    """Yield every release, installed. A new one that cannot be installed is left out, and named.
 
     Raises:
         UsageError: a recorded one cannot be installed.
@@ -349,6 +349,19 @@ def answer(path: Path | None, text: str, data: Callable[[], object]) -> None:
 def out(text: str, end: str = "\n") -> None:
     """Print a command's answer, or a line of it."""
     console.tell(text, end)
+
+
+def hand_over(path: Path | None, text: str, said: str) -> None:
+    """Print a file's text, or write it to a new file and say what that is.
+
+    Raises:
+        HeadcountError: it cannot be written, or is there already.
+    """
+    if path is None:
+        out_exactly(text)
+    else:
+        write_new(path, text)
+        console.say(f"{path}: {said}")
 
 
 def out_exactly(text: str) -> None:

@@ -32,8 +32,7 @@ https://img.shields.io/endpoint?url=URL/badges/1.6.1.json.""",
         "results/transformers-5.23.0-*.jsonl -o public",
         "--address https://OWNER.github.io/headcount/",
     ),
-    exit_codes="""exit codes: 0 written and complete, 2 the call was wrong or a file is no results file, 3 written, but
-something is missing (the page says what), 4 the set-up failed, 130 interrupted.""",
+    exit_codes=report.EXIT_CODES,
 )
 
 

@@ -106,9 +106,6 @@ add = shared.command(
 4 the set-up failed, 130 interrupted.""",
 )
 
-#: What each option is where it is not given.
-_DEFAULTS = vars(add(argparse.ArgumentParser().add_subparsers()).parse_args([]))
-
 
 def run(options: shared.Options) -> int:
     cell = _cell(options)
@@ -137,11 +134,12 @@ def _cell(options: shared.Options) -> matrix.Cell:
     Raises:
         UsageError: it is given in no way or in both, or there is no such call.
     """
-    also = any(
-        given != _DEFAULTS.get(name, given) for name, given in vars(options).items() if name not in ("cell", "json")
-    )
     shared.refuse(
-        (options.cell and also, f"{options.cell} and options beside it", "a cell's id says all of the call"),
+        (
+            options.cell and _has_more(options),
+            f"{options.cell} and options beside it",
+            "a cell's id says all of the call",
+        ),
         (
             not options.cell and options.head_ratio is None,
             "no call is given",
@@ -149,6 +147,12 @@ def _cell(options: shared.Options) -> matrix.Cell:
         ),
     )
     return shared.cell_named(options.cell) if options.cell else matrix.Cell(_model(options), _config(options))
+
+
+def _has_more(options: shared.Options) -> bool:
+    """Return whether an option that says something of the call is given."""
+    unset = vars(add(argparse.ArgumentParser().add_subparsers()).parse_args([]))
+    return any(vars(options)[name] != value for name, value in unset.items() if name not in ("cell", "json"))
 
 
 def _workaround(cell: matrix.Cell, trials: advice.Trials) -> advice.Workaround | None:

@@ -119,14 +119,14 @@ class Engine(contextlib.AbstractContextManager["Engine"]):
         return observation
 
     def begin(self) -> None:
-        """Do nothing: for an engine that has something to do before it runs anything."""
+        """Do nothing. It is called before the first build runs; subclasses may check something here."""
 
-    def can_make(self, cell: matrix.Cell) -> bool:  # noqa: ARG002 - for those who know
-        """Return whether the cell's network can be made beside another build: False where that is not known."""
+    def can_make(self, cell: matrix.Cell) -> bool:  # noqa: ARG002 - subclasses use it
+        """Return whether another build is known beside which the cell's network can be made."""
         return False
 
     def observe(self, overlay: builds.Overlay, cell: matrix.Cell, *, alone: bool) -> Observation:
-        """Run a cell, and keep nothing; once more in a new process if the server was lost, or no network could be made.
+        """Run a cell, and keep nothing. Try a second time if the server was lost, or no network could be made.
 
         Another build, or the cell before, may have done that.
 

@@ -1,8 +1,7 @@
-"""The server ends with all that its processes have started, also where the run is killed that started the server.
+"""When the server ends, it kills every process that builds have started. That holds even if the run itself is killed.
 
-The server ends when the last process is gone that may ask it for another, however that came. On Linux whatever a build
-started, and left, is the server's child by then, wherever it went: so it is found, and killed. Elsewhere it is left to
-the next run.
+The server ends when no process is left that could ask it for another. On Linux it has adopted by then whatever a build
+started and left behind, so it finds and kills it. On other systems the next run does that.
 """
 
 import atexit
@@ -17,30 +16,30 @@ from pathlib import Path
 
 _ADOPT = 36  # PR_SET_CHILD_SUBREAPER
 
-#: Seconds for which what goes on forking is killed.
+#: Seconds after which processes that keep forking are given up.
 _PATIENCE = 10.0
 
-#: Seconds in which what was killed dies, and its children get another parent.
+#: Seconds until killed processes are dead and their children are adopted.
 _PAUSE = 0.01
 
 
 def adopt() -> None:
-    """Take the children of those that die for this process's own, and kill all that there are when it ends.
+    """Adopt orphans of this process's descendants, and kill all descendants when it ends.
 
-    It leaves its caller's process group: a signal to that group must not keep it from this.
+    It also leaves its caller's process group, so that a signal to that group does not end it early.
     """
     if sys.platform != "linux":
         return
     with suppress(PermissionError):  # it leads a group of its own
         os.setsid()
     ctypes.CDLL(None).prctl(_ADOPT, 1)
-    # The server tells of each child that it has not forked itself.
+    # The server would warn of each child that it has adopted.
     warnings.filterwarnings("ignore", "forkserver: waitpid returned unexpected pid")
     atexit.register(_end, os.getpid())
 
 
 def _end(adopter: int) -> None:
-    """Kill all that descends from the process that adopts, where this is that process, and none that it forked."""
+    """Kill all descendants. In a process that the adopter has forked, do nothing."""
     latest = time.monotonic() + _PATIENCE
     while adopter == os.getpid() and time.monotonic() < latest and (found := descendants(adopter)):
         for process in found:
@@ -53,7 +52,7 @@ def _end(adopter: int) -> None:
 
 
 def descendants(ancestor: int) -> list[int]:
-    """Return the processes that descend from one, its children first. Only Linux shows them."""
+    """Return the descendants of a process, its children first. Only on Linux are any found."""
     children: dict[int, list[int]] = {}
     for shown in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ValueError, IndexError):

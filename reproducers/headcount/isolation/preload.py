@@ -25,11 +25,11 @@ orphans.adopt()
 
 
 def _handles(*given: Any, receive: Any = reduction.recvfds) -> Any:
-    """Receive what a new process gets. One who dies while asking, or is short of handles, must not end the server."""
+    """Receive the handles for a new process. If the caller dies meanwhile, the server goes on."""
     try:
         return receive(*given)
     except EOFError:
-        raise ConnectionAbortedError(errno.ECONNABORTED, "who asked is gone") from None  # which the server takes
+        raise ConnectionAbortedError(errno.ECONNABORTED, "the caller is gone") from None  # ignored there
 
 
 reduction.recvfds = _handles  # type: ignore[assignment]

@@ -1,7 +1,7 @@
-"""A build shares its process with what observes it: what that consists of must stay what it was.
+"""A build shares its process with the code that observes it. This finds functions that the build has replaced.
 
-A replaced function is seen by its place: names are held against what stood there before the build was imported. A build
-that means to hide can hide this, too, and this is no defence against one; see .github/SECURITY.md.
+Before the build is imported, each function is noted by its name and place. Later the same places are compared. It is no
+defence against a build that hides what it does; see .github/SECURITY.md.
 """
 
 import builtins
@@ -38,10 +38,10 @@ _USED: tuple[ModuleType | type, ...] = (
 
 
 class Watch:
-    """What observes, as it is now: everything of Headcount's own in this process, and what it uses of others."""
+    """The code that observes, as it is now: all of Headcount's, and what it calls of other packages."""
 
     def __init__(self) -> None:
-        """Look at all of it."""
+        """Note what stands in each place."""
         self._held = [
             (owner, vars(owner), name, value, getattr(value, "__code__", None))
             for owner in _owners()
@@ -50,7 +50,7 @@ class Watch:
         ]
 
     def put_back(self) -> tuple[SideEffect, ...]:
-        """Put back what is no longer what it was, and return it; three at most, which is enough to know it by."""
+        """Put back all that was replaced, and return the first three."""
         found = []
         for owner, names, name, value, code in self._held:
             if names.get(name) is not value:
@@ -64,7 +64,7 @@ class Watch:
 
 
 def _matters(owner: ModuleType | type, name: str, value: object) -> bool:
-    """Return whether what stands there is ours, or a function that we call."""
+    """Return whether a name is watched: all of ours, and the functions of others."""
     if name.startswith("__") and name not in ("__init__", "__call__", "__import__"):
         return False
     return owner not in _USED or inspect.isroutine(value)

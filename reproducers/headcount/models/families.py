@@ -70,7 +70,7 @@ class Family:
         return Version(transformers) >= Version(self.since or "0")
 
     def lacking(self, transformers: str) -> str:
-        """Say which transformers version brought it, where this one does not have it; else ""."""
+        """Say which transformers version brought it, if this one lacks it; else ""."""
         has = self.is_in(transformers)
         return "" if has else f"{self.title} came with transformers {self.since}, this is {transformers}"
 

@@ -71,7 +71,7 @@ class _Plain(nn.Module):
 
 @dataclass(frozen=True)
 class Instead:
-    """An output, and the one that it should be where the one of before is no measure."""
+    """An output and what it should be, where that is not the output of before."""
 
     output: Tensor
     right: Tensor
@@ -80,7 +80,7 @@ class Instead:
 #: Yields outputs, which should be as they were before, and names of what is wrong.
 Act = Callable[[Network], Iterator[Tensor | Instead | str]]
 
-#: What is torch_pruning's own to do: a dense network needs none of it.
+#: These call torch_pruning itself. Whether a dense network can do them does not matter.
 _OF_BUILD = (Then.TP_STATE_DICT, Then.GRAPH)
 
 
@@ -219,7 +219,7 @@ def _attention(whole: Network) -> Iterator[Tensor | str]:
 
 
 def _graph(whole: Network) -> Iterator[Instead]:
-    """Remove a neuron as README does with DependencyGraph. The output is as if nothing read it."""
+    """Remove a neuron with DependencyGraph, as upstream's README does. The output must be as if nothing read it."""
     pruning: Any = whole.pruning
     block = adapter(whole.model.family).blocks(whole.net)[-1]
     graph = pruning.DependencyGraph().build_dependency(whole.net, example_inputs=whole.given)

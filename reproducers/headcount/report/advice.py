@@ -17,7 +17,7 @@ Trials = Mapping[str, examine.Examined]
 
 @dataclass(frozen=True)
 class Workaround:
-    """How the call is done right on a release that does it wrong: each of these was run, and is right.
+    """Ways to do the call right on a release that does it wrong. Each was run, and is right.
 
     Attributes:
         changes: options of `headcount which`, one of which is enough.
@@ -47,7 +47,7 @@ def right(trials: Trials) -> list[str]:
 
 
 def advice(cell: matrix.Cell, trials: Trials, stay: Workaround | None = None) -> str:
-    """Return which release to take, and what all do with a call, neighbours that do the same in one line.
+    """Return which release to take, and what each does with the call. Neighbours that do the same share a line.
 
     Args:
         stay: how to stay on a release that does it wrong.

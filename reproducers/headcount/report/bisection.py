@@ -49,7 +49,7 @@ def answer(bisection: bisect.Bisection, clone: builds.Clone | None) -> str:
 
 
 def _moves(bisection: bisect.Bisection, clone: builds.Clone | None) -> Iterator[str]:
-    """Yield where a failure stays the same, and its numbers do not: `heads left 2 -> 1 in 1.5.1`."""
+    """Yield where the numbers of a failure change, and nothing else: `heads left 2 -> 1 in 1.5.1`."""
     for one, other in pairwise(run[0] for run in bisect.runs(bisection)):
         before, after = (bisection.answers[point] for point in (one, other))
         numbers = [_counted(answer) for answer in (before, after)]

@@ -1,7 +1,7 @@
 """What a person sees on a terminal: verdicts in colour, lines that fit, and progress.
 
-Progress goes to stderr, so that a command's output can go to a file: a bar, or a line now and then. What goes to a file
-or a pipe has no colour and no line that is broken.
+Progress goes to stderr, so that a command's output can go to a file: a bar, or a line now and then. A file or a
+pipe gets no colour, and lines are not broken.
 """
 
 import re
@@ -76,7 +76,7 @@ def tell(text: str, end: str = "\n", stream: TextIO | None = None) -> None:
 
 
 def fitted(text: str, width: int) -> str:
-    """Return a text with its long lines broken between words, and what follows below the line's last column."""
+    """Break long lines between words. The rest of a line goes below its last column."""
     return "\n".join(_fitted(line, width) for line in text.split("\n"))
 
 

@@ -8,7 +8,8 @@ from headcount import builds, defects, wording
 from headcount.defects.expectations import FINE
 from headcount.matrix.examples import Example
 
-_WIDTH = 79
+#: A terminal's usual width, without its last column.
+WIDTH = 79
 
 
 def lines(told: Mapping[str, Sequence[Example]]) -> str:
@@ -28,11 +29,11 @@ def lines(told: Mapping[str, Sequence[Example]]) -> str:
 
 def _file(file: str, examples: Iterator[Example], outcomes: Mapping[Example, str]) -> Iterator[str]:
     each = list(examples)
-    yield fill(f"{file}, on {each[0].model.traits.title}", _WIDTH, subsequent_indent="  ")
+    yield fill(f"{file}, on {each[0].model.traits.title}", WIDTH, subsequent_indent="  ")
     options = ["" if len(each) == 1 else one.options or "no options" for one in each]
     for one, words in zip(each, options, strict=True):
         begin = f"   {words.ljust(max(map(len, options)))}{'  ' * bool(words)}"
-        yield fill(outcomes[one], _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin))
+        yield fill(outcomes[one], WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin))
 
 
 def _joined(found: Mapping[str, str]) -> str:

@@ -11,7 +11,7 @@ from headcount import builds, defects, oracle, results, wording
 from headcount.matrix import Cell
 from headcount.report import timeline
 
-#: From this part of right calls on -> a badge's colour.
+#: The least share of right calls -> a badge's colour.
 _COLOURS = ((1.0, "brightgreen"), (0.9, "green"), (0.5, "yellow"), (0.0, "orange"))
 
 _ATOM = "http://www.w3.org/2005/Atom"
@@ -87,6 +87,6 @@ _Marked = tuple[str, timeline.Mark]
 
 
 def _pairs(known: Sequence[_Marked]) -> Iterable[tuple[_Marked, _Marked]]:
-    """Return each mark with the one before; what shows in the first release was brought by it."""
+    """Return each mark with the one before. A defect that shows in the first release came with it."""
     first: list[_Marked] = [("", timeline.Mark.FINE)] if known and known[0][0] == builds.RELEASES[0] else []
     return pairwise([*first, *known])

@@ -240,19 +240,16 @@ def tables(of: Sequence[Table] = ()) -> str:
         tables=[
             _table(title, part, letters) for table, rows in every for title, part in _parts(table.transformers, rows)
         ],
-        sizes=[fill(table.sizes, _WIDTH) for table in of if table.sizes],
+        sizes=[fill(table.sizes, examples.WIDTH) for table in of if table.sizes],
         has_documented=Way.DOCUMENTED in ways,
         newest=builds.RELEASES[-1],
         examples=examples.lines({table.transformers: table.told for table in of}),
         states=[words for state, (_, words) in _STATES.items() if words and state in {one.state for one in found}],
         titles=[
-            fill(f"{letter}  {id_}: {_words(id_)}", _WIDTH, subsequent_indent="   ") for id_, letter in letters.items()
+            fill(f"{letter}  {id_}: {_words(id_)}", examples.WIDTH, subsequent_indent="   ")
+            for id_, letter in letters.items()
         ],
     ).rstrip()
-
-
-#: A terminal's usual width.
-_WIDTH = 79
 
 
 def _words(id_: str) -> str:
@@ -273,7 +270,7 @@ def _parts(version: str, rows: Rows) -> Iterator[tuple[str, Rows]]:
 
 
 def _told(rows: Rows) -> Rows:
-    """Return rows without those of bare networks that do as the same with their classifier does."""
+    """Leave out a bare network's row if it equals that of the network with its classifier."""
     whole = {(model.family, way): found for (model, way), found in rows.items() if model.labels}
     return {
         (model, way): found

@@ -48,7 +48,7 @@ def _parts(builds: Sequence[str]) -> list[Sequence[str]]:
 
 
 def sentence(rows: Sequence[results.Row]) -> str:
-    """Say in words what came of the newest build's cells, and of how many builds that is the last."""
+    """Say in words what came of the cells of the last build."""
     build = rows[-1].build
     here = [row for row in rows if row.build == build and row.verdict.kind is not oracle.Kind.NOT_APPLICABLE]
     right = sum(row.verdict.kind is oracle.Kind.OK for row in here)

@@ -1,4 +1,4 @@
-"""A known defect as the text of an issue for upstream's tracker: what it is, and a file that has just shown it."""
+"""The text of an issue for upstream's tracker: a known defect, and a file that has just shown it."""
 
 from dataclasses import dataclass
 

@@ -38,7 +38,7 @@ _PLAIN_EXPRESSIONS = {
     "block": '[m for m in model.modules() if hasattr(m, "layernorm_before")][{}]',
 }
 
-#: A channel's own number, which tells where it was: of all columns there, the first is read, and all are made alike.
+#: Where a layer has no bias, a column of its weight numbers the channels.
 _COLUMN = "weight[:, 0]"
 
 _WIDTH = 120
@@ -124,7 +124,7 @@ class Source:
 
     @property
     def traced(self) -> str:
-        """What an output is in what a traced network returns: transformers' outputs become dictionaries there."""
+        """How to take the output from what a traced network returns, which is a dictionary."""
         return {".logits": '["logits"]', "[0]": '["last_hidden_state"]'}.get(self.output, "")
 
     @property
@@ -178,7 +178,7 @@ class Source:
         return f"dict.fromkeys([{', '.join(f'*{name}' for name in names)}], {self.model.heads})"
 
     def size(self, dimension: str, block: int) -> str:
-        """Return the expression of how many there are of a dimension: of that block's, unless it names its own."""
+        """Return the expression of a dimension's size, in this block unless the dimension names its own."""
         kind, _, own = dimension.partition(".")
         stage = [*self.model.widths].index(dimension) if dimension in self.model.widths else 0
         first = next(b for b in range(self.model.layers) if self.model.stage(b) == stage)
@@ -194,7 +194,7 @@ class Source:
         return sizes.get(kind, kind if self.one else f"{kind}[{place}]")
 
     def neighbours(self, finding: oracle.Finding) -> tuple[Place, Place] | None:
-        """Return where a parameter has channels that are other than its neighbours', and one of these."""
+        """Return where a parameter keeps other channels than its neighbours, and the place of a neighbour."""
         own = dict(self.places.get(finding.where, ())).get(_named(finding))
         others = (dict(places).get(_named(finding)) for name, places in self.places.items() if name != finding.where)
         other = next((place for place in others if place and place.parts == (0,) and not place.others), None)

@@ -1,7 +1,7 @@
-"""Run the newest of all that Headcount stands on, and report what is another than recorded: `nox -s canary`.
+"""Run the newest Torch-Pruning, transformers and torch, and report what differs from the record: `nox -s canary`.
 
-That is the releases that the package index has beyond the recorded, the newest recorded one, and upstream's main branch
-where it can be had, with what the environment holds. The report is results/canary.md.
+It runs releases that are not recorded yet, the newest recorded one, and upstream's main branch if it can be cloned. The
+report is results/canary.md.
 """
 
 import argparse

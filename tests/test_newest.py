@@ -1,4 +1,4 @@
-"""The canary: what it runs, its report, and the workflow that keeps one issue."""
+"""`nox -s canary`: what it runs, its report, and the workflow that keeps one issue."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import canary
+import newest
 from headcount import builds
 from headcount.builds import OFFLINE, RELEASES
 from headcount.errors import ExitCode
@@ -31,7 +31,7 @@ def test_it_runs_what_is_new_and_the_main_branch(
     branch = miniature_wheel(tmp_path, "crash-step", version="1.6.3.dev0")
     words = ["--main", branch, "--results", str(tmp_path / "results"), "-k", PLAIN, "-p", "no:cacheprovider"]
     try:
-        code = canary.main(words)
+        code = newest.main(words)
     finally:
         builds.released.cache_clear()
     report = (tmp_path / "results/canary.md").read_text("utf-8")
@@ -45,14 +45,14 @@ def test_it_runs_what_is_new_and_the_main_branch(
 
 def test_a_main_branch_that_cannot_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADCOUNT_CACHE", str(tmp_path))
-    said = canary.without_main(f"git+file://{tmp_path}/nowhere.git")
+    said = newest.without_main(f"git+file://{tmp_path}/nowhere.git")
     assert said.startswith("; without upstream's main branch: cannot install ")
     assert "\n" not in said
 
 
 @pytest.mark.parametrize(("code", "said"), [(0, "as recorded"), (3, "undecided"), (4, "exit code 4"), (-9, "exit")])
 def test_the_report_quotes_what_was_printed(code: int, said: str) -> None:
-    text = canary.report(code, ["1.6.1"], "releases as of today", ["```", "# forged", "@everyone"])
+    text = newest.report(code, ["1.6.1"], "releases as of today", ["```", "# forged", "@everyone"])
     assert text.startswith(f"# Canary: {said}")
     assert text.endswith("    ```\n    # forged\n    @everyone\n")
 
