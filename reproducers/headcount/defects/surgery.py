@@ -35,25 +35,69 @@ def edited(source: str, edits: Sequence[Edit]) -> tuple[str, tuple[Edit, ...]]:
         libcst.ParserSyntaxError: an edit is none.
     """
     made = []
+    parts: tuple[_Part, ...] | None = None
     for edit in edits:
         found = all(word in source for word in _words(edit.find))
         if found and not (edit.unless and edit.unless in source):
-            after = _edited(source, edit)
-            if after != source:
+            before = parts or _parts_of(source)
+            parts = tuple(_edited(part, edit) for part in before)
+            if parts != before:
                 made.append(edit)
-            source = after
+                source = "".join(part.text for part in parts)
     return source, tuple(made)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A function that is in no other one, or what lies between two. An edit changes each by itself.
+
+    Attributes:
+        name: with those of the classes that it is in; "" of what is no function.
+    """
+
+    name: str
+    text: str
+
+
 @cache
-def _edited(source: str, edit: Edit) -> str:
-    """Return a module's source with one edit made. Only the functions that it names are parsed: the parser is slow."""
-    lines = source.splitlines(keepends=True)
-    for first, last in reversed([*_functions(source, edit.function)]):
+def _parts_of(source: str) -> tuple[_Part, ...]:
+    """Return a module's parts, in order: to parse all of it is slow, and most edits change one function."""
+    lines, parts, end = source.splitlines(keepends=True), [], 0
+    for name, first, last in _functions(source):
+        if first >= end:
+            parts += [_Part("", "".join(lines[end:first])), _Part(name, "".join(lines[first:last]))]
+            end = last
+    return (*parts, _Part("", "".join(lines[end:])))
+
+
+@cache
+def _edited(part: _Part, edit: Edit) -> _Part:
+    """Return a part with one edit made, in the outermost functions of its name. The parser sees no others."""
+    if not part.name or not all(word in part.text for word in _words(edit.find)):
+        return part
+    if fnmatchcase(part.name, edit.function):
+        return _Part(part.name, _operated(part.text, edit))
+    lines = part.text.splitlines(keepends=True)
+    for first, last in reversed([*_inner(part, edit.function)]):
         function = "".join(lines[first:last])
         if all(word in function for word in _words(edit.find)):
             lines[first:last] = [_operated(function, edit)]
-    return "".join(lines)
+    return _Part(part.name, "".join(lines))
+
+
+def _inner(part: _Part, pattern: str) -> Iterator[tuple[int, int]]:
+    """Yield where the functions of a name stand inside another, the outermost alone: first line, end, from 0."""
+    outer, above = part.name.rpartition(".")[0], _above(part.text)
+    end = 0
+    for name, first, last in _functions(above + part.text):
+        if first >= end and fnmatchcase(f"{outer}.{name}".lstrip("."), pattern):
+            yield first - bool(above), last - bool(above)
+            end = last
+
+
+def _above(function: str) -> str:
+    """Return a line that makes a function's indentation right, if it has one; else ""."""
+    return "if True:\n" if function[0].isspace() else ""
 
 
 @cache
@@ -64,18 +108,9 @@ def _operated(function: str, edit: Edit) -> str:
     return parsed.tree.visit(surgeon).code.removeprefix(parsed.above) if surgeon.has_work else function
 
 
-def _functions(source: str, pattern: str) -> Iterator[tuple[int, int]]:
-    """Yield where the functions of a name stand, the outermost alone: first line, end, from 0."""
-    end = 0
-    for name, first, last in _all_functions(source):
-        if first >= end and fnmatchcase(name, pattern):
-            yield first, last
-            end = last
-
-
 @cache
-def _all_functions(source: str) -> tuple[tuple[str, int, int], ...]:
-    """Return the name and the place of each function, those inside others too."""
+def _functions(source: str) -> tuple[tuple[str, int, int], ...]:
+    """Return the name and the place of each function, those inside others too: first line, end, from 0."""
     return tuple(_named(ast.parse(source), ""))
 
 
@@ -113,7 +148,7 @@ class _Function:
     @cache
     def of(cls, text: str) -> Self:
         """Parse one, or remember it."""
-        above = "if True:\n" if text[0].isspace() else ""
+        above = _above(text)
         found = cls(above, cst.parse_module(above + text), defaultdict(list), {})
         found._list(found.tree)
         return found
