@@ -153,19 +153,20 @@ def _keep(
 def _explaining(
     where: tuple[str, Cell], verdict: Verdict, before: Token | None, known: Expectations | None
 ) -> tuple[Defect, ...]:
-    """Return the defects that match a failure. What is recorded of it, of the release or of the one before decides.
+    """Return the defects that match a failure. What is recorded of it decides; else what its release shows.
 
-    A defect that is recorded nowhere is new: it may show anywhere.
+    Of a release that is new, it is what the one before shows. A defect that is recorded nowhere may show anywhere.
     """
     release, cell = where
     found = [defect for defect in DEFECTS if defect.looks_like(cell, verdict)]
     same = [defect for defect in found if before is not None and before.defect == defect.id]
     if same:
         return tuple(same)
-    place = RELEASES.index(release)
-    near = {release, RELEASES[max(place - 1, 0)]}
+    tokens = known.tokens.values() if known else ()
+    is_new = all(row.get(release, Token(NOT_RUN)).kind == NOT_RUN for row in tokens)
+    near = RELEASES[max(RELEASES.index(release) - is_new, 0)]
     shows = known.releases if known else {}
-    shown = [d for d in found if near & set(shows.get(d.id, near))]
+    shown = [d for d in found if near in shows.get(d.id, (near,))]
     return ranked(shown or found)
 
 

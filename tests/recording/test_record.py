@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from headcount.examine import examine
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config, Criterion
 from headcount.models import Model
+from headcount.observation import Ending, Failure, Observation
 from headcount.oracle import Finding, Kind, Problem, Promise, Rule, Verdict, promises
 
 Miniature = Callable[[str], Overlay]
@@ -63,6 +65,16 @@ def seeded(rule: Rule, check: Callable[..., Iterable[Finding]], monkeypatch: pyt
 
     monkeypatch.setattr(promises, "STAGES", tuple(map(swapped, promises.STAGES)))
     monkeypatch.setattr(promises, "LATER", swapped(promises.LATER))
+
+
+class Ended(AbstractContextManager["Ended"]):
+    """Observes that each cell came to its end."""
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def observe(self, _: Overlay, cells: Iterable[Cell], *, recall: bool) -> Iterator[tuple[Cell, Observation]]:
+        yield from ((cell, Observation(Ending.FINISHED, recalled=recall)) for cell in cells)
 
 
 def blind(*_: object) -> Iterator[Finding]:
@@ -140,6 +152,20 @@ def test_a_published_token_changes_only_with_a_reason(miniature: Miniature) -> N
         run(miniature("correct"), [cell], known)
     tokens = run(miniature("correct"), [cell], known, because="the fake build is right")
     assert str(tokens[cell.id][RELEASE]) == "ok"
+
+
+def test_two_that_match_are_told_apart_by_what_the_release_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release that is new is likely to show what the one before does."""
+    cell = Cell.parse("mix_ffn-local-keepnum-prunedims-heads0-chan1of2-steps2")
+    crash = Failure("IndexError", "index 9 is out of bounds for dimension 0", "pruner.importance.__call__")
+    monkeypatch.setattr("record.judge", lambda *_: Verdict(Kind.CRASH, failure=crash))
+    monkeypatch.setattr("record.Pool", Ended)
+    new = replace(cell, config=replace(cell.config, iterative_steps=3))
+    shown = {"1.4.3": Token("crash", "chunk-last", "x"), "1.5.0": Token("crash", "chunk-steps", "x")}
+    for known, defects in [(shown, ["chunk-last", "chunk-steps"]), ({"1.4.3": shown["1.4.3"]}, ["chunk-last"] * 2)]:
+        overlays = {release: Overlay(release, Path(), release, "") for release in ("1.4.3", "1.5.0")}
+        tokens = record(overlays, recorded({cell.id: known}), cells=lambda _: (new,))
+        assert [tokens[new.id][release].defect for release in overlays] == defects
 
 
 def test_a_failure_that_does_not_repeat_is_refused(miniature: Miniature) -> None:

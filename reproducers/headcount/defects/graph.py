@@ -343,6 +343,7 @@ DEFECTS: tuple[Defect, ...] = (
             "mix_ffn-local-keepnum-prunedims-heads0-chan1of2-steps2",
         ),
         reproducer=Reproducer("chunk_last.py", "1.4.3", "1.5.0"),
+        over=("chunk-steps",),
         remedy=(
             Edit(
                 "*._update_split_index_mapping",
