@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import pytest
@@ -17,17 +17,28 @@ from helpers import PLAIN, ROOT, miniature_wheel
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as it is installed, made of the sdist."""
-    folder = tmp_path_factory.mktemp("wheel")
-    uv = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
-    if not uv:
+def uv() -> str:
+    found = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
+    if not found:
         pytest.skip("there is no uv to build with")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, made of the sdist."""
+    folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([uv, "build", "--quiet", "--out-dir", str(folder), str(ROOT)], check=True)
-    (wheel,) = folder.glob("*.whl")
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def unpacked(wheel: Path) -> Path:
+    """The wheel as it is installed."""
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    return folder / "site"
+        archive.extractall(wheel.parent / "site")
+    return wheel.parent / "site"
 
 
 def run(site: Path, folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -71,3 +82,24 @@ def test_the_matrix_runs(unpacked: Path, tmp_path: Path) -> None:
     assert done.returncode == ExitCode.CLEAN, done.stdout + done.stderr
     assert "1 cells: 1 ok, 0 explained by a known defect, 0 unexpected" in done.stdout
     assert list((tmp_path / "results").glob("*.jsonl"))
+
+
+def test_uvx_says_which_release_to_take(uv: str, wheel: Path, tmp_path: Path) -> None:
+    """As README has it for whoever has no checkout; with the versions that are here, which uv has kept."""
+    here = {found.name: found.version for found in distributions() if found.name != "headcount"}
+    (tmp_path / "here.txt").write_text("".join(f"{name}=={release}\n" for name, release in here.items()))
+    wheels = {"UV_FIND_LINKS": ",".join(links.split())} if (links := os.environ.get("PIP_FIND_LINKS")) else {}
+    program = [uv, "tool", "run", "--offline", "--python", sys.executable, "--constraints", str(tmp_path / "here.txt")]
+
+    def headcount(*words: str) -> "subprocess.CompletedProcess[str]":
+        command = [*program, "--from", str(wheel), "headcount", *words]
+        environment = {"UV_TORCH_BACKEND": "cpu"} | dict(os.environ) | wheels
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    told = headcount("--version")
+    if "found in the cache" in " ".join(told.stderr.split()):  # which was not
+        pytest.skip("uv has not kept all that it needs")
+    assert told.stdout.startswith(f"headcount {version('headcount')} (python "), told.stderr
+    said = headcount("which", "--heads", "6", "--head-ratio", "1/3")
+    assert said.returncode == ExitCode.CLEAN, said.stderr
+    assert "\n\ntake 1.6.1: the newest that does it right" in said.stdout
