@@ -22,6 +22,7 @@ from headcount.defects.defect import (
     families,
 )
 from headcount.defects.heads import SPENT_HEADS
+from headcount.matrix.config import SPARSE
 from headcount.oracle import Problem, Side
 from headcount.oracle.expectation import kept_from, pruners, rankable
 
@@ -297,6 +298,35 @@ DEFECTS: tuple[Defect, ...] = (
         examples=("vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-isomorphic",),
         reproducer=Reproducer("isomorphic_local.py", "1.6.1"),
         remedy=(Edit("*._prune", "self.isomorphic", "self.isomorphic and self.global_pruning"),),
+    ),
+    Defect(
+        id="isomorphic-unheard",
+        title="GroupNormPruner, BNScalePruner and GrowingRegPruner rank all channels alike, whatever isomorphic says",
+        severity=Severity.SILENT_COUNTS,
+        hits="who prunes isomorphically with one of these pruners",
+        cause="their constructors take isomorphic and do not hand it on.",
+        breaks="isomorphic (bool): enable isomorphic pruning. Default: False.",
+        source="GroupNormPruner's docstring",
+        signature=(Breaks(Problem.TOTAL), Breaks(Problem.COUNT)),
+        may_show=GLOBAL
+        & Condition(
+            "isomorphic, with a pruner that makes weights sparse",
+            lambda cell: cell.config.isomorphic and cell.config.pruner in SPARSE,
+        ),
+        examples=(
+            "vit-global-keepnum-prunedims-heads0-chan1of4-steps1-isomorphic-with_GroupNormPruner",
+            "vit-global-keepnum-prunedims-heads0-chan1of4-steps1-isomorphic-with_BNScalePruner",
+            "vit-global-keepnum-prunedims-heads0-chan1of4-steps1-isomorphic-with_GrowingRegPruner",
+        ),
+        reproducer=Reproducer("isomorphic_unheard.py", "1.4.3", "1.5.0"),
+        remedy=(
+            Edit(
+                "*.__init__",
+                "self._groups = _A",
+                "self.isomorphic = isomorphic\nself._groups = _A",
+                unless="isomorphic=isomorphic",
+            ),
+        ),
     ),
     Defect(
         id="global-thres-unset",

@@ -13,7 +13,7 @@ from typing import Any
 import covertable
 
 from headcount.matrix.cell import Cell
-from headcount.matrix.config import HALVES, REDUCED, Config, Criterion, Precision, Pruner, Second, Then
+from headcount.matrix.config import HALVES, REDUCED, SPARSE, Config, Criterion, Precision, Pruner, Second, Then
 from headcount.matrix.examples import EXAMPLES
 from headcount.models import FAMILIES, NAMED, VIT_BASE, Model, small
 
@@ -234,9 +234,14 @@ EDGE_CASES: tuple[Cell, ...] = (
     # Nothing but heads, nothing but a tenth of the channels: no width is touched, all else is plain.
     Cell(Model(), replace(_PLAIN_HEADS, ignored_layers=("residual_outputs",), pruning_ratio=Fraction(1, 10))),
     # Groups of each kind are ranked apart. Of half of everything each kind loses half by any ranking.
-    Cell(
-        Model(),
-        Config(prune_num_heads=False, pruning_ratio=Fraction(1, 4), global_pruning=True, isomorphic=True),
+    *(
+        Cell(
+            Model(),
+            Config(
+                prune_num_heads=False, pruning_ratio=Fraction(1, 4), global_pruning=True, isomorphic=True, pruner=pruner
+            ),
+        )
+        for pruner in (Pruner.META, *SPARSE)
     ),
     # A layer's own ratio, above the maximum that all others are at.
     Cell(
