@@ -54,7 +54,7 @@ def _kept_back(records: str, stay: str, alone: str) -> str:
         f"for number, one in enumerate({records}):\n"
         f"    first = seen.setdefault({_ROOT.format('one[0]')}, (len(one[-1]), one[0]))[0]\n"
         f"    {records}[number] = (*one[:-1], torch.where("
-        f"one[-1].argsort().argsort() >= len(one[-1]) - {stay}, 1e30, one[-1]))\n"
+        f"one[-1].argsort().argsort() >= len(one[-1]) - {stay}, one[-1].clamp(1e30), one[-1]))\n"
         "spent = sum((self.DG.get_out_channels(module) if self.DG.is_out_channel_pruning_fn(one[0].dep.handler)"
         " else self.DG.get_in_channels(module)) // self._get_channel_groups(one)"
         " for (module, _), (_, one) in seen.items()"
