@@ -3,7 +3,6 @@
 from headcount import matrix, oracle
 from headcount.defects.defect import (
     HALF,
-    PRUNES_HEADS,
     Breaks,
     Condition,
     Defect,
@@ -146,19 +145,21 @@ DEFECTS: tuple[Defect, ...] = (
         id="lamp-order",
         title="LAMPImportance gives its scores back in sorted order, not in the channels'",
         severity=Severity.SILENT_WEIGHTS,
-        hits="who ranks by LAMP: the wrong heads go",
+        hits="who ranks by LAMP: the wrong heads and channels go",
         cause="the sorted scores are summed up and given back as they lie, without going back to the channels' order.",
         breaks="imp_score is a 1-D tensor with length 3 for channels [2, 6, 9]",
         source="docstring of Importance",
         signature=(
             Breaks(oracle.Problem.HEAD_RANKING),
+            Breaks(oracle.Problem.CHANNEL_RANKING),
             Breaks(oracle.Problem.COUNT, "heads"),
             Breaks(oracle.Problem.TOTAL, "heads"),
         ),
-        may_show=criterion(matrix.Criterion.LAMP) & PRUNES_HEADS,
+        may_show=criterion(matrix.Criterion.LAMP),
         examples=(
             "vit-local-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",
             "vit-global-prunenum-keepdims-heads1of3-chan1of2-steps1-by_lamp",
+            "vit-local-keepnum-prunedims-heads0-chan1of2-steps1-by_lamp",
         ),
         reproducer=Reproducer("lamp_order.py", "1.3.5", "1.3.6"),
         remedy=(

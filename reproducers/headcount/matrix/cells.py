@@ -243,6 +243,8 @@ EDGE_CASES: tuple[Cell, ...] = (
         )
         for pruner in (Pruner.META, *SPARSE)
     ),
+    # Channels are ranked as heads are.
+    Cell(Model(), Config(prune_num_heads=False, importance=Criterion.LAMP)),
     # A layer's own ratio, above the maximum that all others are at.
     Cell(
         Model(),
