@@ -24,6 +24,7 @@ from headcount.defects.defect import (
     Severity,
     families,
 )
+from headcount.matrix import Pruner
 from headcount.oracle import Problem, Side
 
 #: A table with numbers for each head is known of, and goes with nothing; the heads that have one stay.
@@ -394,13 +395,36 @@ DEFECTS: tuple[Defect, ...] = (
             Edit(
                 function,
                 "in_channels = num_key_value_heads * n_rep * head_dim",
-                f"in_channels = {infer}node, [0]) or num_key_value_heads * n_rep * head_dim\n"
+                # Up to the layer of the keys: rotated ones are put together of its halves.
+                "layer = node\n"
+                f"while {graph}.get_out_channels(layer) is None and layer.inputs:\n"
+                "    layer = layer.inputs[0]\n"
+                f"in_channels = {graph}.get_out_channels(layer) or num_key_value_heads * n_rep * head_dim\n"
                 "head_dim = in_channels // num_key_value_heads",
             )
-            for function, infer in (
-                ("update_expand_index_mapping", "shape_infer.infer_out_channels_recursively(graph, "),
-                ("*._update_expand_index_mapping", "self._infer_out_channels_recursively("),
+            for function, graph in (
+                ("update_expand_index_mapping", "graph"),
+                ("*._update_expand_index_mapping", "self"),
             )
+        ),
+    ),
+    Defect(
+        id="grouped-growing",
+        title="GrowingRegPruner crashes with grouped queries: which channel a repeated key comes from is lost",
+        severity=Severity.CRASH,
+        hits="who prunes a model with grouped queries by growing regularization",
+        cause="the map from repeated keys to the keys themselves keeps no root index, which the pruner reads.",
+        breaks="num_heads (Dict[nn.Module, int]): The number of heads for multi-head attention.",
+        source="GrowingRegPruner's docstring",
+        signature=(Raises("RuntimeError", "Could not infer dtype of NoneType", "regularize"),),
+        may_show=GROUPED_QUERIES & Condition("GrowingRegPruner", lambda cell: cell.config.pruner is Pruner.GROWING_REG),
+        examples=("grouped-local-prunenum-keepdims-heads1of3-chan1of2-steps1-with_GrowingRegPruner",),
+        reproducer=Reproducer("grouped_growing.py", "1.6.1"),
+        remedy=tuple(
+            Edit(
+                "*GQAIndexMapping.__call__", f"{index}(idx=_A, root_idx=None)", f"{index}(idx=_A, root_idx=i.root_idx)"
+            )
+            for index in ("_HybridIndex", "_helpers._HybridIndex")
         ),
     ),
     Defect(
@@ -508,11 +532,13 @@ DEFECTS: tuple[Defect, ...] = (
             Breaks(Problem.OTHER_INDICES, "width", where="downsample"),
             Breaks(Problem.COUNT, "width", side=Side.TOO_MANY),
             Breaks(Problem.TOTAL, side=Side.TOO_MANY),
+            Raises("IndexError", "is out of bounds for dimension"),
         ),
-        may_show=TABLES & Condition("several stages", lambda cell: cell.model.stages > 1) & PRUNES_WIDTH,
+        may_show=TABLES & Condition("several stages", lambda cell: cell.model.stages > 1),
         examples=(
             "swin_stages-local-keepnum-prunedims-heads0-chan1of2-steps1",
             "swin_stages-local-keepnum-prunedims-heads0-chan1of2-steps2",
+            "swinv2_stages5h3d15m-local-keepnum-prunedims-heads0-chan0-steps1",
         ),
         reproducer=Reproducer("merged_tokens.py", "1.6.1"),
         over=("layernorm-order",),

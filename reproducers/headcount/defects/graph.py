@@ -130,20 +130,28 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="frozen-parameter",
-        title="a frozen parameter is left as wide as it was: positions that are not trained no longer fit",
+        title="what is frozen and reads nothing that is trained is left as wide as it was, as positions",
         severity=Severity.SILENT_WEIGHTS,
-        hits="who prunes the width of a model with frozen positions",
+        hits="who prunes a model with frozen positions, or with frozen cross-attention",
         cause="the graph is made of gradients, and what needs none is not in it.",
         breaks=(
             "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
             "automatically identify dependencies and collect groups for pruning."
         ),
         source="README, Why Torch-Pruning?",
-        signature=(Breaks(Problem.OTHER_INDICES, "width", where="position_embeddings"),),
-        may_show=families("frozen positions", "vit_mae") & PRUNES_WIDTH,
+        signature=(
+            Breaks(Problem.OTHER_INDICES, "width", where="position_embeddings"),
+            Breaks(Problem.UNLIKE_CHANNELS),
+            Breaks(Problem.REPORTED, "q"),
+        ),
+        may_show=Condition(
+            "frozen positions, or frozen keys of another input",
+            lambda cell: cell.model.family == "vit_mae" or (cell.model.family == "cross" and cell.config.frozen),
+        ),
         examples=(
             "vit_mae-local-keepnum-prunedims-heads0-chan1of2-steps1",
             "vit_mae-local-keepnum-prunedims-heads0-chan1of2-steps2",
+            "cross-local-keepnum-prunedims-heads0-chan1of2-steps1-frozen",
         ),
         reproducer=Reproducer("frozen_parameter.py", "1.6.1"),
         remedy=(
@@ -151,7 +159,7 @@ DEFECTS: tuple[Defect, ...] = (
                 "*._trace",
                 "gradfn2module = {}",
                 "gradfn2module = {}\n"
-                "frozen = [p for p, _ in self.unwrapped_parameters if not p.requires_grad]\n"
+                "frozen = [p for p in model.parameters() if not p.requires_grad]\n"
                 "for p in frozen:\n"
                 "    p.requires_grad_(True)",
             ),

@@ -634,7 +634,7 @@ DEFECTS: tuple[Defect, ...] = (
             "vit-global-prunenum-keepdims-heads1of2-chan1of2-steps1-with_BNScalePruner",
         ),
         reproducer=Reproducer("lazy_step.py", "1.3.4", "1.3.2"),
-        over=("no-channels-no-heads",),
+        over=("no-channels-no-heads", "grouped-unknown"),
     ),
     Defect(
         id="deaf-step",

@@ -243,6 +243,15 @@ EDGE_CASES: tuple[Cell, ...] = (
         )
         for pruner in (Pruner.META, *SPARSE)
     ),
+    # Keys of another input that no gradient reaches.
+    *(Cell(small("cross"), replace(config, frozen=True)) for config in (Config(prune_num_heads=False), _THIRD)),
+    # Which channel a repeated key comes from.
+    Cell(small("grouped"), replace(_THIRD, pruner=Pruner.GROWING_REG)),
+    # Of an odd width, what is taken for every other channel has no half.
+    Cell(
+        replace(small("swinv2_stages", 5, 3), mlp=15),
+        Config(prune_num_heads=False, pruning_ratio=Fraction(0)),
+    ),
     # Channels are ranked as heads are.
     Cell(Model(), Config(prune_num_heads=False, importance=Criterion.LAMP)),
     # A layer's own ratio, above the maximum that all others are at.
