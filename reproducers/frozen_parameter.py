@@ -2,9 +2,9 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""A frozen parameter is left as wide as it was: positions that are not trained no longer fit.
+"""What is frozen and reads nothing that is trained is left as wide as it was, as positions.
 
-Shows in 1.3.6 to 1.6.1, the newest release; not reported upstream.
+Shows in 1.3.0 to 1.6.1, the newest release, in this call from 1.3.6 on; not reported upstream.
 """
 
 import sys
