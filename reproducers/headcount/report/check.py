@@ -121,7 +121,7 @@ def _looked_at(found: check.Checked) -> list[str]:
     pruned = found.sight.pruned
     attentions = [attention for each in pruned for attention in each.attentions]
     groups = [dimension for each in pruned for dimension in each.dimensions if not dimension.attention]
-    words = [f"{len(attentions)} attention{'s' * (len(attentions) != 1)}"] if attentions else []
+    words = [wording.number(len(attentions), "attention")] if attentions else ["no attention was found"] * bool(groups)
     for attention in attentions[:3]:
         left = len(attention.listed[0].left[0]) if attention.listed[0].left else 0
         words.append(f"  {attention.listed[0].layer}: {attention.heads} heads, {left} left")
