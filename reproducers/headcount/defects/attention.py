@@ -70,12 +70,14 @@ def _as_they_are(mapping: str, known: str = "") -> str:
         "if node.type == ops.OPTYPE.UNBIND:\n    _BODY\n"
         "fn = node.grad_fn\n"
         f"if {known}'ScaledDotProduct' in str(fn) and fn._saved_key.shape[1] < fn._saved_query.shape[1]:\n"
-        "    heads, dims = fn._saved_key.shape[1], fn._saved_key.shape[-1]\n"
+        "    own, heads = locals().get('graph') or self, fn._saved_key.shape[1]\n"
+        "    width = lambda one: own.get_out_channels(one) or width(one.inputs[0])\n"
+        "    queries, keys = map(width, node.inputs[:2])\n"
         "    for other in node.inputs[1:3]:\n"
         "        for dep in [dep for dep in node.dependencies + other.dependencies\n"
         "                    if {dep.source, dep.target} == {node, other}]:\n"
         "            dep.index_mapping[0] = " + mapping + "(\n"
-        "                repeat=fn._saved_query.shape[1] // heads, reverse=dep.source is node, head_dim=dims)"
+        "                repeat=queries // keys, reverse=dep.source is node, head_dim=keys // heads)"
     )
 
 
