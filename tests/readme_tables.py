@@ -12,7 +12,7 @@ from headcount.matrix import Config, Then
 from headcount.matrix.cells import EXTRAS, STEPPED_CALLS
 from headcount.matrix.config import HALVES
 from headcount.matrix.examples import LEFT_OUT
-from headcount.models import FAMILIES, Model, small
+from headcount.models import ENDING, Model, small
 from headcount.report.support import State, support
 from headcount.wording import ranges
 
@@ -62,7 +62,7 @@ def worst(number: int = 8, transformers: str = "5.23.0") -> str:
 def families(transformers: str = "5.23.0") -> str:
     """Say of each family what its plain calls come to with the newest release."""
     found: dict[str, list[str]] = {}
-    for name, family in FAMILIES.items():
+    for name, family in ENDING.items():
         state = support(small(name), RELEASES[-1], transformers).state
         found.setdefault(_STATES.get(state, "some calls are wrong"), []).append(family.title)
     lines = [f"| {words} | {'; '.join(titles)} |" for words, titles in sorted(found.items())]

@@ -6,14 +6,14 @@ from fractions import Fraction
 from hypothesis import strategies as st
 
 from headcount.matrix import Cell, Config, Criterion, Precision, Second, Then
-from headcount.models import FAMILIES, Model, small
+from headcount.models import ENDING, Model, small
 
 RATIOS = st.fractions(min_value=0, max_value=1, max_denominator=50)
 
 #: Plain ViTs of any size, and the small model of each family, with its classifier and bare.
 MODELS = st.one_of(
     st.builds(Model, layers=st.integers(1, 4), heads=st.integers(1, 26), head_dim=st.integers(1, 16)),
-    st.builds(small, st.sampled_from(sorted(FAMILIES)), bare=st.booleans()),
+    st.builds(small, st.sampled_from(sorted(ENDING)), bare=st.booleans()),
 )
 
 CONFIGS = st.builds(

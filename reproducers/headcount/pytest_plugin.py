@@ -233,8 +233,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if not {"overlay", "cell"} <= set(metafunc.fixturenames):
         return
     pairs = [(o, cell) for o in metafunc.config.stash[OVERLAYS] for cell in _cells(metafunc.config, o)]
-    # The full-size cells first: at the end, one of them would keep a core waiting for the other.
-    pairs.sort(key=lambda pair: not pair[1].model.full_size)
+    # The slow cells first: at the end, one of them would keep a core waiting for the other.
+    pairs.sort(key=lambda pair: pair[1] not in cells.SLOW and not pair[1].model.full_size)
     metafunc.parametrize(
         ("overlay", "cell"),
         [
@@ -246,10 +246,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _cells(config: pytest.Config, overlay: builds.Overlay) -> list[Cell]:
     found = list(cells.every_cell() if config.option.all else cells.default_cells())
-    if config.option.build or overlay.version in cells.FULL_SIZE_RELEASES:
+    if config.option.build or overlay.version in cells.SLOW_RELEASES:
         found.append(cells.ISSUE_410)
-    if config.option.all and defects.column(overlay.version) in cells.FULL_SIZE_RELEASES:
-        found += [cell for cell in cells.FULL_SIZE if cell not in found]
+    if config.option.all and defects.column(overlay.version) in cells.SLOW_RELEASES:
+        found += [cell for cell in cells.SLOW if cell not in found]
     wanted = set(config.option.model)
     return [cell for cell in found if not wanted or wanted & {cell.model.id, cell.model.family}]
 

@@ -15,7 +15,7 @@ from headcount.examine import Examined, Pool, examine
 from headcount.explore import cures
 from headcount.isolation import Engine
 from headcount.matrix.cells import default_cells
-from headcount.models import FAMILIES
+from headcount.models import ENDING
 from headcount.reproduce import emit
 from headcount.reproduce.prove import run
 
@@ -58,7 +58,7 @@ def test_an_emitted_file_shows_nothing_where_its_defect_is_cured(draw: int, pyte
     """Of each family a failing call on the newest release, and a copy that has the fewest remedies that it needs."""
     build = builds.prepare(builds.parse(builds.RELEASES[-1]))
     order = random.Random(f"{pytestconfig.option.seed}/{draw}")  # noqa: S311 - which cells are drawn is no secret
-    family = order.choice([*FAMILIES])
+    family = order.choice([*ENDING])
     cells = [cell for cell in default_cells() if cell.model.family == family]
     order.shuffle(cells)
     with Pool() as pool:

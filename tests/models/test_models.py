@@ -8,7 +8,7 @@ import torch
 from packaging.specifiers import SpecifierSet
 
 from headcount.matrix import cells as matrix
-from headcount.models import FAMILIES, Model, adapter, small
+from headcount.models import ENDING, Model, adapter, small
 from headcount.pruning.network import copied
 from headcount.pruning.reference import gap, runs
 from headcount.pruning.trace import dense_sizes, trace
@@ -80,8 +80,8 @@ def test_which_code_runs_no_pruned_model(model: Model, part: str) -> None:
 
 def test_each_family_is_there_with_what_it_has() -> None:
     models = matrix.family_models()
-    assert {model.family for model in models} == set(FAMILIES)
-    assert sum(model.labels > 0 for model in models) == sum(family.head for family in FAMILIES.values())
+    assert {model.family for model in models} == set(ENDING)
+    assert sum(model.labels > 0 for model in models) == sum(family.head for family in ENDING.values())
     assert small("vit") == Model()
     everything = matrix.families(everything=True)
     assert set(matrix.families()) < set(everything)

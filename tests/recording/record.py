@@ -20,7 +20,7 @@ from headcount.environment import environment
 from headcount.errors import ExitCode, HeadcountError
 from headcount.examine import Pool
 from headcount.matrix import Cell
-from headcount.matrix.cells import FULL_SIZE, FULL_SIZE_RELEASES, every_cell, known_cells
+from headcount.matrix.cells import SLOW, SLOW_RELEASES, every_cell, known_cells
 from headcount.observation import Observation
 from headcount.oracle import Kind, Verdict, judge
 from headcount.report.console import progress, say
@@ -65,8 +65,8 @@ class Recording:
 
 
 def cells_of(release: str) -> list[Cell]:
-    """Return what is recorded of a release: every cell, and those of full size where the matrix runs them."""
-    return [*every_cell(), *(FULL_SIZE if release in FULL_SIZE_RELEASES else ())]
+    """Return what is recorded of a release: every cell, and the slow ones where the matrix runs them."""
+    return [*every_cell(), *(SLOW if release in SLOW_RELEASES else ())]
 
 
 def record(

@@ -11,7 +11,7 @@ from headcount.defects.expectations import Expectations, Token
 from headcount.errors import ExitCode
 from headcount.matrix.cells import STEPPED_CALLS
 from headcount.matrix.examples import EXAMPLES
-from headcount.models import FAMILIES, small
+from headcount.models import ENDING, small
 from headcount.report import support
 from headcount.report.examples import lines
 from headcount.report.support import State
@@ -58,7 +58,7 @@ def test_the_support_table_has_all(capsys: pytest.CaptureFixture[str], tmp_path:
     plain = json.loads((tmp_path / "support.json").read_text())
     assert list(plain) == list(versions())
     examples = [] if options else [one.model.traits for one in EXAMPLES]
-    for family in FAMILIES.values():
+    for family in ENDING.values():
         assert printed.count(f"\n{family.title}  ") == len(plain) * (2 if family in examples else 1)
     shown = {
         defect for models in plain.values() for by in models.values() for s in by.values() for defect in s["defects"]

@@ -15,7 +15,7 @@ from headcount.environment import environment
 from headcount.errors import UsageError
 from headcount.isolation import Engine
 from headcount.matrix import Cell, Config
-from headcount.models import FAMILIES, adapter, small
+from headcount.models import ENDING, FAMILIES, adapter, small
 from headcount.oracle import Finding, Kind, Problem, Rule, Verdict
 from headcount.reproduce.script import TEMPLATES, Weights, write
 from headcount.reproduce.source import source
@@ -29,7 +29,7 @@ HEADS = Config(
     ignored_layers=("residual_outputs",),
 )
 
-HERE = [name for name, family in FAMILIES.items() if family.is_in(environment()["transformers"])]
+HERE = [name for name, family in ENDING.items() if family.is_in(environment()["transformers"])]
 OWN = [name for name in HERE if not FAMILIES[name].prefix]
 
 

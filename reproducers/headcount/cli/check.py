@@ -117,10 +117,9 @@ def run(options: shared.Options) -> int:
 def _cured(file: check.File, last: check.Checked) -> explore.OwnCall | None:
     """Return the newest build's failure with the known defects whose remedies make it right; None if it does not fail.
 
-    A file that has no end is not tried again and again.
+    A file that has no end is tried only with the remedies of what has none.
     """
-    verdict = last.judgement.verdict
-    if not verdict.is_failure or verdict.kind is oracle.Kind.TIMEOUT:
+    if not last.judgement.verdict.is_failure:
         return None
     console.say(f"looking for the known defect that {last.build.label} fails by")
     with examine.Pool(also=check.PRELOADED) as pool:

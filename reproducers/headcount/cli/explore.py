@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headcount import builds, check, errors, examine, explore, gate, invocation, isolation, oracle, reproduce, results
 from headcount.cli import shared
-from headcount.models import FAMILIES
+from headcount.models import ENDING, FAMILIES
 from headcount.report import console, exploration, own
 
 option = shared.option
@@ -62,7 +62,7 @@ def run(options: shared.Options) -> int:
         return _own(options)
     unknown = sorted({*options.model} - {*FAMILIES, "all"})
     shared.refuse((unknown, f"no such family: {', '.join(unknown)}", f"there are all, {', '.join(FAMILIES)}"))
-    families = tuple(FAMILIES) if "all" in options.model else tuple(options.model)
+    families = tuple(ENDING) if "all" in options.model else tuple(options.model)
     number = None if options.seconds else options.draws or _DRAWS
     request = explore.Request(options.seed, families, number, options.seconds)
     build = builds.prepare(builds.parse(options.build), say=console.say)

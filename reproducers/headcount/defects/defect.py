@@ -104,6 +104,15 @@ class Breaks:
 
 
 @dataclass(frozen=True)
+class NeverEnds:
+    """No answer, however long it is waited for."""
+
+    def matches(self, verdict: oracle.Verdict) -> bool:
+        """Return whether a verdict is that."""
+        return verdict.kind is oracle.Kind.TIMEOUT
+
+
+@dataclass(frozen=True)
 class Reproducer:
     """A defect's file in `reproducers/`: it exits with 1 on release `bad`, with 0 on `good`; "" if none is good."""
 
@@ -140,7 +149,7 @@ class Defect:
     cause: str
     breaks: str
     source: str
-    signature: tuple[Raises | Breaks, ...]
+    signature: tuple[Raises | Breaks | NeverEnds, ...]
     may_show: Condition
     examples: tuple[str, ...]
     reproducer: Reproducer

@@ -12,6 +12,7 @@ from headcount.defects.defect import (
     Condition,
     Defect,
     Edit,
+    NeverEnds,
     Raises,
     Reproducer,
     Severity,
@@ -125,6 +126,37 @@ DEFECTS: tuple[Defect, ...] = (
                 "node.enable_index_mapping = False\n"
                 "if node.type == ops.OPTYPE.CONCAT and len(node.grad_fn._input_metadata[0].shape) == 2:\n"
                 "    node.enable_index_mapping = True",
+            ),
+        ),
+    ),
+    Defect(
+        id="reshaped-map",
+        title="pruning a model whose tokens stay a map, as SAM's, has no end: reshapes of it are taken for flattening",
+        severity=Severity.CRASH,
+        hits="who prunes fused qkv on tensors of two or four dimensions alone: SAM, DPT, attention by convolutions",
+        cause=(
+            "a reshape's sizes are read under a name that PyTorch no longer uses, so each is taken for one that "
+            "multiplies channels: the indices that it maps grow without end."
+        ),
+        breaks=(
+            "Torch-Pruning addresses this issue by introducing a graph-based algorithm called DepGraph to "
+            "automatically identify dependencies and collect groups for pruning."
+        ),
+        source="README, Why Torch-Pruning?",
+        signature=(NeverEnds(),),
+        may_show=families("tokens as a map", "mapped"),
+        examples=("mapped-local-prunenum-keepdims-heads1of3-chan1of2-steps1",),
+        reproducer=Reproducer("reshaped_map.py", "1.6.1"),
+        remedy=(
+            Edit(
+                "*update_reshape_index_mapping",
+                "hasattr(reshape_node.grad_fn, '_saved_self_sizes')",
+                "hasattr(reshape_node.grad_fn, '_saved_self_sym_sizes')",
+            ),
+            Edit(
+                "*update_reshape_index_mapping",
+                "reshape_node.grad_fn._saved_self_sizes",
+                "reshape_node.grad_fn._saved_self_sym_sizes",
             ),
         ),
     ),

@@ -103,11 +103,11 @@ def own_cured(pool: Pool, build: builds.Overlay, calls: Sequence[OwnCall]) -> It
 
     The simplest call of each kind is looked at first: what makes it right is tried on all others before a search.
     """
-    searched = [call for call in calls if call.verdict.kind is not oracle.Kind.TIMEOUT]
-    first = [min(alike, key=_simplicity) for alike in _by_kind(searched).values()]
+    first = [min(alike, key=_simplicity) for alike in _by_kind(calls).values()]
     done = [*pool.map(lambda engine, call: _Cures(engine, build, call).found(()), first)]
     sets = [*dict.fromkeys(call.cured for call in done if call.cured)]
-    others = [call for call in searched if call not in first]
+    # What never ends is tried again only with what has made one such call right.
+    others = [call for call in calls if call not in first and (sets or call.verdict.kind is not oracle.Kind.TIMEOUT)]
     return chain(done, pool.map(lambda engine, call: _Cures(engine, build, call).found(sets), others))
 
 
@@ -138,7 +138,7 @@ class _Cures:
         while verdict.is_failure and (more := self._like(verdict) - chosen):
             chosen |= more
             verdict = self._verdict(chosen)
-        if verdict.is_failure:
+        if verdict.is_failure and verdict.kind is not oracle.Kind.TIMEOUT:  # else each try is as long
             chosen = frozenset(self._fitting)
             verdict = self._verdict(chosen)
         return self._call if verdict.is_failure else replace(self._call, cured=self._needed(chosen))

@@ -13,7 +13,7 @@ from headcount.gate import exercise, source
 from headcount.gate.compare import Change, Ending, change_between, failure_of, is_fine, is_unexplained
 from headcount.gate.plan import Request, cells
 from headcount.gate.probes import probed
-from headcount.models import FAMILIES, Model
+from headcount.models import ENDING, Model
 from headcount.observation import Observation
 
 #: Random calls that are drawn at a time, and at most. If none of the first ones runs a change, no more are drawn.
@@ -373,5 +373,5 @@ class _Run:
 
 def _families() -> tuple[str, ...]:
     """Return the families that are drawn from: ViT as often as all others together."""
-    others = tuple(name for name in FAMILIES if name != Model.family)
+    others = tuple(name for name in ENDING if name != Model.family)
     return (Model.family,) * len(others) + others

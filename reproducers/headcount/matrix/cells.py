@@ -15,7 +15,7 @@ import covertable
 from headcount.matrix.cell import Cell
 from headcount.matrix.config import HALVES, REDUCED, SPARSE, Config, Criterion, Precision, Pruner, Second, Then
 from headcount.matrix.examples import EXAMPLES
-from headcount.models import FAMILIES, NAMED, VIT_BASE, Model, small
+from headcount.models import ENDING, FAMILIES, NAMED, VIT_BASE, Model, small
 
 #: MetaPruner's parameters that the product spans. 2/5 of 6 heads is no whole number, 9/10 leaves less than one.
 CORE: Mapping[str, tuple[Any, ...]] = {
@@ -337,8 +337,11 @@ FULL_SIZE: tuple[Cell, ...] = tuple(
     for everywhere, ignored in ((False, ()), (True, ()), (False, ("residual_outputs",)))
 )
 
+#: What is run on few releases: a call takes seconds, or as long as it is waited for.
+SLOW: tuple[Cell, ...] = (*FULL_SIZE, Cell(small("mapped"), _THIRD))
+
 #: The releases that these are recorded for: before, in and after issue 410's defect, and the newest.
-FULL_SIZE_RELEASES = ("1.4.0", "1.4.1", "1.4.2", "1.6.1")
+SLOW_RELEASES = ("1.4.0", "1.4.1", "1.4.2", "1.6.1")
 
 
 def core() -> list[Cell]:
@@ -386,13 +389,13 @@ def default_cells() -> tuple[Cell, ...]:
 
 @cache
 def known_cells() -> Mapping[str, Cell]:
-    """Return every cell that the matrix runs on some build, the full-size ones too, by id."""
-    return by_id((*every_cell(), *FULL_SIZE))
+    """Return every cell that the matrix runs on some build, the slow ones too, by id."""
+    return by_id((*every_cell(), *SLOW))
 
 
 def family_models() -> list[Model]:
     """Return the smallest model of each family, with its classifier and bare."""
-    return list(dict.fromkeys(small(family, bare=bare) for family in FAMILIES for bare in (False, True)))
+    return list(dict.fromkeys(small(family, bare=bare) for family in ENDING for bare in (False, True)))
 
 
 def ways(model: Model) -> tuple[bool, ...]:
@@ -435,7 +438,7 @@ def _place(family: str) -> int:
 
 @cache
 def every_cell() -> tuple[Cell, ...]:
-    """Return the whole matrix for one build, without the full-size cells."""
+    """Return the whole matrix for one build, without the slow cells."""
     older = [example.older for example in EXAMPLES]
     return tuple(dict.fromkeys([*default_cells(), *families(everything=True), *older]))
 

@@ -4,10 +4,11 @@ Sizes and importance know no torch, so that cells can be listed and expectations
 adapters (`isotropic`, `variants`, `staged`, `own`, `conditioned`) are imported in the isolated process alone.
 """
 
-from headcount.models.families import FAMILIES, NAMED, VIT_BASE, Family, Model, adapter, small
+from headcount.models.families import ENDING, FAMILIES, NAMED, VIT_BASE, Family, Model, adapter, small
 from headcount.models.importance import channel_levels, head_levels, shuffled, synthetic_channels, synthetic_heads
 
 __all__ = [
+    "ENDING",
     "FAMILIES",
     "NAMED",
     "VIT_BASE",

@@ -39,6 +39,7 @@ class Family:
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
             model with fewer heads, or with fewer channels per head; "" for none.
+        endless: in all releases, no call that prunes it has an end: it is asked one, and never at random.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Family:
     dims_by: int = 1
     heads_fixed: str = ""
     dims_fixed: str = ""
+    endless: bool = False
 
     def is_in(self, transformers: str) -> bool:
         """Return whether a transformers version has it."""
@@ -168,7 +170,11 @@ FAMILIES: Mapping[str, Family] = {
     "parallel": Family("fused qkv, parallel MLP", adapter="own:Adapter"),
     "functional_qkv": Family("fused qkv, F.linear", adapter="own:Adapter", qkv_uncalled=True),
     "cross": Family("cross-attention", adapter="conditioned:Adapter"),
+    "mapped": Family("fused qkv, tokens as a map", adapter="own:Adapter", endless=True),
 }
+
+#: Those that are run by themselves: the others' calls come to an end.
+ENDING = {name: family for name, family in FAMILIES.items() if not family.endless}
 
 
 @cache

@@ -14,7 +14,7 @@ from headcount.models import Model, isotropic
 _MIXED = "mix_ffn"
 
 #: The families without positions.
-_UNPLACED = (_MIXED, "swiglu")
+_UNPLACED = (_MIXED, "swiglu", "mapped")
 
 
 class Fused(nn.Module):
@@ -47,6 +47,19 @@ class Fused(nn.Module):
         """Map (batch, tokens, width) to queries, keys and values side by side."""
         read: Tensor = self.qkv(tokens)
         return read
+
+
+class Mapped(Fused):
+    """Tokens stay a map of rows and columns, as in SAM."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (batch, rows, columns, width) to the same shape."""
+        batch, rows, columns, _ = tokens.shape
+        qkv = self.qkv(tokens).reshape(batch, rows * columns, 3, self.num_heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        read = attended(q, k, v, self.head_dim).transpose(1, 2).reshape(batch, rows, columns, -1)
+        mapped: Tensor = self.proj(read)
+        return mapped
 
 
 class Functional(Fused):
@@ -92,7 +105,13 @@ def repeat_kv(states: Tensor, times: int) -> Tensor:
 
 def attend(q: Tensor, k: Tensor, v: Tensor, head_dim: int, out: nn.Linear) -> Tensor:
     """Return (batch, tokens, width) of q, k and v, each (batch, heads, tokens, head dim)."""
-    read: Tensor = out(((q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+    read: Tensor = out(attended(q, k, v, head_dim).transpose(1, 2).flatten(2))
+    return read
+
+
+def attended(q: Tensor, k: Tensor, v: Tensor, head_dim: int) -> Tensor:
+    """Return what each head reads, (batch, heads, tokens, head dim), of q, k and v of that shape."""
+    read: Tensor = (q @ k.transpose(-2, -1) * head_dim**-0.5).softmax(-1) @ v
     return read
 
 
@@ -108,7 +127,7 @@ class SelfAttention(nn.MultiheadAttention):
 
 
 #: Family -> its attention. All others' is fused.
-_ATTENTION = {"grouped": Grouped, "multihead": SelfAttention, "functional_qkv": Functional}
+_ATTENTION = {"grouped": Grouped, "multihead": SelfAttention, "functional_qkv": Functional, "mapped": Mapped}
 
 
 class Mix(nn.Module):
@@ -173,6 +192,7 @@ class Net(nn.Module):
         super().__init__()
         self.patches = nn.Conv2d(3, model.width, model.patch, model.patch)
         placed = model.family not in _UNPLACED
+        self.mapped = model.family == "mapped"
         self.positions = nn.Parameter(randn(1, (model.image // model.patch) ** 2, model.width)) if placed else None
         self.layers = nn.ModuleList(self.block(model)(model) for _ in range(model.layers))
         self.norm = nn.LayerNorm(model.width, bias=model.family != _MIXED)
@@ -190,14 +210,17 @@ class Net(nn.Module):
         return Parallel if model.family == "parallel" else Layer
 
     def embedded(self, pixels: Tensor) -> Tensor:
-        """Map an image to (batch, tokens, width)."""
+        """Map an image to (batch, tokens, width), or to (batch, rows, columns, width)."""
+        if self.mapped:
+            rows: Tensor = self.patches(pixels).permute(0, 2, 3, 1)
+            return rows
         tokens: Tensor = self.patches(pixels).flatten(2).transpose(1, 2)
         return tokens if self.positions is None else tokens + self.positions
 
     def read(self, tokens: Tensor) -> Tensor:
         """Map the last block's tokens to what the network returns."""
         tokens = self.norm(tokens)
-        return tokens if self.classifier is None else self.classifier(tokens.mean(1))
+        return tokens if self.classifier is None else self.classifier(tokens.mean((1, 2) if self.mapped else 1))
 
 
 class Adapter(isotropic.Adapter):

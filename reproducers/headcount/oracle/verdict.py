@@ -188,8 +188,8 @@ class Verdict:
         """What was found, in short, another for another wrong answer: `KeyError@_prune`, `count:heads.0=3`."""
         if self.failure is not None:
             return f"{self.failure.exception}@{self.failure.frame.rpartition('.')[2]}"
-        if self.finding is None:
-            return self.detail
+        if self.finding is None:  # how long it was waited for is no part of it
+            return "no end" if self.kind is Kind.TIMEOUT else self.detail
         numbers = (
             ""
             if self.finding.problem in (Problem.OUTPUT, Problem.OTHER_OUTPUT)

@@ -72,7 +72,8 @@ def looks_like(verdict: oracle.Verdict, labels: Collection[str]) -> tuple[str, .
         if defects.releases_of(defect.id) & {*labels} and any(pattern.matches(verdict) for pattern in defect.signature)
     )
     # What the call must have for a defect is not known here: an exception that several share tells none of them.
-    return found if verdict.failure is not None and len(found) == 1 else ()
+    told = verdict.failure is not None or verdict.kind is oracle.Kind.TIMEOUT
+    return found if told and len(found) == 1 else ()
 
 
 def to_json(file: check.File, found: Sequence[check.Checked]) -> dict[str, object]:
