@@ -15,7 +15,11 @@ from headcount.builds import RELEASES, Clone, Overlay
 from headcount.defects import DEFECTS, defect, recorded
 from headcount.environment import environment
 from headcount.isolation import Engine
+from headcount.matrix import Cell
 from helpers import git
+
+#: Defects whose calls have no end are asked on few releases: each costs a minute.
+ASKED = [known for known in DEFECTS if not Cell.parse(known.examples[0]).model.traits.endless]
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -23,11 +27,11 @@ def test_ranges_found_are_those_of_the_catalogue(
     releases: Mapping[str, Overlay], recalling: Engine, release: str
 ) -> None:
     """Of one release, so that each may be in another process."""
-    subjects = {known.id: by_defect(known) for known in DEFECTS}
+    subjects = {known.id: by_defect(known) for known in ASKED}
     answers = {id_: subject.answer(recalling, releases[release]) for id_, subject in subjects.items()}
     shown = recorded(environment()["transformers"]).releases
     assert [id_ for id_, answer in answers.items() if answer.state is State.BAD] == [
-        known.id for known in DEFECTS if release in shown.get(known.id, ())
+        known.id for known in ASKED if release in shown.get(known.id, ())
     ]
 
 
