@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.13.0", "transformers==4.57.6", "torch-pruning==1.6.1"]
 # ///
-"""What is frozen and reads nothing that is trained is left as wide as it was, as positions.
+"""Frozen weights that no gradient reaches are left as wide as they were: they no longer fit.
 
 Shows in 1.3.0 to 1.6.1, the newest release, in this call from 1.3.6 on; not reported upstream.
 """

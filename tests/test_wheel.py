@@ -1,7 +1,6 @@
 """The wheel, where there is no checkout: it holds what the commands and the matrix need."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from headcount.builds import installer
 from headcount.defects import DEFECTS
 from headcount.environment import harness_digest
 from headcount.errors import ExitCode
@@ -18,8 +18,7 @@ from helpers import PLAIN, ROOT, miniature_wheel
 
 @pytest.fixture(scope="module")
 def uv() -> str:
-    found = os.environ.get("HEADCOUNT_UV") or shutil.which("uv")
-    if not found:
+    if not (found := installer.find_uv()):
         pytest.skip("there is no uv to build with")
     return found
 
@@ -88,9 +87,8 @@ def test_uvx_says_which_release_to_take(uv: str, wheel: Path, tmp_path: Path) ->
     """As README has it for whoever has no checkout; with the versions that are here, which uv has kept."""
     here = {found.name: found.version for found in distributions() if found.name != "headcount"}
     (tmp_path / "here.txt").write_text("".join(f"{name}=={release}\n" for name, release in here.items()))
-    # As the sessions install torch: else uv looks for another build of it than it has kept.
-    links = os.environ.get("PIP_FIND_LINKS", "").split()
-    torch = {"UV_FIND_LINKS": ",".join(links)} if links else {"UV_TORCH_BACKEND": "cpu"}
+    # As the sessions install torch: for another build uv would need the network.
+    torch = installer.for_uv(os.environ) or {"UV_TORCH_BACKEND": "cpu"}
     program = [uv, "tool", "run", "--offline", "--python", sys.executable, "--constraints", str(tmp_path / "here.txt")]
 
     def headcount(*words: str) -> "subprocess.CompletedProcess[str]":

@@ -18,7 +18,7 @@ from headcount.isolation import Engine
 from headcount.matrix import Cell
 from helpers import git
 
-#: Defects whose calls have no end are asked on few releases: each costs a minute.
+#: All defects but those whose calls never end. Such a call takes a minute, so few releases are asked.
 ASKED = [known for known in DEFECTS if not Cell.parse(known.examples[0]).model.traits.endless]
 
 

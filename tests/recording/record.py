@@ -153,9 +153,10 @@ def _keep(
 def _explaining(
     where: tuple[str, Cell], verdict: Verdict, before: Token | None, known: Expectations | None
 ) -> tuple[Defect, ...]:
-    """Return the defects that match a failure. What is recorded of it decides; else what its release shows.
+    """Return the defects that match a failure. If one is recorded for the cell, it is that one.
 
-    Of a release that is new, it is what the one before shows. A defect that is recorded nowhere may show anywhere.
+    Else only defects that the release shows are looked at; for a new release, those that the one before shows. A defect
+    that is recorded nowhere may show anywhere.
     """
     release, cell = where
     found = [defect for defect in DEFECTS if defect.looks_like(cell, verdict)]

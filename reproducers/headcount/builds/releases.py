@@ -29,7 +29,7 @@ OFFLINE = "HEADCOUNT_OFFLINE"
 #: Seconds that the index may take for one answer, and for all of them.
 _ANSWER_SECONDS, _ALL_SECONDS = 5, 20
 
-#: Seconds for which an answer holds; and seconds until the index is asked again after it gave none.
+#: Seconds that an answer is kept, and seconds to wait after the index gave none.
 _HOLDS, _WAITS = 3600, 600
 
 #: Versions beyond the recorded that are looked at, the newest first.

@@ -117,7 +117,7 @@ def run(options: shared.Options) -> int:
 def _cured(file: check.File, last: check.Checked) -> explore.OwnCall | None:
     """Return the newest build's failure with the known defects whose remedies make it right; None if it does not fail.
 
-    A file that has no end is tried only with the remedies of what has none.
+    If the pruning never ends, only the remedies for that are tried: any other try would not end either.
     """
     if not last.judgement.verdict.is_failure:
         return None

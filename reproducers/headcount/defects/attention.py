@@ -61,6 +61,11 @@ _WHEN_UNREAD = Edit(
 )
 
 
+#: A function: a node -> the channels of the layer that it comes from. Fill in the graph's name. A node between may seem
+#: to have more: rotated keys are put together of two halves.
+_WIDTH = "width = lambda one: {0}.get_out_channels(one) or (width(one.inputs[0]) if one.inputs else 0)\n"
+
+
 def _as_they_are(mapping: str, known: str = "") -> str:
     """Return statements that map queries to the keys and values that torch's own attention reads for them.
 
@@ -71,7 +76,7 @@ def _as_they_are(mapping: str, known: str = "") -> str:
         "fn = node.grad_fn\n"
         f"if {known}'ScaledDotProduct' in str(fn) and fn._saved_key.shape[1] < fn._saved_query.shape[1]:\n"
         "    own, heads = locals().get('graph') or self, fn._saved_key.shape[1]\n"
-        "    width = lambda one: own.get_out_channels(one) or width(one.inputs[0])\n"
+        f"    {_WIDTH.format('own')}"
         "    queries, keys = map(width, node.inputs[:2])\n"
         "    for other in node.inputs[1:3]:\n"
         "        for dep in [dep for dep in node.dependencies + other.dependencies\n"
@@ -397,11 +402,7 @@ DEFECTS: tuple[Defect, ...] = (
             Edit(
                 function,
                 "in_channels = num_key_value_heads * n_rep * head_dim",
-                # Up to the layer of the keys: rotated ones are put together of its halves.
-                "layer = node\n"
-                f"while {graph}.get_out_channels(layer) is None and layer.inputs:\n"
-                "    layer = layer.inputs[0]\n"
-                f"in_channels = {graph}.get_out_channels(layer) or num_key_value_heads * n_rep * head_dim\n"
+                _WIDTH.format(graph) + "in_channels = width(node) or num_key_value_heads * n_rep * head_dim\n"
                 "head_dim = in_channels // num_key_value_heads",
             )
             for function, graph in (

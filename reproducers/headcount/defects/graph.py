@@ -162,7 +162,7 @@ DEFECTS: tuple[Defect, ...] = (
     ),
     Defect(
         id="frozen-parameter",
-        title="what is frozen and reads nothing that is trained is left as wide as it was, as positions",
+        title="frozen weights that no gradient reaches are left as wide as they were: they no longer fit",
         severity=Severity.SILENT_WEIGHTS,
         hits="who prunes a model with frozen positions, or with frozen cross-attention",
         cause="the graph is made of gradients, and what needs none is not in it.",

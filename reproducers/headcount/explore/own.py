@@ -106,7 +106,7 @@ def own_cured(pool: Pool, build: builds.Overlay, calls: Sequence[OwnCall]) -> It
     first = [min(alike, key=_simplicity) for alike in _by_kind(calls).values()]
     done = [*pool.map(lambda engine, call: _Cures(engine, build, call).found(()), first)]
     sets = [*dict.fromkeys(call.cured for call in done if call.cured)]
-    # What never ends is tried again only with what has made one such call right.
+    # A call that never ends is tried again only with remedies that have helped another one.
     others = [call for call in calls if call not in first and (sets or call.verdict.kind is not oracle.Kind.TIMEOUT)]
     return chain(done, pool.map(lambda engine, call: _Cures(engine, build, call).found(sets), others))
 
@@ -159,7 +159,7 @@ class _Cures:
 
     def _needed(self, chosen: frozenset[str]) -> frozenset[str]:
         """Return a set without what can be left out: halves of it are tried first, then smaller parts."""
-        # Without what brings it to an end, each try would take as long as is waited for.
+        # These remedies let the call end. A try without them would take until it is given up.
         ending = self._like(self._call.verdict) if self._call.verdict.kind is oracle.Kind.TIMEOUT else frozenset()
         parts = 2
         while len(chosen) > 1 and (names := sorted(chosen - ending)):

@@ -243,11 +243,11 @@ EDGE_CASES: tuple[Cell, ...] = (
         )
         for pruner in (Pruner.META, *SPARSE)
     ),
-    # Keys of another input that no gradient reaches.
+    # Frozen keys that read another input: no gradient reaches them.
     *(Cell(small("cross"), replace(config, frozen=True)) for config in (Config(prune_num_heads=False), _THIRD)),
-    # Which channel a repeated key comes from.
+    # This pruner reads which channel each repeated key comes from.
     Cell(small("grouped"), replace(_THIRD, pruner=Pruner.GROWING_REG)),
-    # Of an odd width, what is taken for every other channel has no half.
+    # Merged tokens are taken for every other channel, which fails with an odd width.
     Cell(
         replace(small("swinv2_stages", 5, 3), mlp=15),
         Config(prune_num_heads=False, pruning_ratio=Fraction(0)),
@@ -337,7 +337,7 @@ FULL_SIZE: tuple[Cell, ...] = tuple(
     for everywhere, ignored in ((False, ()), (True, ()), (False, ("residual_outputs",)))
 )
 
-#: What is run on few releases: a call takes seconds, or as long as it is waited for.
+#: Cells that only few releases are asked: each takes seconds, or a minute until it is given up.
 SLOW: tuple[Cell, ...] = (*FULL_SIZE, Cell(small("mapped"), _THIRD))
 
 #: The releases that these are recorded for: before, in and after issue 410's defect, and the newest.

@@ -39,7 +39,7 @@ class Family:
         dims_by: what the head dims must be a multiple of.
         heads_fixed, dims_fixed: the transformers versions, as a PEP 440 specifier, whose own code cannot run the
             model with fewer heads, or with fewer channels per head; "" for none.
-        endless: in all releases, no call that prunes it has an end: it is asked one, and never at random.
+        endless: pruning it never ends, in any release. The matrix has one call of it, and none is drawn at random.
     """
 
     title: str
@@ -173,7 +173,7 @@ FAMILIES: Mapping[str, Family] = {
     "mapped": Family("fused qkv, tokens as a map", adapter="own:Adapter", endless=True),
 }
 
-#: Those that are run by themselves: the others' calls come to an end.
+#: The families whose calls come to an end.
 ENDING = {name: family for name, family in FAMILIES.items() if not family.endless}
 
 

@@ -188,7 +188,7 @@ class Verdict:
         """What was found, in short, another for another wrong answer: `KeyError@_prune`, `count:heads.0=3`."""
         if self.failure is not None:
             return f"{self.failure.exception}@{self.failure.frame.rpartition('.')[2]}"
-        if self.finding is None:  # how long it was waited for is no part of it
+        if self.finding is None:  # the same, however long the wait was
             return "no end" if self.kind is Kind.TIMEOUT else self.detail
         numbers = (
             ""
